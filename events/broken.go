@@ -1,0 +1,81 @@
+package events
+
+import (
+	"fmt"
+	"strconv"
+	"strings"
+)
+
+// maxBroken bounds a failure's text: lists can break a rule in every entry.
+const maxBroken = 32
+
+// maxQuoted is how much of a wrong value a failure's text shows.
+const maxQuoted = 40
+
+// broken collects the broken rules of one request.
+type broken struct {
+	texts []string
+	more  int
+}
+
+// add notes that the field at path breaks a rule: what is wrong, and the way out.
+func (b *broken) add(path, format string, args ...any) {
+	if len(b.texts) == maxBroken {
+		b.more++
+		return
+	}
+	b.texts = append(b.texts, path+": "+fmt.Sprintf(format, args...))
+}
+
+// String is the text of the failure.
+func (b *broken) String() string {
+	text := strings.Join(b.texts, " | ")
+	if b.more > 0 {
+		text += fmt.Sprintf(" | and %d more", b.more)
+	}
+	return text
+}
+
+// quote returns s in quotes, cut so that no value floods a text or a log line.
+func quote(s string) string {
+	count := 0
+	for i := range s {
+		if count == maxQuoted {
+			return strconv.Quote(s[:i]) + "…"
+		}
+		count++
+	}
+	return strconv.Quote(s)
+}
+
+// show describes a wrong value. It shows no content of lists and objects.
+func show(value []byte) string {
+	switch kind := kindOf(value); kind {
+	case isString:
+		return "the string " + quote(text(value))
+	case isNumber:
+		return strings.Trim(quote(string(value)), `"`)
+	case isBool:
+		return string(value)
+	case isObject, isList, isNull:
+		return string(kind)
+	}
+	return ""
+}
+
+// quoteAll lists the allowed values of a setting.
+func quoteAll(values []string) string {
+	const shown = 8
+	var texts []string
+	for i, value := range values {
+		if i == shown {
+			texts = append(texts, "…")
+			break
+		}
+		texts = append(texts, quote(value))
+	}
+	if texts == nil {
+		return "(none)"
+	}
+	return strings.Join(texts, ", ")
+}

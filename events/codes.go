@@ -1,0 +1,94 @@
+package events
+
+// Code says why a request failed. It is the machine-readable half of a failed
+// result (field error_code), and the value of the same name in metrics, logs
+// and spans.
+type Code string
+
+// The failure codes. The list is closed: a new one is a change of the contract.
+const (
+	// InvalidRequest: the body breaks a rule; the text names every one.
+	InvalidRequest Code = "invalid_request"
+	// CallbackNotAllowed: callback_queue is none of the allowed ones.
+	CallbackNotAllowed Code = "callback_not_allowed"
+	// PayloadTooLarge: the request, or its answer, is over the size limit.
+	PayloadTooLarge Code = "payload_too_large"
+	// DeadlineExceeded: the request's own deadline passed.
+	DeadlineExceeded Code = "deadline_exceeded"
+	// Cancelled: somebody cancelled the request.
+	Cancelled Code = "cancelled"
+	// ContentFiltered: the model's safety filter refused the prompt or the answer.
+	ContentFiltered Code = "content_filtered"
+	// ContextLengthExceeded: the prompt is too long for the model.
+	ContextLengthExceeded Code = "context_length_exceeded"
+	// ModelUnavailable: OpenRouter does not offer the model.
+	ModelUnavailable Code = "model_unavailable"
+	// Unauthorized: OpenRouter accepts none of the service's keys.
+	Unauthorized Code = "unauthorized"
+	// InsufficientCredits: the service's account at OpenRouter is empty.
+	InsufficientCredits Code = "insufficient_credits"
+	// RateLimited: OpenRouter or the provider kept refusing for too many calls.
+	RateLimited Code = "rate_limited"
+	// UpstreamUnavailable: OpenRouter or the provider could not be reached or was down.
+	UpstreamUnavailable Code = "upstream_unavailable"
+	// UpstreamTimeout: the answer did not begin, go on or end in time.
+	UpstreamTimeout Code = "upstream_timeout"
+	// UpstreamInvalidResponse: the answer was empty, cut off or unreadable.
+	UpstreamInvalidResponse Code = "upstream_invalid_response"
+	// RedeliveryExhausted: the request was started too often without ever being settled.
+	RedeliveryExhausted Code = "redelivery_exhausted"
+	// Internal: a fault of the service itself.
+	Internal Code = "internal"
+)
+
+// Codes returns every failure code, in the order of the contract. The slice is
+// the caller's own.
+func Codes() []Code {
+	return []Code{
+		InvalidRequest, CallbackNotAllowed, PayloadTooLarge, DeadlineExceeded, Cancelled, ContentFiltered,
+		ContextLengthExceeded, ModelUnavailable, Unauthorized, InsufficientCredits, RateLimited,
+		UpstreamUnavailable, UpstreamTimeout, UpstreamInvalidResponse, RedeliveryExhausted, Internal,
+	}
+}
+
+// Retryable reports whether the same request, unchanged but for a new
+// request_id, can succeed later (the old id is answered, and stays so).
+func (c Code) Retryable() bool {
+	switch c {
+	case InvalidRequest, CallbackNotAllowed, PayloadTooLarge, ContextLengthExceeded:
+		return false // The request itself has to change.
+	case DeadlineExceeded:
+		return false // The deadline is part of the request, and it stays in the past.
+	case Cancelled:
+		return false // Somebody did not want the answer; asking again would overrule them.
+	case ContentFiltered:
+		return false // The same prompt meets the same filter, and each try may cost money.
+	case ModelUnavailable:
+		return false // Lasts until the request names another model or the operator configures one.
+	case Unauthorized, InsufficientCredits:
+		return true // The operator mends it: the requester has nothing to change.
+	case RateLimited, UpstreamUnavailable, UpstreamTimeout, UpstreamInvalidResponse:
+		return true // Passing troubles of others.
+	case RedeliveryExhausted, Internal:
+		return true // A fault of the service, whose next version may not have it.
+	default:
+		return false // Not one of ours: nothing is known, so nothing is promised.
+	}
+}
+
+// Deadletter reports whether the original message is kept as a dead letter, so
+// that an operator can replay it once the cause is mended. Requests that are
+// invalid, expired, cancelled or filtered are not kept: a replay could not help
+// them, and each is a prompt at rest.
+func (c Code) Deadletter() bool {
+	switch c {
+	case ModelUnavailable, Unauthorized, InsufficientCredits, RateLimited, UpstreamUnavailable,
+		UpstreamTimeout, UpstreamInvalidResponse, RedeliveryExhausted, Internal:
+		return true
+	case InvalidRequest, CallbackNotAllowed, PayloadTooLarge, DeadlineExceeded, Cancelled,
+		ContentFiltered, ContextLengthExceeded:
+		return false
+	default:
+		return false
+	}
+}

@@ -1,0 +1,138 @@
+package events
+
+import (
+	"errors"
+	"fmt"
+	"slices"
+	"time"
+	"unicode/utf8"
+)
+
+// Decode reads a request body and checks every rule of the contract. now is
+// the timestamp of a request that has none. Keys match exactly, unknown fields
+// are ignored, and a deadline in the past is no mistake.
+//
+// The error is nil, or wraps ErrNoID, or is a Failure with the code
+// payload_too_large, callback_not_allowed or invalid_request, in this order if
+// several apply. Its message names every broken rule: the field, what is wrong
+// and the way out. It never shows prompts or metadata. Beside a Failure the
+// Request holds only what its answer needs: ID, CallbackQueue (the default if
+// the one named may not be used), and Metadata and RetryCount if they are valid.
+func (r Rules) Decode(body []byte, now time.Time) (Request, error) {
+	object, trailing, err := topObject(body)
+	if err != nil {
+		return Request{}, fmt.Errorf("%w: %w", ErrNoID, err)
+	}
+	d := decoder{rules: r}
+	d.top = readFields(object, "", &d.broken, "request_id", "prompt", "messages", "model", "parameters",
+		"system_instruction", "callback_queue", "timestamp", "retry_count", "metadata", "stream", "deadline", "openrouter")
+	if d.request.ID, err = d.id(); err != nil {
+		return Request{}, fmt.Errorf("%w: %w", ErrNoID, err)
+	}
+	if trailing {
+		d.broken.add("body", "goes on after the object; send one object alone")
+	}
+	if !utf8.Valid(body) {
+		d.broken.add("body", "is not UTF-8 at offset %d; send UTF-8", invalidUTF8(body))
+	}
+	d.envelope(now)
+	d.question()
+	d.parameters()
+	d.openRouter()
+	return d.outcome(len(body))
+}
+
+// decoder is the state of one Decode.
+type decoder struct {
+	rules   Rules
+	top     fields
+	broken  broken
+	request Request
+	denied  bool // The callback is not allowed.
+}
+
+// id returns the request id. The error says why there is none to answer to.
+func (d *decoder) id() (string, error) {
+	value, there := d.top.values["request_id"]
+	switch {
+	case !there:
+		return "", errors.New("request_id is missing")
+	case d.top.repeated["request_id"]:
+		return "", errors.New("request_id is given more than once")
+	case kindOf(value) != isString:
+		return "", fmt.Errorf("request_id is %s, not a UUID string", show(value))
+	}
+	if id := text(value); !ValidID(id) {
+		return "", fmt.Errorf("request_id is %s, not a UUID", show(value))
+	}
+	return text(value), nil
+}
+
+// envelope reads what is not about the question itself.
+func (d *decoder) envelope(now time.Time) {
+	d.callback()
+	d.request.RetryCount = d.top.count("retry_count")
+	d.request.Stream = d.top.boolean("stream")
+	d.request.Timestamp = now.UTC()
+	if value, ok := d.top.get("timestamp"); ok {
+		d.request.Timestamp = d.top.timeOf("timestamp", value)
+	}
+	if value, ok := d.top.getOrNull("deadline"); ok {
+		d.request.Deadline = d.top.timeOf("deadline", value)
+	}
+	if value, ok := d.top.getOrNull("metadata"); ok {
+		if kind := kindOf(value); kind != isObject {
+			d.broken.add("metadata", "is %s; give an object or null", kind)
+		} else if utf8.Valid(value) { // Else the body is broken, and a result with it would be.
+			d.request.Metadata = value
+		}
+	}
+}
+
+func (d *decoder) callback() {
+	d.request.CallbackQueue = d.rules.DefaultCallback
+	callback, ok := d.top.text("callback_queue")
+	switch {
+	case !ok:
+	case slices.Contains(d.rules.Callbacks, callback):
+		d.request.CallbackQueue = callback
+	default:
+		d.denied = true
+		d.broken.add("callback_queue", "is %s, which is not allowed; give one of %s or leave it out",
+			quote(callback), quoteAll(d.rules.Callbacks))
+	}
+}
+
+// outcome turns what was found into what Decode returns.
+func (d *decoder) outcome(size int) (Request, error) {
+	code := InvalidRequest
+	if d.denied {
+		code = CallbackNotAllowed
+	}
+	if limit := d.rules.MaxBytes; limit > 0 && size > limit {
+		code = PayloadTooLarge
+		d.broken.texts = slices.Insert(d.broken.texts, 0,
+			fmt.Sprintf("body: is %d bytes long; send at most %d", size, limit))
+	}
+	if len(d.broken.texts) == 0 {
+		return d.request, nil
+	}
+	return Request{
+		ID:            d.request.ID,
+		CallbackQueue: d.request.CallbackQueue,
+		Metadata:      d.request.Metadata,
+		RetryCount:    d.request.RetryCount,
+	}, Failure{Code: code, Message: d.broken.String()}
+}
+
+// invalidUTF8 returns where the first byte is that is not UTF-8.
+func invalidUTF8(body []byte) int {
+	for i := 0; i < len(body); {
+		r, size := utf8.DecodeRune(body[i:])
+		if r == utf8.RuneError && size == 1 {
+			return i
+		}
+		i += size
+	}
+	return len(body)
+}

@@ -1,0 +1,41 @@
+package events
+
+import (
+	"encoding/json"
+	"fmt"
+)
+
+// Delta is a piece of an answer that is still being written. Deltas are a
+// courtesy: they may be lost, and the result is complete without them.
+type Delta struct {
+	// RequestID is the request's id, spelt as it was sent.
+	RequestID string `json:"request_id"`
+	// Run is new with every delivery of the request. A reader follows the run
+	// it saw begin last, and forgets what an older one wrote.
+	Run string `json:"run"`
+	// Attempt counts the run's calls from 1. A new one starts the answer anew.
+	Attempt int `json:"attempt"`
+	// Index counts the attempt's deltas from 0: a gap is a lost one.
+	Index int `json:"index"`
+	// Content is what was written since the delta before.
+	Content string `json:"content"`
+	// Done marks the last delta of a run.
+	Done bool `json:"done"`
+}
+
+// Encode returns the delta's JSON. No character is escaped for HTML. The error
+// is always nil; it is there because encoders have one.
+func (d Delta) Encode() ([]byte, error) { return marshal(d) }
+
+// DecodeDelta reads a delta, for those who watch. It returns an error if body
+// is not JSON of the right types or has no valid request_id.
+func DecodeDelta(body []byte) (Delta, error) {
+	var delta Delta
+	if err := json.Unmarshal(body, &delta); err != nil {
+		return Delta{}, fmt.Errorf("decode delta: %w", err)
+	}
+	if !ValidID(delta.RequestID) {
+		return Delta{}, fmt.Errorf("decode delta: request_id %s is not a UUID", quote(delta.RequestID))
+	}
+	return delta, nil
+}

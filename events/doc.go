@@ -1,0 +1,48 @@
+// Package events is the contract of gemini-client: what a backend may send,
+// what it gets back, and under which subjects. It holds types and rules only;
+// it knows neither NATS nor HTTP, and it imports nothing but the standard
+// library, so a backend written in Go can use it as it is.
+//
+//	backend ──▶ REQUEST_QUEUE ──▶ Rules.Decode ──▶ Request ──▶ (the service works)
+//	                                  │                              │
+//	                     ErrNoID      │ Failure                      ▼
+//	                        ▼         └────────────────────────▶ Result.Encode
+//	                   dead letter                                   │
+//	backend ◀── <callback>.completed.<id>, <callback>.failed.<id> ◀──┘
+//
+// # Requests
+//
+// [Rules.Decode] reads a request body and checks every rule at once. There are
+// three outcomes, and a caller has to tell them apart:
+//
+//   - a [Request] whose every field is valid, defaults filled in;
+//   - an error that wraps [ErrNoID]: nobody can be answered, the body belongs
+//     among the dead letters;
+//   - a [Failure]: the id is usable, so the requester is answered with a failed
+//     result. The Request returned beside it carries what that answer needs.
+//
+// # Results
+//
+// A [Result] is one JSON object whose fields are always all there, null where
+// nothing is known. [Request.Completed] and [Request.Failed] start one. The
+// requester's metadata is returned byte for byte, its spacing included.
+// [ResultHeader] makes the headers that belong to it.
+//
+// A [Delta] is a piece of an answer that is still being written: a courtesy
+// that may be lost. The result is complete without it.
+//
+// # Names
+//
+// [Names] derives every subject and stream name from four settings. Request
+// ids are lower case in subjects, whatever their case in bodies.
+//
+// # Failure codes
+//
+// A [Code] says why a request failed. The list is closed: [Codes] has them
+// all, and metrics, logs and traces use the same words.
+//
+// # JSON Schema
+//
+// [RequestSchema] and [ResultSchema] describe the bodies for backends in other
+// languages. Tests hold them against the Go types in both directions.
+package events

@@ -1,0 +1,82 @@
+package events
+
+import (
+	"fmt"
+	"iter"
+	"slices"
+)
+
+// fields are the members of one JSON object that have a meaning here. Each
+// method reads one and notes in broken what is wrong with it; ok is false when
+// there is no usable value, be it absent or broken.
+type fields struct {
+	path   string
+	values map[string][]byte
+	// repeated names those given more than once: readers differ on which counts.
+	repeated map[string]bool
+	broken   *broken
+}
+
+// readFields reads the members called names from an object; with no names, all of
+// them. path is what comes before the name of a member in a text.
+func readFields(object []byte, path string, b *broken, names ...string) fields {
+	f := fields{path: path, values: map[string][]byte{}, broken: b}
+	for name, value := range members(object) {
+		if len(names) > 0 && !slices.Contains(names, name) {
+			continue
+		}
+		if _, again := f.values[name]; again && !f.repeated[name] {
+			if f.repeated == nil {
+				f.repeated = map[string]bool{}
+			}
+			f.repeated[name] = true
+			b.add(f.at(name), "is given more than once; give it once")
+		}
+		f.values[name] = value
+	}
+	return f
+}
+
+// at returns the path of a member. Names the contract does not know come from
+// outside, so they are cut like values.
+func (f fields) at(name string) string {
+	if len(name) > maxQuoted {
+		name = quote(name)
+	}
+	return f.path + name
+}
+
+// get returns a member's value, unless it is absent or repeated.
+func (f fields) get(name string) (value []byte, ok bool) {
+	value, ok = f.values[name]
+	return value, ok && !f.repeated[name]
+}
+
+// getOrNull is get for members for which null means the same as absent.
+func (f fields) getOrNull(name string) (value []byte, ok bool) {
+	value, ok = f.get(name)
+	return value, ok && kindOf(value) != isNull
+}
+
+// objects yields the members called name of each object in a list, null
+// meaning an empty list.
+func (f fields) objects(list, name string) iter.Seq[fields] {
+	return func(yield func(fields) bool) {
+		value, ok := f.getOrNull(list)
+		if !ok {
+			return
+		}
+		if kindOf(value) != isList {
+			f.broken.add(f.at(list), "is %s; give a list of objects", show(value))
+			return
+		}
+		for i, element := range elements(value) {
+			path := fmt.Sprintf("%s[%d]", f.at(list), i)
+			if kindOf(element) != isObject {
+				f.broken.add(path, "is %s; give an object", show(element))
+			} else if !yield(readFields(element, path+".", f.broken, name)) {
+				return
+			}
+		}
+	}
+}

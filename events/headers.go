@@ -1,0 +1,119 @@
+package events
+
+import (
+	"slices"
+	"strconv"
+	"strings"
+)
+
+// Header is the headers of a NATS message. Names keep their case on the wire.
+type Header = map[string][]string
+
+// The service's own headers, on requests that come back and on dead letters.
+const (
+	// HeaderRetryCount counts how often the service put the request back; it
+	// adds to the body's retry_count.
+	HeaderRetryCount = "Gemini-Retry-Count"
+	// HeaderStrikes counts how often the request was put back because a start
+	// never settled.
+	HeaderStrikes = "Gemini-Strikes"
+	// HeaderReplay holds the stream sequence of the failed result an operator's
+	// replay may follow.
+	HeaderReplay = "Gemini-Replay"
+	// HeaderReason says in a dead letter why the request failed, in a sentence.
+	HeaderReason = "Gemini-Reason"
+	// HeaderOriginalPrefix precedes the names of a dead letter's NATS headers.
+	HeaderOriginalPrefix = "Gemini-Original-"
+)
+
+// NATS's headers that the service sets.
+const (
+	HeaderMsgID               = "Nats-Msg-Id"
+	HeaderTTL                 = "Nats-TTL"
+	HeaderSchedule            = "Nats-Schedule"
+	HeaderScheduleTarget      = "Nats-Schedule-Target"
+	HeaderExpectedLast        = "Nats-Expected-Last-Subject-Sequence"
+	HeaderExpectedLastSubject = "Nats-Expected-Last-Subject-Sequence-Subject"
+	headerNATSPrefix          = "Nats-"
+)
+
+// MessageID makes the Nats-Msg-Id of a result. delivery is a UUID made for the
+// delivery, so that a worker can tell its own result from another's.
+func MessageID(requestID, delivery string) string { return requestID + "/" + delivery }
+
+// WithoutNATS copies the headers a retry keeps: all but NATS's own, each of
+// which breaks a later publish. The result is never nil.
+func WithoutNATS(h Header) Header {
+	kept := Header{}
+	for name, values := range h {
+		if !isNATS(name) {
+			kept[name] = slices.Clone(values)
+		}
+	}
+	return kept
+}
+
+// AsOriginal copies the headers a dead letter keeps: all of them, NATS's own
+// under Gemini-Original-<name>, where they do nothing. They replace those an
+// earlier dead letter of the same message left. The result is never nil.
+func AsOriginal(h Header) Header {
+	kept := WithoutNATS(h)
+	for name, values := range h {
+		if isNATS(name) {
+			kept[HeaderOriginalPrefix+name] = slices.Clone(values)
+		}
+	}
+	return kept
+}
+
+// RetryCount reads HeaderRetryCount. It returns 0, false if the header is
+// absent or is no integer of 0 or more.
+func RetryCount(h Header) (int, bool) { return count(h, HeaderRetryCount) }
+
+// Strikes reads HeaderStrikes. It returns 0, false if the header is absent or
+// is no integer of 0 or more.
+func Strikes(h Header) (int, bool) { return count(h, HeaderStrikes) }
+
+// Replay reads HeaderReplay. It returns 0, false if the header is absent or is
+// no stream sequence; these begin at 1.
+func Replay(h Header) (uint64, bool) {
+	sequence, err := strconv.ParseUint(first(h, HeaderReplay), 10, 64)
+	if err != nil || sequence == 0 {
+		return 0, false
+	}
+	return sequence, true
+}
+
+func count(h Header, name string) (int, bool) {
+	n, err := strconv.ParseUint(first(h, name), 10, 31)
+	if err != nil {
+		return 0, false
+	}
+	return int(n), true
+}
+
+// first returns a header's first value. Other clients spell names their own
+// way, so the case does not matter; the exact name goes first, then the first
+// in order, lest the answer depend on the order of a map.
+func first(h Header, name string) string {
+	if _, ok := h[name]; !ok {
+		var found []string
+		for other := range h {
+			if strings.EqualFold(other, name) {
+				found = append(found, other)
+			}
+		}
+		if len(found) == 0 {
+			return ""
+		}
+		name = slices.Min(found)
+	}
+	if len(h[name]) == 0 {
+		return ""
+	}
+	return h[name][0]
+}
+
+func isNATS(name string) bool {
+	return len(name) >= len(headerNATSPrefix) && strings.EqualFold(name[:len(headerNATSPrefix)], headerNATSPrefix)
+}

@@ -1,0 +1,113 @@
+package events
+
+import "fmt"
+
+// question reads what the model is asked: which model, and what.
+func (d *decoder) question() {
+	d.request.Model = ModelName(d.rules.DefaultModel)
+	if model, ok := d.top.text("model"); ok {
+		d.request.Model = d.model("model", model)
+	}
+	d.request.SystemInstruction, _ = d.top.secret("system_instruction")
+	// Typed backends send null for whichever of the two they do not use.
+	if _, ok := d.top.getOrNull("messages"); !ok && !d.top.repeated["messages"] {
+		d.prompt()
+		return
+	}
+	if value, ok := d.top.values["prompt"]; ok && kindOf(value) != isNull {
+		d.broken.add("prompt and messages", "are both given; give one of them")
+		return
+	}
+	d.messages()
+}
+
+func (d *decoder) prompt() {
+	value, ok := d.top.get("prompt")
+	switch {
+	case d.top.repeated["prompt"]: // Already noted.
+	case !ok:
+		d.broken.add("prompt", "is missing; give a string of at least 1 character, or messages")
+	case kindOf(value) != isString:
+		d.broken.add("prompt", "is %s; give a string of at least 1 character, or messages", kindOf(value))
+	default:
+		if d.request.Prompt = text(value); d.request.Prompt == "" {
+			d.broken.add("prompt", "is empty; give at least 1 character")
+		}
+	}
+}
+
+// messages looks only at what every message needs: OpenRouter checks the rest.
+func (d *decoder) messages() {
+	value, ok := d.top.get("messages")
+	if !ok {
+		return
+	}
+	if kind := kindOf(value); kind != isList {
+		d.broken.add("messages", "is %s; give a list of messages", kind)
+		return
+	}
+	empty := true
+	for i, message := range elements(value) {
+		empty = false
+		d.message(i, message)
+	}
+	if empty {
+		d.broken.add("messages", "is empty; give at least one message, or a prompt")
+	}
+	d.request.Messages = value
+}
+
+func (d *decoder) message(i int, message []byte) {
+	if kind := kindOf(message); kind != isObject {
+		d.broken.add(fmt.Sprintf("messages[%d]", i), "is %s; give an object with a role", kind)
+		return
+	}
+	roles, named := 0, false
+	for name, value := range members(message) {
+		if name == "role" {
+			roles++
+			named = kindOf(value) == isString
+		}
+	}
+	switch {
+	case roles > 1:
+		d.broken.add(fmt.Sprintf("messages[%d].role", i), "is given more than once; give it once")
+	case !named:
+		d.broken.add(fmt.Sprintf("messages[%d].role", i), "is missing or not a string; give a string such as \"user\"")
+	}
+}
+
+// parameters reads the generation parameters over their defaults.
+func (d *decoder) parameters() {
+	p := &d.request.Parameters
+	*p = DefaultParameters()
+	value, ok := d.top.get("parameters")
+	if !ok {
+		return
+	}
+	if kindOf(value) != isObject {
+		d.broken.add("parameters", "is %s; give an object or leave it out", show(value))
+		return
+	}
+	f := readFields(value, "parameters.", &d.broken, "temperature", "top_p", "top_k",
+		"max_output_tokens", "candidate_count", "stop_sequences")
+	f.number("temperature", 0, 2, &p.Temperature)
+	f.number("top_p", 0, 1, &p.TopP)
+	p.TopKSet = f.integer("top_k", 1, 100, &p.TopK)
+	f.integer("max_output_tokens", 1, 32768, &p.MaxOutputTokens)
+	f.integer("candidate_count", 1, 8, &p.CandidateCount)
+	p.StopSequences = f.list("stop_sequences")
+}
+
+// model checks a model the request names at path, and returns its full name.
+func (d *decoder) model(path, name string) string {
+	full := ModelName(name)
+	if !d.rules.matchesModel(full) {
+		d.broken.add(path, "is %s, which is not allowed; give a model that matches one of %s",
+			quote(name), quoteAll(d.rules.Models))
+	} else if !d.rules.AllowsModel(full) {
+		d.broken.add(path, "is %s, whose suffix :online turns on the plugin \"web\", which is not allowed; leave the suffix out",
+			quote(name))
+	}
+	return full
+}

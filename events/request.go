@@ -1,0 +1,83 @@
+package events
+
+import (
+	"encoding/json"
+	"time"
+)
+
+// The values a request's parameters have unless it says otherwise.
+const (
+	DefaultTemperature     = 0.7
+	DefaultTopP            = 0.95
+	DefaultTopK            = 40
+	DefaultMaxOutputTokens = 8192
+	DefaultCandidateCount  = 1
+)
+
+// Request is a request event, decoded and checked by Rules.Decode. Its raw
+// fields are parts of the body it was decoded from, not copies, so that body
+// must not be changed afterwards.
+//
+// The other way round, json.Marshal of a Request is a valid body: fields that
+// are empty are left out or null, and get their defaults when decoded.
+type Request struct {
+	// ID is the request's UUID, spelt as it was sent.
+	ID string `json:"request_id"`
+	// Prompt is the whole question. Empty if Messages is there instead.
+	Prompt string `json:"prompt,omitempty"`
+	// Messages is OpenRouter's message list, as it was sent: not empty, every
+	// entry an object with a string role. Nil if Prompt is there instead.
+	Messages json.RawMessage `json:"messages,omitempty"`
+	// Model is OpenRouter's full name of the model, such as google/gemini-2.5-flash.
+	Model string `json:"model,omitempty"`
+	// Parameters steer how the answer is made.
+	Parameters Parameters `json:"parameters,omitzero"`
+	// SystemInstruction goes before everything else. Empty if there is none.
+	SystemInstruction string `json:"system_instruction,omitempty"`
+	// CallbackQueue begins the subject of the result.
+	CallbackQueue string `json:"callback_queue,omitempty"`
+	// Timestamp is when the request was made, in UTC.
+	Timestamp time.Time `json:"timestamp,omitzero"`
+	// RetryCount is how often the request had been put back when it was sent.
+	RetryCount int `json:"retry_count"`
+	// Metadata is an object returned with the result byte for byte. Nil if there is none.
+	Metadata json.RawMessage `json:"metadata,omitempty"`
+	// Stream asks for deltas while the answer is being written.
+	Stream bool `json:"stream"`
+	// Deadline ends the request, in UTC. Zero if it has none. It may have passed.
+	Deadline time.Time `json:"deadline,omitzero"`
+	// OpenRouter holds further fields for OpenRouter's request body, as they
+	// were sent, but for bare Gemini names in its models, which are completed.
+	OpenRouter map[string]json.RawMessage `json:"openrouter,omitempty"`
+}
+
+// Parameters are a request's generation parameters. Start from
+// DefaultParameters: the zero value is not valid.
+type Parameters struct {
+	// Temperature is 0 to 2.
+	Temperature float64 `json:"temperature"`
+	// TopP is 0 to 1.
+	TopP float64 `json:"top_p"`
+	// TopK is 1 to 100.
+	TopK int `json:"top_k"`
+	// TopKSet tells whether the request named top_k. A backend that spells out
+	// every default names it too, so compare TopK with DefaultTopK as well.
+	TopKSet bool `json:"-"`
+	// MaxOutputTokens is 1 to 32768.
+	MaxOutputTokens int `json:"max_output_tokens"`
+	// CandidateCount is 1 to 8. One answer is returned whatever it says.
+	CandidateCount int `json:"candidate_count"`
+	// StopSequences end the answer. Nil if there are none.
+	StopSequences []string `json:"stop_sequences"`
+}
+
+// DefaultParameters returns the parameters of a request that names none.
+func DefaultParameters() Parameters {
+	return Parameters{
+		Temperature:     DefaultTemperature,
+		TopP:            DefaultTopP,
+		TopK:            DefaultTopK,
+		MaxOutputTokens: DefaultMaxOutputTokens,
+		CandidateCount:  DefaultCandidateCount,
+	}
+}

@@ -1,0 +1,106 @@
+package events
+
+import (
+	"encoding/json"
+	"time"
+)
+
+// Status says in a result's body how the request ended.
+type Status string
+
+// The two ways a request ends.
+const (
+	StatusSuccess Status = "success"
+	StatusError   Status = "error"
+)
+
+// Result is a result event. Its JSON always has every field; a nil pointer or
+// nil raw value is null there. Start one with Request.Completed or Request.Failed.
+type Result struct {
+	// RequestID is the request's id, spelt as it was sent.
+	RequestID string `json:"request_id"`
+	// Status tells a completed result from a failed one.
+	Status Status `json:"status"`
+	// Content is the answer; nil in a failed result and when the model only called tools.
+	Content *string `json:"content"`
+	// Error is a sentence for people; nil in a completed result.
+	Error *string `json:"error"`
+	// Usage counts tokens; in a failed result, what was billed nevertheless.
+	Usage *Usage `json:"usage"`
+	// Timestamp is when the result was made. It is written in UTC with microseconds.
+	Timestamp time.Time `json:"timestamp"`
+	// ProcessingTimeMS runs from taking the delivery to publishing its result.
+	ProcessingTimeMS *float64 `json:"processing_time_ms"`
+	// ModelUsed is the model that answered, in OpenRouter's words.
+	ModelUsed *string `json:"model_used"`
+	// Metadata is the request's, byte for byte.
+	Metadata json.RawMessage `json:"metadata"`
+	// FinishReason is why the model stopped, such as stop or length.
+	FinishReason *string `json:"finish_reason"`
+	// Provider is who ran the model.
+	Provider *string `json:"provider"`
+	// GenerationID is OpenRouter's id of the call.
+	GenerationID *string `json:"generation_id"`
+	// Cost is in US dollars. 0 is a cost, nil is an unknown one.
+	Cost *float64 `json:"cost"`
+	// ToolCalls is the list of the model's tool calls.
+	ToolCalls json.RawMessage `json:"tool_calls"`
+	// Reasoning is what the model thought, if it was asked to tell.
+	Reasoning *string `json:"reasoning"`
+	// Attempts counts the calls made in this delivery.
+	Attempts int `json:"attempts"`
+	// RetryCount is how often the request had been put back.
+	RetryCount int `json:"retry_count"`
+	// ErrorCode is Error for machines; nil in a completed result.
+	ErrorCode *Code `json:"error_code"`
+	// Retryable is Code.Retryable of ErrorCode; nil in a completed result.
+	Retryable *bool `json:"retryable"`
+}
+
+// Usage counts tokens.
+type Usage struct {
+	PromptTokens     int `json:"prompt_tokens"`
+	CompletionTokens int `json:"completion_tokens"`
+	TotalTokens      int `json:"total_tokens"`
+	// CachedTokens are the prompt tokens read from a cache; nil if unknown.
+	CachedTokens *int `json:"cached_tokens"`
+	// ReasoningTokens are the completion tokens spent on thinking; nil if unknown.
+	ReasoningTokens *int `json:"reasoning_tokens"`
+}
+
+// Completed starts the completed result of a request. What the call told is
+// for the caller to fill in.
+func (r Request) Completed(content string, at time.Time) Result {
+	return Result{
+		RequestID:  r.ID,
+		Status:     StatusSuccess,
+		Content:    &content,
+		Timestamp:  at,
+		Metadata:   r.Metadata,
+		RetryCount: r.RetryCount,
+	}
+}
+
+// Failed starts the failed result of a request. It works for the Request that
+// Rules.Decode returns beside a Failure as well.
+func (r Request) Failed(failure Failure, at time.Time) Result {
+	retryable := failure.Code.Retryable()
+	return Result{
+		RequestID:  r.ID,
+		Status:     StatusError,
+		Error:      &failure.Message,
+		Timestamp:  at,
+		Metadata:   r.Metadata,
+		RetryCount: r.RetryCount,
+		ErrorCode:  &failure.Code,
+		Retryable:  &retryable,
+	}
+}
+
+// Subject is where the result is published, for the callback of its request.
+func (r Result) Subject(callback string) string {
+	if r.Status == StatusSuccess {
+		return Completed(callback, r.RequestID)
+	}
+	return Failed(callback, r.RequestID)
+}

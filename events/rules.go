@@ -1,0 +1,89 @@
+package events
+
+import (
+	"errors"
+	"fmt"
+	"path"
+	"slices"
+	"strings"
+)
+
+// Rules is what Decode needs to know of the service's settings.
+type Rules struct {
+	// DefaultModel is used when a request names no model. Like a request, it
+	// may name a Gemini model without its google/ prefix.
+	DefaultModel string
+	// DefaultCallback is used when a request names no callback, and when it
+	// names one that is not allowed.
+	DefaultCallback string
+	// Callbacks are the callbacks a request may name.
+	Callbacks []string
+	// Models are patterns, in the syntax of path.Match, for the models a request may name.
+	Models []string
+	// Plugins are OpenRouter's plugins and server tools a request may use: they cost extra.
+	Plugins []string
+	// MaxBytes bounds the body. 0 means no limit.
+	MaxBytes int
+}
+
+// Validate checks the rules themselves. The error joins one error for each
+// mistake; each begins with the name of the setting.
+func (r Rules) Validate() error {
+	var errs []error
+	if len(r.Models) == 0 {
+		errs = append(errs, errors.New("MODELS_ALLOW: has no entry; name at least one pattern, such as google/*"))
+	}
+	for _, pattern := range r.Models {
+		if _, err := path.Match(pattern, ""); err != nil || pattern == "" {
+			errs = append(errs, fmt.Errorf("MODELS_ALLOW: entry %s is not a pattern; "+
+				"give a model's name, with * for any characters but /", quote(pattern)))
+		}
+	}
+	if r.DefaultModel == "" {
+		errs = append(errs, errors.New("OPENROUTER_MODEL: is empty; name a model, such as google/gemini-2.5-flash"))
+	}
+	if r.DefaultCallback == "" {
+		errs = append(errs, errors.New("RESPONSE_QUEUE: is empty; name a subject, such as gemini.responses"))
+	}
+	if r.MaxBytes < 0 {
+		errs = append(errs, fmt.Errorf("REQUEST_MAX_BYTES: is %d; give a number of bytes, or 0 for no limit", r.MaxBytes))
+	}
+	return errors.Join(errs...)
+}
+
+// ModelName returns OpenRouter's full name of a model. Existing backends send
+// bare Gemini names (gemini-2.5-flash), which lack OpenRouter's google/ prefix.
+func ModelName(name string) string {
+	if strings.HasPrefix(name, "gemini-") && !strings.Contains(name, "/") {
+		return "google/" + name
+	}
+	return name
+}
+
+// AllowsModel reports whether a request may name the model, in either form
+// ModelName knows. The suffix :online turns OpenRouter's web plugin on, so it
+// needs the plugin "web" among Plugins as well.
+func (r Rules) AllowsModel(name string) bool {
+	return r.matchesModel(ModelName(name)) && (!isOnline(name) || r.allowsPlugin("web"))
+}
+
+func (r Rules) matchesModel(name string) bool {
+	return slices.ContainsFunc(r.Models, func(pattern string) bool {
+		// A bad pattern matches nothing; Validate reports it.
+		matched, err := path.Match(pattern, name)
+		return err == nil && matched
+	})
+}
+
+func (r Rules) allowsPlugin(id string) bool { return slices.Contains(r.Plugins, id) }
+
+// isOnline looks at every suffix: several can follow each other.
+func isOnline(model string) bool {
+	_, suffixes, _ := strings.Cut(model, ":")
+	for suffix := range strings.SplitSeq(suffixes, ":") {
+		if strings.EqualFold(suffix, "online") {
+			return true
+		}
+	}
+	return false
+}

@@ -1,0 +1,100 @@
+package events
+
+import "strings"
+
+// Names derives every subject and stream name of the service. Its fields are
+// the settings of the same names; Validate checks them.
+type Names struct {
+	// RequestQueue is the subject requests arrive on (REQUEST_QUEUE).
+	RequestQueue string
+	// ResponseQueue is the default callback, and the root of the results stream (RESPONSE_QUEUE).
+	ResponseQueue string
+	// SubjectPrefix is the root of the service's own subjects (SUBJECT_PREFIX).
+	SubjectPrefix string
+	// StreamPrefix begins every stream name (STREAM_PREFIX).
+	StreamPrefix string
+}
+
+// Words that follow the prefix in the service's own subjects.
+const (
+	retries     = "retries"
+	later       = "later"
+	claims      = "claims"
+	deadletters = "deadletters"
+	cancels     = "cancels"
+	deltas      = "deltas"
+)
+
+// ownSubjects lists the words no queue may be put under.
+func ownSubjects() []string { return []string{retries, later, claims, deadletters, cancels, deltas} }
+
+// Retries is the subject on which requests come back after a wait.
+func (n Names) Retries() string { return n.own(retries) }
+
+// LaterAll is the filter for every scheduled retry.
+func (n Names) LaterAll() string { return n.own(later, ">") }
+
+// Later is the subject of the one scheduled retry of a request.
+func (n Names) Later(callback, id string) string { return n.own(later, callback, CanonicalID(id)) }
+
+// ClaimsAll is the filter for every claim.
+func (n Names) ClaimsAll() string { return n.own(claims, ">") }
+
+// Claim is the subject of the claim on a request: who is calling for it.
+func (n Names) Claim(callback, id string) string { return n.own(claims, callback, CanonicalID(id)) }
+
+// DeadlettersAll is the filter for every dead letter.
+func (n Names) DeadlettersAll() string { return n.own(deadletters, ">") }
+
+// Deadletter is the subject of a dead letter. An empty id, that of a body
+// nobody can be answered for, becomes "none".
+func (n Names) Deadletter(code Code, id string) string {
+	if id == "" {
+		id = "none"
+	}
+	return n.own(deadletters, string(code), CanonicalID(id))
+}
+
+// Deltas is the subject on which a request's answer can be watched live.
+func (n Names) Deltas(id string) string { return n.own(deltas, CanonicalID(id)) }
+
+// CancelsAll is the filter for every cancellation.
+func (n Names) CancelsAll() string { return n.own(cancels, "*") }
+
+// Cancel is the subject on which a request is cancelled.
+func (n Names) Cancel(id string) string { return n.own(cancels, CanonicalID(id)) }
+
+// CancelledID returns the request id a subject made by Cancel names, and
+// whether it names one: anybody may publish there.
+func (n Names) CancelledID(subject string) (id string, ok bool) {
+	id, ok = strings.CutPrefix(subject, n.own(cancels, ""))
+	if !ok || !ValidID(id) {
+		return "", false
+	}
+	return CanonicalID(id), true
+}
+
+// ResponsesAll is the filter for every result, on every callback.
+func (n Names) ResponsesAll() string { return n.ResponseQueue + ".>" }
+
+// RequestsStream is the stream of the requests.
+func (n Names) RequestsStream() string { return n.StreamPrefix + "_REQUESTS" }
+
+// RetriesStream is the stream of the retries and their schedules.
+func (n Names) RetriesStream() string { return n.StreamPrefix + "_RETRIES" }
+
+// ResponsesStream is the stream of the results.
+func (n Names) ResponsesStream() string { return n.StreamPrefix + "_RESPONSES" }
+
+// ClaimsStream is the stream of the claims.
+func (n Names) ClaimsStream() string { return n.StreamPrefix + "_CLAIMS" }
+
+// DeadlettersStream is the stream of the dead letters.
+func (n Names) DeadlettersStream() string { return n.StreamPrefix + "_DEADLETTERS" }
+
+// CancelsStream is the stream of the cancellations.
+func (n Names) CancelsStream() string { return n.StreamPrefix + "_CANCELS" }
+
+func (n Names) own(tokens ...string) string {
+	return n.SubjectPrefix + "." + strings.Join(tokens, ".")
+}
