@@ -1,0 +1,154 @@
+package telemetry
+
+import (
+	"context"
+	"sync"
+	"time"
+
+	"go.opentelemetry.io/otel/attribute"
+	"go.opentelemetry.io/otel/trace"
+)
+
+// ChatInfo describes a model call as it is sent. Nil and zero values were not
+// sent.
+type ChatInfo struct {
+	Model         string
+	Temperature   *float64
+	TopP          *float64
+	TopK          *int
+	MaxTokens     int
+	Stop          []string
+	OutputType    string // "json" or "text", where the request asks for one
+	Stream        bool
+	ServerAddress string
+	ServerPort    int
+}
+
+func (c ChatInfo) attributes() []attribute.KeyValue {
+	attrs := append(c.identity(), c.server()...)
+	if c.Temperature != nil {
+		attrs = append(attrs, keyRequestTemp.Float64(*c.Temperature))
+	}
+	if c.TopP != nil {
+		attrs = append(attrs, keyRequestTopP.Float64(*c.TopP))
+	}
+	if c.TopK != nil {
+		attrs = append(attrs, keyRequestTopK.Int(*c.TopK))
+	}
+	if c.MaxTokens > 0 {
+		attrs = append(attrs, keyRequestMaxTokens.Int(c.MaxTokens))
+	}
+	if len(c.Stop) > 0 {
+		attrs = append(attrs, keyRequestStop.StringSlice(c.Stop))
+	}
+	if c.OutputType != "" {
+		attrs = append(attrs, keyChatOutputType.String(c.OutputType))
+	}
+	if c.Stream {
+		attrs = append(attrs, keyRequestStream.Bool(true))
+	}
+	return attrs
+}
+
+func (c ChatInfo) identity() []attribute.KeyValue {
+	return []attribute.KeyValue{
+		keyChatOperation.String(operationChat),
+		keyChatProvider.String(providerOpenRouter),
+		keyRequestModel.String(c.Model),
+	}
+}
+
+func (c ChatInfo) server() []attribute.KeyValue {
+	if c.ServerAddress == "" {
+		return nil
+	}
+	attrs := []attribute.KeyValue{keyServerAddress.String(c.ServerAddress)}
+	if c.ServerPort > 0 {
+		attrs = append(attrs, keyServerPort.Int(c.ServerPort))
+	}
+	return attrs
+}
+
+// ChatResult is what became of a model call. What is not known stays nil or
+// empty: an unknown number of tokens is not zero tokens.
+type ChatResult struct {
+	ResponseID      string
+	Model           string // that answered
+	FinishReason    string
+	Provider        string // behind OpenRouter
+	InputTokens     *int64 // including the cached ones
+	OutputTokens    *int64 // including the reasoning
+	CachedTokens    *int64
+	ReasoningTokens *int64
+	Cost            *float64      // USD
+	FirstChunk      time.Duration // from the start of the call to its first chunk; 0 if none came
+	ErrorType       string        // of a small closed set; empty for success
+	Err             error         // its text is shortened and redacted; it must hold no prompt and no answer
+}
+
+func (r ChatResult) attributes() []attribute.KeyValue {
+	var attrs []attribute.KeyValue
+	addString := func(key attribute.Key, value string) {
+		if value != "" {
+			attrs = append(attrs, key.String(value))
+		}
+	}
+	addInt := func(key attribute.Key, value *int64) {
+		if value != nil {
+			attrs = append(attrs, key.Int64(*value))
+		}
+	}
+	addString(keyResponseID, r.ResponseID)
+	addString(keyResponseModel, r.Model)
+	addString(keyUpstreamProvider, r.Provider)
+	addInt(keyUsageInput, r.InputTokens)
+	addInt(keyUsageOutput, r.OutputTokens)
+	addInt(keyUsageCached, r.CachedTokens)
+	addInt(keyUsageReasoning, r.ReasoningTokens)
+	if r.FinishReason != "" {
+		attrs = append(attrs, keyResponseFinish.StringSlice([]string{r.FinishReason}))
+	}
+	if r.Cost != nil {
+		attrs = append(attrs, keyUpstreamUsageCost.Float64(*r.Cost))
+	}
+	if r.FirstChunk > 0 {
+		attrs = append(attrs, keyResponseFirst.Float64(r.FirstChunk.Seconds()))
+	}
+	return attrs
+}
+
+// ChatSpan is one logical model call, all its attempts included, until its
+// answer has been read to the end.
+type ChatSpan struct {
+	span   trace.Span
+	start  time.Time
+	record func(r ChatResult, errorType string, took time.Duration)
+	once   sync.Once
+}
+
+// StartChat starts the span of a model call. Neither prompts nor answers are
+// recorded. Its end records duration, tokens, time to the first chunk and cost.
+func (t *Telemetry) StartChat(ctx context.Context, c ChatInfo) (context.Context, *ChatSpan) {
+	start := time.Now()
+	ctx, span := t.begin(ctx, operationChat+" "+c.Model, start,
+		trace.WithSpanKind(trace.SpanKindClient),
+		trace.WithAttributes(c.attributes()...))
+	return ctx, &ChatSpan{
+		span:  span,
+		start: start,
+		record: func(r ChatResult, errorType string, took time.Duration) {
+			t.Instruments.chatted(ctx, c, r, errorType, took)
+		},
+	}
+}
+
+// End ends the span and records its metrics. Only the first call counts.
+func (s *ChatSpan) End(r ChatResult) {
+	s.once.Do(func() {
+		end := time.Now()
+		s.span.SetAttributes(r.attributes()...)
+		errorType := markFailed(s.span, r.ErrorType, r.Err)
+		s.record(r, errorType, end.Sub(s.start))
+		s.span.End(trace.WithTimestamp(end))
+	})
+}

@@ -1,0 +1,236 @@
+package telemetry
+
+import (
+	"fmt"
+	"regexp"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"go.opentelemetry.io/otel/semconv/v1.41.0/genaiconv"
+	"go.opentelemetry.io/otel/semconv/v1.43.0/messagingconv"
+)
+
+// useEverything makes every instrument have a value.
+func useEverything(t *testing.T, b bundle) {
+	t.Helper()
+	ctx, process := b.StartProcess(t.Context(), sampleProcess())
+	chatCtx, chat := b.StartChat(ctx, sampleChat())
+	i := b.Instruments
+	i.CallFinished(chatCtx, "rate_limited", "google/gemini-2.5-flash")
+	i.CallRetried(chatCtx, 1, "rate_limited", time.Second)
+	chat.End(sampleResult())
+	chat.End(sampleResult()) // counts nothing
+	_, publish := b.StartPublish(ctx, "gemini.responses.completed.{request_id}", "1")
+	publish.End("", nil)
+	_, settle := b.StartSettle(ctx, "ack", "gemini.requests")
+	settle.End("", nil)
+	i.RequestSettled(ctx, VerdictFailed, "rate_limited", "google/gemini-2.5-flash")
+	i.RequestSettled(ctx, VerdictDuplicate, "", "")
+	i.RequestScheduled(ctx, "rate_limited")
+	i.InFlight(ctx, 3)
+	i.InFlight(ctx, -1)
+	i.SetSlots(ctx, 100)
+	i.SetBreaker(ctx, BreakerOpen)
+	i.ClaimLost(ctx)
+	i.ResultRefused(ctx)
+	i.ObserveKeys(func() map[string]int64 { return map[string]int64{"usable": 2, "cooling": 0} })
+	i.ObservePending(func() map[string]int64 { return map[string]int64{"gemini.requests": 7} })
+	process.End("", nil)
+	process.End("", nil) // counts nothing
+}
+
+func TestMetrics(t *testing.T) {
+	t.Parallel()
+	b := setup(t, Config{Version: "1.2.3"})
+	useEverything(t, b)
+	text := b.scrape(t, openMetrics)
+	server := `server_address="openrouter.ai",server_port="443"`
+	chat := `gen_ai_operation_name="chat",gen_ai_provider_name="openrouter",gen_ai_request_model="google/gemini-2.5-flash",gen_ai_response_model="google/gemini-2.5-flash-001",`
+	nats := func(group, operation, kind string) string {
+		return fmt.Sprintf(`{%smessaging_operation_name="%s",%smessaging_system="nats"}`, group, operation, kind)
+	}
+	group := `messaging_consumer_group_name="gemini-client",messaging_destination_name="gemini.requests",`
+	published := nats(`messaging_destination_template="gemini.responses.completed.{request_id}",`, "publish", `messaging_operation_type="send",`)
+	for _, want := range []string{
+		`gen_ai_client_operation_duration_seconds_count{` + chat + server + `} 1`,
+		`gen_ai_client_operation_time_to_first_chunk_seconds_sum{` + chat + server + `} 0.5`,
+		`gen_ai_client_token_usage_sum{` + chat + `gen_ai_token_type="input",` + server + `} 10.0`,
+		`gen_ai_client_token_usage_sum{` + chat + `gen_ai_token_type="output",` + server + `} 20.0`,
+		`messaging_process_duration_seconds_count` + nats(group, "process", "") + ` 1`,
+		`messaging_client_consumed_messages_total` + nats(group, "process", "") + ` 1.0`,
+		`messaging_client_sent_messages_total` + published + ` 1.0`,
+		`messaging_client_operation_duration_seconds_count` + published + ` 1`,
+		`messaging_client_operation_duration_seconds_count` + nats(`messaging_destination_name="gemini.requests",`, "ack", `messaging_operation_type="settle",`) + ` 1`,
+		`gemini_requests_total{code="rate_limited",gen_ai_request_model="google/gemini-2.5-flash",verdict="failed"} 1.0`,
+		`gemini_requests_total{verdict="acked-duplicate"} 1.0`,
+		`gemini_cost_total{gen_ai_request_model="google/gemini-2.5-flash"} 0.25`,
+		`gemini_calls_total{gen_ai_request_model="google/gemini-2.5-flash",outcome="rate_limited"} 1.0`,
+		`gemini_inflight 2.0`,
+		`gemini_slots 100.0`,
+		`gemini_retries_total{reason="rate_limited"} 1.0`,
+		`gemini_scheduled_total{reason="rate_limited"} 1.0`,
+		`gemini_claims_lost_total 1.0`,
+		`gemini_results_refused_total 1.0`,
+		`gemini_breaker_state 2.0`,
+		`gemini_keys{state="usable"} 2.0`,
+		`gemini_keys{state="cooling"} 0.0`,
+		`gemini_queue_pending{queue="gemini.requests"} 7.0`,
+		`go_goroutine_count `,
+		`process_resident_memory_bytes `,
+		`service_version="1.2.3"`,
+	} {
+		if !strings.Contains(text, want) {
+			t.Errorf("scrape lacks %s", want)
+		}
+	}
+	if strings.Contains(text, "otel_scope_name") {
+		t.Error("series carry the instrumentation scope")
+	}
+	if t.Failed() {
+		t.Log(text)
+	}
+}
+
+func TestBuckets(t *testing.T) {
+	t.Parallel()
+	b := setup(t, Config{})
+	useEverything(t, b)
+	text := b.scrape(t, "text/plain")
+	tests := []struct{ metric, first, last string }{
+		{"gen_ai_client_operation_duration_seconds", "0.01", "81.92"},
+		{"gen_ai_client_operation_time_to_first_chunk_seconds", "0.01", "81.92"},
+		{"gen_ai_client_token_usage", "1", "6.7108864e+07"},
+		{"messaging_process_duration_seconds", "0.01", "327.68"},
+		{"messaging_client_operation_duration_seconds", "0.005", "10"},
+	}
+	for _, test := range tests {
+		var bounds []string
+		for _, match := range regexp.MustCompile(test.metric+`_bucket\{.*le="([^"]+)"`).FindAllStringSubmatch(text, -1) {
+			if !slices.Contains(bounds, match[1]) {
+				bounds = append(bounds, match[1])
+			}
+		}
+		if len(bounds) < 3 || bounds[0] != test.first || bounds[len(bounds)-2] != test.last {
+			t.Errorf("bounds of %s are %v, want %s to %s and +Inf", test.metric, bounds, test.first, test.last)
+		}
+	}
+}
+
+func TestExemplarsLeadToTheSpan(t *testing.T) {
+	t.Parallel()
+	b := setup(t, Config{})
+	useEverything(t, b)
+	text := b.scrape(t, openMetrics)
+	for metric, name := range map[string]string{
+		"gen_ai_client_operation_duration_seconds_bucket": "chat google/gemini-2.5-flash",
+		"gen_ai_client_token_usage_bucket":                "chat google/gemini-2.5-flash",
+		"messaging_process_duration_seconds_bucket":       "process gemini.requests",
+		"messaging_client_sent_messages_total":            "publish gemini.responses.completed.{request_id}",
+		"gemini_requests_total":                           "process gemini.requests",
+	} {
+		span := b.span(t, name).SpanContext
+		exemplar := regexp.MustCompile(metric + `\{.*# \{.*span_id="` + span.SpanID().String() + `"`)
+		if !exemplar.MatchString(text) {
+			t.Errorf("%s has no exemplar of span %q", metric, name)
+		}
+	}
+	if strings.Contains(b.scrape(t, "text/plain"), "# {") {
+		t.Error("exemplars in the plain format, which has none")
+	}
+}
+
+func TestFailuresAreLabelled(t *testing.T) {
+	t.Parallel()
+	b := setup(t, Config{})
+	_, chat := b.StartChat(t.Context(), ChatInfo{Model: "m"})
+	chat.End(ChatResult{ErrorType: "timeout"})
+	_, process := b.StartProcess(t.Context(), sampleProcess())
+	process.End("internal", nil)
+	text := b.scrape(t, openMetrics)
+	for _, want := range []string{
+		`gen_ai_client_operation_duration_seconds_count{error_type="timeout",`,
+		`messaging_process_duration_seconds_count{error_type="internal",`,
+	} {
+		if !strings.Contains(text, want) {
+			t.Errorf("scrape lacks %s", want)
+		}
+	}
+	// What is not known is not zero.
+	for _, unwanted := range []string{"gen_ai_client_token_usage", "gemini_cost", "time_to_first_chunk"} {
+		if strings.Contains(text, unwanted) {
+			t.Errorf("scrape has %s of a call that never had any", unwanted)
+		}
+	}
+}
+
+func TestModelLabelIsBounded(t *testing.T) {
+	t.Parallel()
+	b := setup(t, Config{})
+	for n := range 3 * maxModels {
+		_, chat := b.StartChat(t.Context(), ChatInfo{Model: fmt.Sprintf("google/m-%d", n)})
+		chat.End(ChatResult{Model: fmt.Sprintf("google/m-%d", n), Cost: new(1.0)})
+		b.Instruments.RequestSettled(t.Context(), VerdictCompleted, "", fmt.Sprintf("google/m-%d", n))
+		b.Instruments.CallFinished(t.Context(), "success", fmt.Sprintf("google/m-%d", n))
+	}
+	text := b.scrape(t, openMetrics)
+	for _, metric := range []string{"gemini_cost_total", "gemini_requests_total", "gemini_calls_total", "gen_ai_client_operation_duration_seconds_count"} {
+		series := regexp.MustCompile(`(?m)^`+metric+`\{.*$`).FindAllString(text, -1)
+		if len(series) != maxModels+1 {
+			t.Errorf("%s has %d series, want %d and one for the others", metric, len(series), maxModels)
+		}
+	}
+	if want := fmt.Sprintf(`gemini_cost_total{gen_ai_request_model="other"} %d.0`, 2*maxModels); !strings.Contains(text, want) {
+		t.Errorf("scrape lacks %s", want)
+	}
+	if got := b.span(t, "chat google/m-149"); attributesOf(got.Attributes)["gen_ai.request.model"] != "google/m-149" {
+		t.Error("the model is folded on the span too")
+	}
+}
+
+func TestFoldModel(t *testing.T) {
+	t.Parallel()
+	models := newModelSet()
+	tests := []struct{ give, want string }{
+		{"", ""},
+		{"a", "a"},
+		{strings.Repeat("a", maxModelName), strings.Repeat("a", maxModelName)},
+		{strings.Repeat("a", maxModelName+1), "other"},
+	}
+	for _, test := range tests {
+		if got := models.fold(test.give); got != test.want {
+			t.Errorf("fold(%q) = %q, want %q", test.give, got, test.want)
+		}
+	}
+}
+
+func TestNamesAreThoseOfTheConventions(t *testing.T) {
+	t.Parallel()
+	for ours, theirs := range map[string]string{
+		metricChatDuration:    genaiconv.ClientOperationDuration{}.Name(),
+		metricChatTokens:      genaiconv.ClientTokenUsage{}.Name(),
+		metricChatFirstChunk:  genaiconv.ClientOperationTimeToFirstChunk{}.Name(),
+		metricProcessDuration: messagingconv.ProcessDuration{}.Name(),
+		metricClientDuration:  messagingconv.ClientOperationDuration{}.Name(),
+		metricConsumed:        messagingconv.ClientConsumedMessages{}.Name(),
+		metricSent:            messagingconv.ClientSentMessages{}.Name(),
+	} {
+		if ours != theirs {
+			t.Errorf("metric %s is called %s", ours, theirs)
+		}
+	}
+}
+
+func TestNopTakesEverything(t *testing.T) {
+	t.Parallel()
+	b := bundle{Telemetry: Nop()}
+	useEverything(t, b)
+	b.Logger.InfoContext(t.Context(), "x")
+	if text := b.scrape(t, openMetrics); strings.TrimSpace(text) != "# EOF" {
+		t.Errorf("metrics of nothing: %s", text)
+	}
+	if err := b.Shutdown(t.Context()); err != nil {
+		t.Error(err)
+	}
+}

@@ -1,0 +1,136 @@
+package telemetry
+
+import (
+	"go.opentelemetry.io/otel/attribute"
+	genai "go.opentelemetry.io/otel/semconv/v1.41.0"
+	semconv "go.opentelemetry.io/otel/semconv/v1.43.0"
+)
+
+// ScopeName is the instrumentation scope of our spans and metrics, and the
+// default service.name.
+const ScopeName = "gemini-client"
+
+// Operations, the first word of a span's name.
+const (
+	operationChat    = "chat"
+	operationProcess = "process"
+	operationPublish = "publish"
+)
+
+// Types of messaging operations and of tokens, a closed list of the conventions.
+const (
+	typeProcess = "process"
+	typeSend    = "send"
+	typeSettle  = "settle"
+	typeInput   = "input"
+	typeOutput  = "output"
+)
+
+// Values that are the same on every span.
+const (
+	providerOpenRouter = "openrouter"
+	systemNATS         = "nats"
+	errorTypeOther     = "_OTHER"
+	eventRetry         = "gemini.retry"
+)
+
+// Attributes of chat spans and chat metrics. No other span may have a gen_ai
+// attribute: Jaeger would take it for a model call.
+const (
+	keyChatOperation     = genai.GenAIOperationNameKey
+	keyChatProvider      = genai.GenAIProviderNameKey
+	keyChatOutputType    = genai.GenAIOutputTypeKey
+	keyRequestModel      = genai.GenAIRequestModelKey
+	keyRequestTemp       = genai.GenAIRequestTemperatureKey
+	keyRequestTopP       = genai.GenAIRequestTopPKey
+	keyRequestTopK       = genai.GenAIRequestTopKKey
+	keyRequestMaxTokens  = genai.GenAIRequestMaxTokensKey
+	keyRequestStop       = genai.GenAIRequestStopSequencesKey
+	keyRequestStream     = genai.GenAIRequestStreamKey
+	keyResponseID        = genai.GenAIResponseIDKey
+	keyResponseModel     = genai.GenAIResponseModelKey
+	keyResponseFinish    = genai.GenAIResponseFinishReasonsKey
+	keyResponseFirst     = genai.GenAIResponseTimeToFirstChunkKey
+	keyUsageInput        = genai.GenAIUsageInputTokensKey
+	keyUsageOutput       = genai.GenAIUsageOutputTokensKey
+	keyUsageCached       = genai.GenAIUsageCacheReadInputTokensKey
+	keyUsageReasoning    = genai.GenAIUsageReasoningOutputTokensKey
+	keyTokenType         = genai.GenAITokenTypeKey
+	keyUpstreamProvider  = attribute.Key("openrouter.provider")
+	keyUpstreamUsageCost = attribute.Key("openrouter.usage.cost")
+)
+
+// Attributes of messaging spans and metrics. The conventions know no NATS; its
+// own keys follow their rule of messaging.<system>.
+const (
+	keySystem         = semconv.MessagingSystemKey
+	keyOperation      = semconv.MessagingOperationNameKey
+	keyOperationType  = semconv.MessagingOperationTypeKey
+	keyDestination    = semconv.MessagingDestinationNameKey
+	keyTemplate       = semconv.MessagingDestinationTemplateKey
+	keyConsumerGroup  = semconv.MessagingConsumerGroupNameKey
+	keyMessageID      = semconv.MessagingMessageIDKey
+	keyConversation   = semconv.MessagingMessageConversationIDKey
+	keyStream         = attribute.Key("messaging.nats.stream")
+	keyConsumer       = attribute.Key("messaging.nats.consumer")
+	keyStreamSequence = attribute.Key("messaging.nats.sequence.stream")
+	keyDeliveryCount  = attribute.Key("messaging.nats.delivery_count")
+)
+
+// Attributes of both, of HTTP spans, and our own.
+const (
+	keyErrorType     = semconv.ErrorTypeKey
+	keyServerAddress = semconv.ServerAddressKey
+	keyServerPort    = semconv.ServerPortKey
+	keyResendCount   = semconv.HTTPRequestResendCountKey
+	keyRequestID     = attribute.Key("gemini.request.id")
+	keySpanVerdict   = attribute.Key("gemini.verdict")
+	keySpanCode      = attribute.Key("gemini.code")
+	keyRetryAttempt  = attribute.Key("gemini.retry.attempt")
+	keyRetryReason   = attribute.Key("gemini.retry.reason")
+	keyRetryWait     = attribute.Key("gemini.retry.wait_seconds")
+)
+
+// Labels of our own metrics, short because they are typed into queries. The
+// model is labelled as on the chat metrics, keyRequestModel.
+const (
+	labelVerdict = attribute.Key("verdict")
+	labelCode    = attribute.Key("code")
+	labelOutcome = attribute.Key("outcome")
+	labelReason  = attribute.Key("reason")
+	labelState   = attribute.Key("state")
+	labelQueue   = attribute.Key("queue")
+)
+
+// Instruments of the conventions.
+const (
+	metricChatDuration    = "gen_ai.client.operation.duration"
+	metricChatTokens      = "gen_ai.client.token.usage" //nolint:gosec // tokens of text, not credentials
+	metricChatFirstChunk  = "gen_ai.client.operation.time_to_first_chunk"
+	metricProcessDuration = "messaging.process.duration"
+	metricClientDuration  = "messaging.client.operation.duration"
+	metricConsumed        = "messaging.client.consumed.messages"
+	metricSent            = "messaging.client.sent.messages"
+)
+
+// Instruments of our own.
+const (
+	metricRequests       = "gemini.requests"
+	metricCost           = "gemini.cost"
+	metricCalls          = "gemini.calls"
+	metricInFlight       = "gemini.inflight"
+	metricSlots          = "gemini.slots"
+	metricRetries        = "gemini.retries"
+	metricScheduled      = "gemini.scheduled"
+	metricClaimsLost     = "gemini.claims.lost"
+	metricResultsRefused = "gemini.results.refused"
+	metricBreakerState   = "gemini.breaker.state"
+	metricKeys           = "gemini.keys"
+	metricQueuePending   = "gemini.queue.pending"
+)
+
+// Fields of a log line.
+const (
+	logTraceID = "trace_id"
+	logSpanID  = "span_id"
+)

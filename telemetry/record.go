@@ -1,0 +1,148 @@
+package telemetry
+
+import (
+	"context"
+	"time"
+
+	"go.opentelemetry.io/otel/attribute"
+	"go.opentelemetry.io/otel/metric"
+	"go.opentelemetry.io/otel/trace"
+)
+
+// Verdict is what became of a delivery.
+type Verdict string
+
+// The verdicts.
+const (
+	VerdictCompleted Verdict = "completed"
+	VerdictFailed    Verdict = "failed"
+	VerdictLater     Verdict = "later"
+	VerdictDuplicate Verdict = "acked-duplicate"
+)
+
+// BreakerState is the state of the circuit breaker.
+type BreakerState int64
+
+// The states of the circuit breaker, as the metric counts them.
+const (
+	BreakerClosed BreakerState = iota
+	BreakerHalfOpen
+	BreakerOpen
+)
+
+// RequestSettled counts a delivery by its verdict. The code is empty unless the
+// request failed or was put off because of an error.
+func (i *Instruments) RequestSettled(ctx context.Context, verdict Verdict, code, model string) {
+	labels := []attribute.KeyValue{labelVerdict.String(string(verdict))}
+	labels = append(labels, optional(labelCode, code)...)
+	labels = append(labels, optional(keyRequestModel, i.models.fold(model))...)
+	i.requests.Add(ctx, 1, metric.WithAttributes(labels...))
+}
+
+// CallFinished counts one attempt to call OpenRouter. The outcome is "success"
+// or a failure of a small closed set.
+func (i *Instruments) CallFinished(ctx context.Context, outcome, model string) {
+	labels := []attribute.KeyValue{labelOutcome.String(outcome)}
+	labels = append(labels, optional(keyRequestModel, i.models.fold(model))...)
+	i.calls.Add(ctx, 1, metric.WithAttributes(labels...))
+}
+
+// CallRetried counts an attempt that is about to be repeated, and notes it on
+// the span in ctx: the number of the attempt that failed, why, and the wait.
+func (i *Instruments) CallRetried(ctx context.Context, attempt int, reason string, wait time.Duration) {
+	i.retries.Add(ctx, 1, metric.WithAttributes(labelReason.String(reason)))
+	trace.SpanFromContext(ctx).AddEvent(eventRetry, trace.WithAttributes(
+		keyRetryAttempt.Int(attempt), keyRetryReason.String(reason), keyRetryWait.Float64(wait.Seconds())))
+}
+
+// RequestScheduled counts a request that was put off, by the reason.
+func (i *Instruments) RequestScheduled(ctx context.Context, reason string) {
+	i.scheduled.Add(ctx, 1, metric.WithAttributes(labelReason.String(reason)))
+}
+
+// InFlight adds delta to the number of requests being worked on.
+func (i *Instruments) InFlight(ctx context.Context, delta int64) {
+	i.inFlight.Add(ctx, delta)
+}
+
+// SetSlots tells how many requests may be worked on at the same time.
+func (i *Instruments) SetSlots(ctx context.Context, n int) {
+	i.slots.Record(ctx, int64(n))
+}
+
+// SetBreaker tells the state of the circuit breaker.
+func (i *Instruments) SetBreaker(ctx context.Context, state BreakerState) {
+	i.breaker.Record(ctx, int64(state))
+}
+
+// ClaimLost counts a claim that another worker took over.
+func (i *Instruments) ClaimLost(ctx context.Context) {
+	i.claimsLost.Add(ctx, 1)
+}
+
+// ResultRefused counts a result the server refused because there was one.
+func (i *Instruments) ResultRefused(ctx context.Context) {
+	i.resultsRefused.Add(ctx, 1)
+}
+
+// ObserveKeys sets the source of the number of keys by state. It is asked at
+// each scrape, possibly by several at once, and must answer from memory.
+func (i *Instruments) ObserveKeys(source func() map[string]int64) {
+	i.keys.Store(&source)
+}
+
+// ObservePending sets the source of the number of messages waiting, by queue.
+// It is asked at each scrape, possibly by several at once, and must answer from
+// memory.
+func (i *Instruments) ObservePending(source func() map[string]int64) {
+	i.pending.Store(&source)
+}
+
+func (i *Instruments) chatted(ctx context.Context, c ChatInfo, r ChatResult, errorType string, took time.Duration) {
+	model := i.models.fold(c.Model)
+	c.Model = model
+	labels := append(c.identity(), c.server()...)
+	if r.Model != "" {
+		labels = append(labels, keyResponseModel.String(i.models.fold(r.Model)))
+	}
+	i.chatDuration.Record(ctx, took.Seconds(), metric.WithAttributes(withError(labels, errorType)...))
+	if r.FirstChunk > 0 {
+		i.chatFirstChunk.Record(ctx, r.FirstChunk.Seconds(), metric.WithAttributes(labels...))
+	}
+	i.usedTokens(ctx, labels, typeInput, r.InputTokens)
+	i.usedTokens(ctx, labels, typeOutput, r.OutputTokens)
+	if r.Cost != nil && *r.Cost >= 0 {
+		i.cost.Add(ctx, *r.Cost, metric.WithAttributes(keyRequestModel.String(model)))
+	}
+}
+
+func (i *Instruments) usedTokens(ctx context.Context, labels []attribute.KeyValue, kind string, n *int64) {
+	if n != nil {
+		i.chatTokens.Record(ctx, *n, metric.WithAttributes(labels...), metric.WithAttributes(keyTokenType.String(kind)))
+	}
+}
+
+func (i *Instruments) consumed(ctx context.Context, labels []attribute.KeyValue) {
+	i.consumedCount.Add(ctx, 1, metric.WithAttributes(labels...))
+}
+
+func (i *Instruments) processed(ctx context.Context, took time.Duration, labels []attribute.KeyValue) {
+	i.processDuration.Record(ctx, took.Seconds(), metric.WithAttributes(labels...))
+}
+
+func (i *Instruments) sent(ctx context.Context, labels []attribute.KeyValue) {
+	i.sentCount.Add(ctx, 1, metric.WithAttributes(labels...))
+}
+
+// operated records a message sent or settled.
+func (i *Instruments) operated(ctx context.Context, took time.Duration, labels []attribute.KeyValue) {
+	i.clientDuration.Record(ctx, took.Seconds(), metric.WithAttributes(labels...))
+}
+
+// optional returns a label only if it has a value.
+func optional(key attribute.Key, value string) []attribute.KeyValue {
+	if value == "" {
+		return nil
+	}
+	return []attribute.KeyValue{key.String(value)}
+}
