@@ -1,0 +1,111 @@
+package openrouter
+
+import (
+	"context"
+	"encoding/json"
+	"io"
+	"net/url"
+	"strings"
+	"time"
+)
+
+// maxLookup is more than any answer about one model or one key.
+const maxLookup = 1 << 20
+
+// ModelInfo is what the catalogue says about one model.
+type ModelInfo struct {
+	ID             string `json:"id"`
+	CanonicalSlug  string `json:"canonical_slug"`
+	ContextLength  int64  `json:"context_length"`
+	ExpirationDate string `json:"expiration_date"` // as it was sent; empty if none is announced
+}
+
+// Expires returns the announced end of the model, and whether there is one that can be read.
+func (m ModelInfo) Expires() (time.Time, bool) {
+	for _, layout := range []string{time.RFC3339, time.DateOnly, time.DateTime, "2006-01-02T15:04:05"} {
+		if at, err := time.Parse(layout, m.ExpirationDate); err == nil {
+			return at, true
+		}
+	}
+	return time.Time{}, false
+}
+
+// KeyInfo is what OpenRouter says about a key. Amounts are in USD; nil is no limit, or not told.
+type KeyInfo struct {
+	Label          string   `json:"label"`
+	Limit          *float64 `json:"limit"`
+	LimitRemaining *float64 `json:"limit_remaining"`
+	LimitReset     string   `json:"limit_reset"`
+	Usage          *float64 `json:"usage"`
+	UsageDaily     *float64 `json:"usage_daily"`
+	UsageMonthly   *float64 `json:"usage_monthly"`
+	IsFreeTier     bool     `json:"is_free_tier"`
+	IsManagement   bool     `json:"is_management_key"` // such a key cannot call completions
+	ExpiresAt      string   `json:"expires_at"`
+}
+
+// Model looks a model up by its slug, author/name. The error is an *[Error]; Status 404 says that there is no such model.
+func (c *Client) Model(ctx context.Context, key, slug string) (ModelInfo, error) {
+	var info ModelInfo
+	parts := strings.Split(slug, "/")
+	for i, part := range parts {
+		if part == "" || part == "." || part == ".." {
+			return ModelInfo{}, refuse(key, "a model's slug is author/name")
+		}
+		parts[i] = url.PathEscape(part)
+	}
+	if err := c.lookup(ctx, key, "/model/"+strings.Join(parts, "/"), &info); err != nil {
+		return ModelInfo{}, err
+	}
+	return info, nil
+}
+
+// Key asks about the key itself, which costs nothing. The error is an *[Error]; Status 401 says that the key is not valid.
+func (c *Client) Key(ctx context.Context, key string) (KeyInfo, error) {
+	var info KeyInfo
+	if err := c.lookup(ctx, key, "/key", &info); err != nil {
+		return KeyInfo{}, err
+	}
+	return info, nil
+}
+
+// lookup reads one JSON document, within Config.FirstToken, into a pointer to a struct.
+func (c *Client) lookup(ctx context.Context, key, path string, into any) error {
+	if reason := c.checkKey(key); reason != "" {
+		return refuse(key, reason)
+	}
+	ctx, w := startWatch(ctx)
+	defer w.stop()
+	w.arm(errFirstToken, c.firstToken)
+	resp, err := c.send(ctx, key, path, nil)
+	if err != nil {
+		return c.fault(ctx, key, KindConnection, err)
+	}
+	defer func() { _ = resp.Body.Close() }() // read to its end, or given up
+	if resp.StatusCode/100 != 2 {
+		w.arm(errEnding, errorBodyTime)
+		return statusError(key, resp)
+	}
+	body, err := io.ReadAll(io.LimitReader(resp.Body, maxLookup+1))
+	switch {
+	case err != nil:
+		return c.fault(ctx, key, KindCut, err)
+	case len(body) > maxLookup:
+		return &Error{Kind: KindTooLarge, Status: resp.StatusCode, Message: "the answer to " + path + " is too large"}
+	}
+	var doc struct {
+		Data  json.RawMessage `json:"data"`
+		Error json.RawMessage `json:"error"`
+	}
+	err = decode(body, &doc)
+	if failed := errorObjectError(key, resp, doc.Error); failed != nil {
+		return failed
+	}
+	if len(doc.Data) > 0 {
+		body = doc.Data
+	}
+	if err != nil || decode(body, into) != nil {
+		return &Error{Kind: KindMalformed, Status: resp.StatusCode, Message: "the answer to " + path + " is no JSON object", Retryable: true}
+	}
+	return nil
+}

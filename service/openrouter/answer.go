@@ -1,0 +1,102 @@
+package openrouter
+
+import (
+	"cmp"
+	"strings"
+)
+
+// An answer grows with every chunk. Its memory is limited by max.
+type answer struct {
+	id, model, provider string
+	content, reasoning  strings.Builder
+	details, refusal    strings.Builder // details: reasoning_details, used when there is no reasoning
+	calls               toolCalls
+	finish, native      string
+	usage               *Usage
+	size, max           int
+	started             bool // a token has arrived
+}
+
+// absorb takes in a chunk and gives its content to emit. It reports whether the chunk brought tokens or a finish_reason.
+func (a *answer) absorb(c chunk, emit func(string)) bool {
+	a.id = cmp.Or(a.id, c.ID)
+	a.model = cmp.Or(c.Model, a.model)
+	a.provider = cmp.Or(c.Provider, a.provider)
+	a.usage = cmp.Or(c.usage(), a.usage)
+	progress := false
+	for _, choice := range c.Choices {
+		if choice.Index != 0 {
+			continue // one answer is asked for; another would be mixed into it
+		}
+		switch {
+		case choice.FinishReason == finishError: // what comes with it is junk, such as "<ctrl46>"
+		case choice.Delta != nil:
+			progress = a.add(choice.Delta, false, emit) || progress
+		case choice.Message != nil:
+			progress = a.add(choice.Message, true, emit) || progress
+		}
+		a.started = a.started || progress
+		progress = a.end(choice) || progress
+	}
+	return progress
+}
+
+// add takes in the pieces of a delta, or those of a whole message.
+func (a *answer) add(p *piece, whole bool, emit func(string)) bool {
+	before := a.size
+	a.write(&a.reasoning, string(p.Reasoning))
+	for _, d := range p.Details {
+		a.size++ // an encrypted one is a sign of life too
+		if a.reasoning.Len() == 0 {
+			a.write(&a.details, string(d.Text)+string(d.Summary))
+		}
+	}
+	a.write(&a.refusal, string(p.Refusal))
+	for _, f := range p.ToolCalls {
+		a.size += a.calls.add(f, whole)
+	}
+	a.write(&a.content, string(p.Content))
+	if p.Content != "" && !a.tooLarge() {
+		emit(string(p.Content))
+	}
+	return a.size > before
+}
+
+// end notes a finish_reason. The usage chunk may repeat it: the first counts, unless a later one says "error".
+func (a *answer) end(c choice) bool {
+	if c.FinishReason == "" {
+		return false
+	}
+	first := a.finish == ""
+	if first || c.FinishReason == finishError && a.finish != finishError {
+		a.finish, a.native = c.FinishReason, ""
+	}
+	a.native = cmp.Or(a.native, c.NativeFinishReason)
+	return first
+}
+
+func (a *answer) write(to *strings.Builder, s string) {
+	a.size += len(s)
+	if !a.tooLarge() {
+		to.WriteString(s)
+	}
+}
+
+func (a *answer) tooLarge() bool { return a.size > a.max }
+
+// empty reports whether there is nothing to give to anybody.
+func (a *answer) empty() bool {
+	return a.content.Len()+a.reasoning.Len()+a.details.Len()+a.refusal.Len() == 0 && len(a.calls) == 0
+}
+
+func (a *answer) completion() Completion {
+	reasoning := a.reasoning.String()
+	if reasoning == "" {
+		reasoning = a.details.String()
+	}
+	return Completion{
+		ID: a.id, Model: a.model, Provider: a.provider,
+		Content: a.content.String(), Reasoning: reasoning, Refusal: a.refusal.String(), ToolCalls: a.calls.encode(),
+		FinishReason: a.finish, NativeFinishReason: a.native, Usage: a.usage,
+	}
+}

@@ -1,0 +1,175 @@
+package openrouter
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"net/url"
+	"strings"
+	"time"
+)
+
+// DefaultBaseURL is where OpenRouter answers.
+const DefaultBaseURL = "https://openrouter.ai/api/v1"
+
+// Defaults of [Config].
+const (
+	defaultFirstToken     = 60 * time.Second
+	defaultGap            = 30 * time.Second
+	defaultMaxAnswerBytes = 16 << 20
+	defaultMaxLineBytes   = 4 << 20
+)
+
+// Config says where to call and how long to wait. A zero field means its default.
+type Config struct {
+	BaseURL   string            // DefaultBaseURL
+	Referer   string            // sent as HTTP-Referer, which attributes the calls to an application; none
+	Title     string            // sent as X-OpenRouter-Title; none
+	Transport http.RoundTripper // handed in to be instrumented or proxied; NewTransport("", "")
+
+	FirstToken time.Duration // from the call's start to the first token; 60 s. Model and Key must answer within it too
+	Gap        time.Duration // from one token to the next; 30 s
+
+	MaxAnswerBytes int // content, reasoning and tool calls together, or a whole answer that comes as one document; 16 MiB
+	MaxLineBytes   int // one line, and one event, of the stream; 4 MiB
+
+	// AllowHTTP permits http:// to other hosts than loopback, for a simulator in a network of containers. Keys that begin with
+	// sk-or-v1- are refused there all the same: they would travel in clear text.
+	AllowHTTP bool
+}
+
+// Client calls OpenRouter. It is safe for concurrent use.
+type Client struct {
+	http       *http.Client
+	base       string
+	referer    string
+	title      string
+	firstToken time.Duration
+	gap        time.Duration
+	maxAnswer  int
+	maxLine    int
+	inClear    bool // the base URL is http:// to another host than loopback
+}
+
+// New returns a client, or an error that names every mistake in the configuration. It opens no connection.
+func New(c Config) (*Client, error) {
+	base, inClear, err := checkBase(c.BaseURL, c.AllowHTTP)
+	errs := []error{err}
+	if !validHeader(c.Referer) {
+		errs = append(errs, errors.New("referer: has characters that no header may carry"))
+	}
+	if !validHeader(c.Title) {
+		errs = append(errs, errors.New("title: has characters that no header may carry"))
+	}
+	if c.FirstToken < 0 || c.Gap < 0 || c.MaxAnswerBytes < 0 || c.MaxLineBytes < 0 {
+		errs = append(errs, errors.New("limits: must not be negative"))
+	}
+	if err := errors.Join(errs...); err != nil {
+		return nil, fmt.Errorf("openrouter configuration: %w", err)
+	}
+	transport := c.Transport
+	if transport == nil {
+		if transport, err = NewTransport("", ""); err != nil {
+			return nil, err
+		}
+	}
+	return &Client{
+		http:       &http.Client{Transport: transport, CheckRedirect: stayHere},
+		base:       base,
+		referer:    c.Referer,
+		title:      c.Title,
+		firstToken: orDefault(c.FirstToken, defaultFirstToken),
+		gap:        orDefault(c.Gap, defaultGap),
+		maxAnswer:  orDefault(c.MaxAnswerBytes, defaultMaxAnswerBytes),
+		maxLine:    orDefault(c.MaxLineBytes, defaultMaxLineBytes),
+		inClear:    inClear,
+	}, nil
+}
+
+// CloseIdleConnections closes the connections that no call is using, if the transport can.
+func (c *Client) CloseIdleConnections() { c.http.CloseIdleConnections() }
+
+// stayHere lets no redirect be followed: the key must not travel to a host that nobody configured.
+func stayHere(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
+
+// send makes one HTTP request; the caller closes the response's body. A nil body makes it a GET.
+func (c *Client) send(ctx context.Context, key, path string, body []byte) (*http.Response, error) {
+	method, accept, payload := http.MethodGet, "application/json", io.Reader(http.NoBody)
+	if body != nil {
+		method, accept, payload = http.MethodPost, "text/event-stream", bytes.NewReader(body)
+	}
+	req, err := http.NewRequestWithContext(ctx, method, c.base+path, payload)
+	if err != nil {
+		return nil, err
+	}
+	req.Header.Set("Authorization", "Bearer "+key)
+	req.Header.Set("Accept", accept)
+	req.Header.Set("User-Agent", "gemini-client")
+	if body != nil {
+		req.Header.Set("Content-Type", "application/json")
+	}
+	if c.referer != "" {
+		req.Header.Set("HTTP-Referer", c.referer)
+	}
+	if c.title != "" {
+		req.Header.Set("X-OpenRouter-Title", c.title)
+	}
+	return c.http.Do(req)
+}
+
+// checkKey returns why the key cannot be sent, or an empty string.
+func (c *Client) checkKey(key string) string {
+	switch {
+	case key == "":
+		return "no API key"
+	case !validHeader(key) || strings.TrimSpace(key) != key:
+		return "the API key has characters that no header may carry"
+	case c.inClear && strings.HasPrefix(key, "sk-or-v1-"):
+		return "a real API key is not sent over http:// to another host"
+	}
+	return ""
+}
+
+// checkBase returns the base URL without a trailing slash, and whether it is in clear text to another host.
+func checkBase(raw string, allowHTTP bool) (base string, inClear bool, err error) {
+	if raw == "" {
+		raw = DefaultBaseURL
+	}
+	u, err := url.Parse(raw)
+	if err != nil || u.Hostname() == "" || u.Opaque != "" {
+		return "", false, errors.New("base URL: not an absolute URL") // err would repeat it, user and password included
+	}
+	switch {
+	case u.User != nil:
+		return "", false, errors.New("base URL: must not carry a user or a password")
+	case u.RawQuery != "" || u.ForceQuery || u.Fragment != "":
+		return "", false, errors.New("base URL: must not carry a query or a fragment")
+	case u.Scheme != "https" && u.Scheme != "http":
+		return "", false, fmt.Errorf("base URL: scheme must be https, not %q", u.Scheme)
+	}
+	inClear = u.Scheme == "http" && !loopback(u.Hostname())
+	if inClear && !allowHTTP {
+		return "", false, fmt.Errorf("base URL: http:// to %s would send keys in clear text; use https://", u.Hostname())
+	}
+	return strings.TrimRight(u.String(), "/"), inClear, nil
+}
+
+func loopback(host string) bool {
+	return strings.EqualFold(host, "localhost") || net.ParseIP(host).IsLoopback()
+}
+
+// validHeader reports whether net/http would send the value.
+func validHeader(value string) bool {
+	return !strings.ContainsFunc(value, func(r rune) bool { return r < ' ' && r != '\t' || r == 0x7f })
+}
+
+func orDefault[T int | time.Duration](value, standard T) T {
+	if value == 0 {
+		return standard
+	}
+	return value
+}

@@ -1,0 +1,407 @@
+package openrouter_test
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"sync/atomic"
+	"syscall"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+
+	"gemini-client/service/openrouter"
+)
+
+func newServer(t *testing.T, handler http.HandlerFunc) *httptest.Server {
+	t.Helper()
+	server := httptest.NewServer(handler)
+	t.Cleanup(server.Close)
+	return server
+}
+
+func TestNew(t *testing.T) {
+	t.Parallel()
+	tests := map[string]struct {
+		config openrouter.Config
+		want   []string // parts of the error; none for no error
+	}{
+		"nothing at all":           {openrouter.Config{}, nil},
+		"loopback":                 {openrouter.Config{BaseURL: "http://127.8.9.10:8080/api/v1"}, nil},
+		"loopback IPv6":            {openrouter.Config{BaseURL: "http://[::1]:8080/api/v1/"}, nil},
+		"localhost":                {openrouter.Config{BaseURL: "http://LOCALHOST/api/v1"}, nil},
+		"clear text":               {openrouter.Config{BaseURL: "http://openrouter.ai/api/v1"}, []string{"clear text", "openrouter.ai"}},
+		"clear text, allowed":      {openrouter.Config{BaseURL: "http://simulator:8080/api/v1", AllowHTTP: true}, nil},
+		"clear text to an address": {openrouter.Config{BaseURL: "http://10.0.0.1/api/v1"}, []string{"clear text"}},
+		"looks like loopback":      {openrouter.Config{BaseURL: "http://127.0.0.1.evil.example/"}, []string{"clear text"}},
+		"no URL":                   {openrouter.Config{BaseURL: "openrouter.ai/api"}, []string{"not an absolute URL"}},
+		"broken URL":               {openrouter.Config{BaseURL: "https://u:hunter2@open router/"}, []string{"not an absolute URL"}},
+		"password":                 {openrouter.Config{BaseURL: "https://u:hunter2@openrouter.ai/"}, []string{"password"}},
+		"other scheme":             {openrouter.Config{BaseURL: "ftp://openrouter.ai/"}, []string{`"ftp"`}},
+		"query":                    {openrouter.Config{BaseURL: "https://openrouter.ai/?a=b"}, []string{"query"}},
+		"all at once":              {openrouter.Config{BaseURL: "/", Referer: "a\nb", Title: "a\x00b", Gap: -1}, []string{"base URL", "referer", "title", "limits"}},
+	}
+	for name, tt := range tests {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			client, err := openrouter.New(tt.config)
+			if (err == nil) != (len(tt.want) == 0) || (err == nil) != (client != nil) {
+				t.Fatalf("got %v, %v; want an error with %q", client, err, tt.want)
+			}
+			for _, part := range tt.want {
+				if !strings.Contains(err.Error(), part) || strings.Contains(err.Error(), "hunter2") {
+					t.Errorf("error %q does not say %q, or says the password", err, part)
+				}
+			}
+		})
+	}
+}
+
+func TestRequestOnTheWire(t *testing.T) {
+	t.Parallel()
+	var header http.Header
+	var path, body string
+	server := newServer(t, func(w http.ResponseWriter, r *http.Request) {
+		sent, _ := io.ReadAll(r.Body)
+		header, path, body = r.Header, r.Method+" "+r.URL.Path, string(sent)
+		_, _ = io.WriteString(w, testdata(t, "text.sse"))
+	})
+	client := newClient(t, openrouter.Config{BaseURL: server.URL + "/api/v1/", Referer: "https://example.org", Title: "Ünit"})
+	if got := ask(t, client); got.err != nil || got.Usage == nil {
+		t.Fatalf("got %+v, %v", got.Completion, got.err)
+	}
+	if path != "POST /api/v1/chat/completions" {
+		t.Errorf("got %s", path)
+	}
+	want := map[string]string{
+		"Authorization": "Bearer " + testKey, "Accept": "text/event-stream", "Content-Type": "application/json",
+		"HTTP-Referer": "https://example.org", "X-OpenRouter-Title": "Ünit", "User-Agent": "gemini-client", "X-Title": "", "Accept-Encoding": "",
+	}
+	for name, value := range want {
+		if got := header.Get(name); got != value {
+			t.Errorf("header %s is %q, want %q", name, got, value)
+		}
+	}
+	const wantBody = `{"max_tokens":100,"messages":[{"role":"user","content":"hello"}],"model":"google/gemini-2.5-flash","stream":true}`
+	if body != wantBody {
+		t.Errorf("got body\n%s, want\n%s", body, wantBody)
+	}
+}
+
+func TestRequestMarshalJSON(t *testing.T) {
+	t.Parallel()
+	messages := openrouter.Messages(openrouter.Message{Role: "system", Content: "a\"b"}, openrouter.Message{Role: "user", Content: "ü"})
+	const encoded = `[{"role":"system","content":"a\"b"},{"role":"user","content":"ü"}]`
+	raw := func(s string) map[string]json.RawMessage { return map[string]json.RawMessage{"x": json.RawMessage(s)} }
+	tests := map[string]struct {
+		request openrouter.Request
+		want    string // body, or a part of the error after "error: "
+	}{
+		"least": {openrouter.Request{Messages: messages}, `{"messages":` + encoded + `,"stream":true}`},
+		"zeros are values": {
+			openrouter.Request{Messages: messages, Temperature: new(0.0), TopP: new(0.0), TopK: new(0)},
+			`{"messages":` + encoded + `,"stream":true,"temperature":0,"top_k":0,"top_p":0}`,
+		},
+		"most": {
+			openrouter.Request{
+				Model: "m", Models: []string{"m", "n"}, Messages: json.RawMessage(`[{"role":"user","content":[]}]`), MaxTokens: 7,
+				Temperature: new(0.7), Stop: []string{"END"}, Extra: map[string]json.RawMessage{"reasoning": json.RawMessage(`{"max_tokens":5}`), "seed": nil},
+			},
+			`{"max_tokens":7,"messages":[{"role":"user","content":[]}],"model":"m","models":["m","n"],"reasoning":{"max_tokens":5},"seed":null,"stop":["END"],"stream":true,"temperature":0.7}`,
+		},
+		"models in extra":               {openrouter.Request{Messages: messages, Extra: map[string]json.RawMessage{"models": json.RawMessage(`["n"]`)}}, `{"messages":` + encoded + `,"models":["n"],"stream":true}`},
+		"stream cannot be switched off": {openrouter.Request{Messages: messages, Extra: map[string]json.RawMessage{"stream": json.RawMessage(`false`)}}, `error: extra field "stream"`},
+		"no messages":                   {openrouter.Request{Model: "m"}, "error: no messages"},
+		"broken extra":                  {openrouter.Request{Messages: messages, Extra: raw("{")}, "error: "},
+		"broken messages":               {openrouter.Request{Messages: json.RawMessage("[")}, "error: "},
+	}
+	for name, tt := range tests {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			got, err := json.Marshal(tt.request)
+			part, wantError := strings.CutPrefix(tt.want, "error: ")
+			if wantError != (err != nil) || wantError && !strings.Contains(err.Error(), part) {
+				t.Fatalf("got %s, %v; want %s", got, err, tt.want)
+			}
+			if !wantError && string(got) != tt.want {
+				t.Errorf("got\n%s, want\n%s", got, tt.want)
+			}
+		})
+	}
+}
+
+// TestRefusedBeforeSending has a transport that must not be reached.
+func TestRefusedBeforeSending(t *testing.T) {
+	t.Parallel()
+	never := roundTrip(func(*http.Request) (*http.Response, error) {
+		t.Error("the request was sent")
+		return nil, io.EOF
+	})
+	tests := map[string]struct {
+		base, key string
+		request   openrouter.Request
+	}{
+		"no key":                  {"", "", hello()},
+		"key with a line end":     {"", testKey + "\n", hello()},
+		"key with a space":        {"", " " + testKey, hello()},
+		"real key in clear text":  {"http://simulator:8080", testKey, hello()},
+		"request without content": {"", testKey, openrouter.Request{}},
+		"extra that quotes a key": {"", testKey, openrouter.Request{Messages: hello().Messages, Model: "m", Extra: map[string]json.RawMessage{"model": nil, testKey: json.RawMessage("{")}}},
+	}
+	for name, tt := range tests {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			client := newClient(t, openrouter.Config{BaseURL: tt.base, Transport: never, AllowHTTP: true})
+			_, err := client.Complete(t.Context(), tt.key, tt.request, nil)
+			if e := asError(t, err); e.Kind != openrouter.KindRequest || e.Retryable {
+				t.Errorf("got %+v", e)
+			}
+		})
+	}
+}
+
+func TestSimulatorKeyInClearText(t *testing.T) {
+	t.Parallel()
+	client := newClient(t, openrouter.Config{BaseURL: "http://simulator:8080", Transport: text(testdata(t, "text.sse")).transport(t), AllowHTTP: true})
+	if _, err := client.Complete(t.Context(), "sk-or-simulator", hello(), nil); err != nil {
+		t.Errorf("got %v", err)
+	}
+}
+
+// TestRedirectsAreNotFollowed listens where a redirect leads to.
+func TestRedirectsAreNotFollowed(t *testing.T) {
+	t.Parallel()
+	var visits atomic.Int32
+	elsewhere := newServer(t, func(http.ResponseWriter, *http.Request) { visits.Add(1) })
+	for _, status := range []int{301, 302, 303, 307, 308} {
+		server := newServer(t, func(w http.ResponseWriter, r *http.Request) { http.Redirect(w, r, elsewhere.URL+"/steal", status) })
+		client := newClient(t, openrouter.Config{BaseURL: server.URL})
+		e := ask(t, client).err
+		host := strings.TrimPrefix(elsewhere.URL, "http://")
+		if e == nil || e.Kind != openrouter.KindStatus || e.Status != status || e.Retryable || !strings.Contains(e.Message, host) {
+			t.Errorf("status %d: got %+v, want an error that names %s", status, e, host)
+		}
+		if _, err := client.Key(t.Context(), testKey); asError(t, err).Status != status {
+			t.Errorf("key: got %v", err)
+		}
+	}
+	if visits.Load() > 0 {
+		t.Errorf("%d redirects were followed", visits.Load())
+	}
+}
+
+func TestConnectionFaults(t *testing.T) {
+	t.Parallel()
+	hangUp := newServer(t, func(w http.ResponseWriter, _ *http.Request) {
+		conn, _, err := http.NewResponseController(w).Hijack()
+		if err != nil {
+			t.Error(err)
+			return
+		}
+		_ = conn.Close()
+	})
+	gone := httptest.NewServer(http.NotFoundHandler())
+	gone.Close()
+	encrypted := httptest.NewUnstartedServer(http.NotFoundHandler())
+	encrypted.Config.ErrorLog = discard()
+	encrypted.StartTLS()
+	t.Cleanup(encrypted.Close)
+	bases := map[string]string{
+		"reset before the headers": hangUp.URL, "nobody listens": gone.URL, "unknown authority": encrypted.URL,
+		"TLS to a plain port": strings.Replace(hangUp.URL, "http:", "https:", 1),
+	}
+	for name, base := range bases {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			e := ask(t, newClient(t, openrouter.Config{BaseURL: base})).err
+			if e == nil || e.Kind != openrouter.KindConnection || e.Status != 0 || !e.Retryable || e.Started || strings.Contains(e.Message, "chat/completions") {
+				t.Errorf("got %+v", e)
+			}
+			if name == "reset before the headers" && e.Message != "the connection was closed without a response" {
+				t.Errorf("got message %q", e.Message)
+			}
+			if name == "nobody listens" && !errors.Is(e, syscall.ECONNREFUSED) {
+				t.Errorf("errors.Is does not know the cause of %v", e)
+			}
+		})
+	}
+}
+
+// TestCutOnTheNetwork has a real connection break in the middle of a chunk of HTTP.
+func TestCutOnTheNetwork(t *testing.T) {
+	t.Parallel()
+	server := newServer(t, func(w http.ResponseWriter, _ *http.Request) {
+		_, _ = io.WriteString(w, data(delta(`"content":"Once"`, ""))+"data: {")
+		_ = http.NewResponseController(w).Flush()
+		panic(http.ErrAbortHandler)
+	})
+	got := ask(t, newClient(t, openrouter.Config{BaseURL: server.URL}))
+	if got.err == nil || got.err.Kind != openrouter.KindCut || !got.err.Started || len(got.pieces) != 1 {
+		t.Errorf("got %+v, pieces %q", got.err, got.pieces)
+	}
+}
+
+// TestConnectionIsUsedAgain counts connections over calls that end in different ways.
+func TestConnectionIsUsedAgain(t *testing.T) {
+	t.Parallel()
+	bodies := []string{
+		testdata(t, "text.sse"), testdata(t, "document_padded.json"), testdata(t, "error_429_platform.json"),
+		testdata(t, "error_midstream.sse"), testdata(t, "finish_error.sse"), testdata(t, "text.sse"),
+	}
+	remotes := map[string]bool{}
+	call := 0
+	server := newServer(t, func(w http.ResponseWriter, r *http.Request) {
+		remotes[r.RemoteAddr] = true
+		if call == 2 {
+			w.WriteHeader(http.StatusTooManyRequests)
+		}
+		_, _ = io.WriteString(w, bodies[call])
+		call++
+	})
+	client := newClient(t, openrouter.Config{BaseURL: server.URL})
+	for range bodies {
+		ask(t, client)
+	}
+	if len(remotes) != 1 {
+		t.Errorf("%d calls took %d connections, want 1", len(bodies), len(remotes))
+	}
+}
+
+// TestNoKeyInErrors has a server, and a network, that repeat the key wherever they can.
+func TestNoKeyInErrors(t *testing.T) {
+	t.Parallel()
+	const oddKey = "another/kind+of=key"
+	echo := func(k string) string {
+		return fmt.Sprintf(`{"error":{"code":"%[1]s","message":"bad key %[1]s","error_type":"%[1]s","metadata":{"raw":"{\"message\":\"%[1]s\"}",
+			"provider_name":"%[1]s","limit_source":"%[1]s","reason":"%[1]s","reasons":["%[1]s"]},"availability":{"code":"%[1]s"}},
+			"id":"%[1]s","provider":"%[1]s","choices":[{"delta":{"content":"a"},"finish_reason":"error","native_finish_reason":"%[1]s"}]}`, k)
+	}
+	for _, k := range []string{testKey, oddKey} {
+		line := strings.ReplaceAll(echo(k), "\n", "")
+		header := map[string]string{"X-Generation-Id": k, "Location": "https://" + k}
+		finish := `{"id":"` + k + `","provider":"` + k + `","choices":[{"delta":{},"finish_reason":"error","native_finish_reason":"` + k + `"}]}`
+		replies := map[string]reply{
+			"error body":  {status: 401, header: header, steps: text(echo(k)).steps},
+			"plain text":  {status: 500, header: header, steps: text("no such key: " + strings.Repeat("x", 480) + k).steps},
+			"part of it":  {status: 500, steps: text("keys like sk-or-v1-01234...cdef are unknown").steps},
+			"redirect":    {status: 302, header: header},
+			"200":         {header: header, steps: text(echo(k)).steps},
+			"stream":      {header: header, steps: text(data(line)).steps},
+			"anonymous":   {header: header, steps: text(data(`{"id":"` + k + `","provider":"` + k + `","error":{"code":500}}`)).steps},
+			"finish":      {header: header, steps: text(data(finish)).steps},
+			"read error":  {header: header, steps: []step{{err: errors.New("proxy said " + k)}}},
+			"body breaks": {status: 500, header: header, steps: []step{{data: k}, {err: errors.New("proxy said " + k)}}},
+		}
+		for name, r := range replies {
+			client := newClient(t, openrouter.Config{Transport: r.transport(t)})
+			_, err := client.Complete(t.Context(), k, hello(), nil)
+			checkNoSecret(t, name, err, k)
+			_, err = client.Key(t.Context(), k)
+			if err != nil {
+				checkNoSecret(t, name+" of Key", err, k)
+			}
+		}
+		client := newClient(t, openrouter.Config{Transport: roundTrip(func(*http.Request) (*http.Response, error) {
+			return nil, errors.New("dial http://user:hunter2@proxy with " + k)
+		})})
+		_, err := client.Complete(t.Context(), k, hello(), nil)
+		checkNoSecret(t, "connection", err, k)
+	}
+}
+
+func checkNoSecret(t *testing.T, name string, err error, k string) {
+	t.Helper()
+	e := asError(t, err)
+	all := fmt.Sprintf("%v %+v %#v", err, *e, *e)
+	for cause := error(e); cause != nil; cause = errors.Unwrap(cause) {
+		all += " " + cause.Error()
+	}
+	for _, secret := range []string{k, "sk-or-", "cdef", "hunter2"} {
+		if strings.Contains(all, secret) {
+			t.Errorf("%s: %q is in the error: %s", name, secret, all)
+		}
+	}
+}
+
+func TestModel(t *testing.T) {
+	t.Parallel()
+	var asked string
+	server := newServer(t, func(w http.ResponseWriter, r *http.Request) {
+		asked = r.Method + " " + r.RequestURI + " " + r.Header.Get("Authorization")
+		_, _ = io.WriteString(w, `{"data":{"id":"google/gemini-2.5-flash","canonical_slug":"google/gemini-2.5-flash","context_length":1048576,"expiration_date":"2026-10-16","pricing":{}}}`)
+	})
+	client := newClient(t, openrouter.Config{BaseURL: server.URL + "/api/v1"})
+	got, err := client.Model(t.Context(), testKey, "~google/gemini 2.5?:free")
+	want := openrouter.ModelInfo{ID: "google/gemini-2.5-flash", CanonicalSlug: "google/gemini-2.5-flash", ContextLength: 1048576, ExpirationDate: "2026-10-16"}
+	if diff := cmp.Diff(want, got); err != nil || diff != "" {
+		t.Errorf("error %v (-want +got):\n%s", err, diff)
+	}
+	if want := "GET /api/v1/model/~google/gemini%202.5%3F:free Bearer " + testKey; asked != want {
+		t.Errorf("asked %q, want %q", asked, want)
+	}
+	for _, slug := range []string{"", "google/", "../../key", "a//b"} {
+		if _, err := client.Model(t.Context(), testKey, slug); asError(t, err).Kind != openrouter.KindRequest {
+			t.Errorf("slug %q: got %v", slug, err)
+		}
+	}
+}
+
+func TestModelExpires(t *testing.T) {
+	t.Parallel()
+	for date, want := range map[string]string{
+		"2026-10-16": "2026-10-16T00:00:00Z", "2026-10-16T12:00:00Z": "2026-10-16T12:00:00Z", "2026-10-16T12:00:00": "2026-10-16T12:00:00Z", "": "", "soon": "",
+	} {
+		at, ok := openrouter.ModelInfo{ExpirationDate: date}.Expires()
+		if ok != (want != "") || ok && at.Format("2006-01-02T15:04:05Z07:00") != want {
+			t.Errorf("%q: got %v, %v", date, at, ok)
+		}
+	}
+}
+
+func TestKey(t *testing.T) {
+	t.Parallel()
+	const body = `{"data":{"label":"sk-or-v1-abc...123","limit":null,"limit_remaining":0,"limit_reset":"daily","usage":1.5,"usage_daily":0.25,"is_free_tier":true,
+		"rate_limit":{"requests":-1,"interval":"10s"}}}`
+	got, err := newClient(t, openrouter.Config{Transport: text(body).transport(t)}).Key(t.Context(), testKey)
+	want := openrouter.KeyInfo{Label: "sk-or-v1-abc...123", LimitRemaining: new(0.0), LimitReset: "daily", Usage: new(1.5), UsageDaily: new(0.25), IsFreeTier: true}
+	if diff := cmp.Diff(want, got); err != nil || diff != "" {
+		t.Errorf("error %v (-want +got):\n%s", err, diff)
+	}
+}
+
+func TestLookupFailures(t *testing.T) {
+	t.Parallel()
+	tests := map[string]struct {
+		reply  reply
+		kind   openrouter.Kind
+		status int
+	}{
+		"no such model":  {reply{status: 404, steps: text(`{"error":{"code":404,"message":"Model not found"}}`).steps}, openrouter.KindStatus, 404},
+		"bad key":        {reply{status: 401, steps: text(testdata(t, "error_401_user_not_found.json")).steps}, openrouter.KindStatus, 401},
+		"error in a 200": {text(testdata(t, "error_401_user_not_found.json")), openrouter.KindStatus, 401},
+		"HTML":           {text("<html>"), openrouter.KindMalformed, 200},
+		"nothing":        {text(""), openrouter.KindMalformed, 200},
+		"data null":      {text(`{"data":null}`), openrouter.KindMalformed, 200},
+		"cut":            {reply{steps: []step{{data: "{"}, {err: io.ErrUnexpectedEOF}}}, openrouter.KindCut, 0},
+		"far too much":   {text(`{"data":"` + strings.Repeat("x", 1<<20) + `"}`), openrouter.KindTooLarge, 200},
+		"connection":     {reply{status: -1}, openrouter.KindConnection, 0},
+	}
+	for name, tt := range tests {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			transport := tt.reply.transport(t)
+			if tt.reply.status < 0 {
+				transport = func(*http.Request) (*http.Response, error) { return nil, syscall.ECONNRESET }
+			}
+			client := newClient(t, openrouter.Config{Transport: transport})
+			_, err := client.Model(t.Context(), testKey, "a/b")
+			if e := asError(t, err); e.Kind != tt.kind || e.Status != tt.status {
+				t.Errorf("got %+v, want %s, status %d", e, tt.kind, tt.status)
+			}
+		})
+	}
+}

@@ -1,0 +1,29 @@
+package openrouter
+
+import "encoding/json"
+
+// Completion is a finished answer.
+type Completion struct {
+	ID       string // of the generation, gen-…
+	Model    string // the model that answered: a fallback or a dated name may differ from what was asked for
+	Provider string // display name of who ran it
+
+	Content   string
+	Reasoning string
+	Refusal   string          // the model's words of refusal, where a provider separates them from the content
+	ToolCalls json.RawMessage // OpenAI's list, assembled from its fragments; nil if there are none
+
+	FinishReason       string // stop, length, tool_calls, content_filter; empty if the server gave none before [DONE]
+	NativeFinishReason string // in the provider's words
+	Usage              *Usage // nil if it did not arrive
+}
+
+// Usage is what a call consumed, in the model's own tokens.
+type Usage struct {
+	PromptTokens     int64
+	CompletionTokens int64 // reasoning included
+	TotalTokens      int64
+	CachedTokens     *int64   // prompt tokens read from a cache
+	ReasoningTokens  *int64   // completion tokens spent on thinking
+	Cost             *float64 // USD; 0 is a value, nil is unknown
+}

@@ -1,0 +1,147 @@
+package openrouter
+
+import (
+	"fmt"
+	"strings"
+	"time"
+)
+
+// Kind says at which point a call failed. The list is closed.
+type Kind string
+
+// The kinds of failure.
+const (
+	KindRequest     Kind = "request"      // the request or the key cannot be sent; nothing was
+	KindStatus      Kind = "status"       // OpenRouter answered with an error status, or with an error object in a 200
+	KindConnection  Kind = "connection"   // no response: resolving, dialling, TLS, the proxy, a reset before the headers
+	KindFirstToken  Kind = "first_token"  // Config.FirstToken passed without a token
+	KindGap         Kind = "gap"          // Config.Gap passed since the last token
+	KindCallTimeout Kind = "call_timeout" // the context's deadline passed
+	KindCancelled   Kind = "cancelled"    // the context was cancelled
+	KindCut         Kind = "cut"          // the response ended, or broke, before finish_reason or [DONE]
+	KindEmpty       Kind = "empty"        // a whole answer without content, refusal, tool calls or reasoning
+	KindFinishError Kind = "finish_error" // finish_reason "error" without an error object
+	KindTooLarge    Kind = "too_large"    // MaxAnswerBytes or MaxLineBytes was exceeded
+	KindMalformed   Kind = "malformed"    // a 200 with something else than a stream or JSON
+)
+
+// Error says why a call failed, in facts a caller can decide by. No field and no text of it contains an API key, and unless a
+// provider quotes it, none of the prompt. errors.Is knows context.Canceled for KindCancelled and context.DeadlineExceeded for
+// KindCallTimeout, and the cause the caller's context was given; for other kinds it knows neither of the two.
+type Error struct {
+	Kind Kind
+	// Status is the HTTP status, or the error object's where HTTP said 200 (0 if it names none that is known).
+	Status  int
+	Code    string // the error object's code, number or string, as text
+	Type    string // error_type
+	Message string // for people: one line of at most 500 characters
+
+	Provider           string
+	Relayed            bool   // the provider's own error, passed on: a 401 or 400 with it is not about our key or request shape
+	LimitSource        string // which limit was hit: openrouter_key_limit, openrouter_free_tier_daily, …
+	Reason             string // in_flight_budget_exhausted, weight_exceeds_budget, …
+	NativeFinishReason string // of KindFinishError
+
+	Availability          string // why the model cannot be reached: model_deprecated, no_endpoints, …
+	AvailabilityRetryable *bool  // what OpenRouter says about trying again; nil if nothing
+
+	RetryAfter   time.Duration // how long the server asks to wait; 0 if it does not say
+	GenerationID string
+	Usage        *Usage // what was billed, if it is known
+	Started      bool   // tokens had begun to arrive: the call may be billed
+	Retryable    bool   // the same call, with the same key, may succeed after a short wait
+
+	moderated bool
+	cause     error
+}
+
+// Error returns the kind, the status and the message.
+func (e *Error) Error() string {
+	if e.Kind == KindStatus && e.Status != 0 {
+		return fmt.Sprintf("openrouter: status %d: %s", e.Status, e.Message)
+	}
+	return fmt.Sprintf("openrouter: %s: %s", e.Kind, e.Message)
+}
+
+// Unwrap returns the cause, whose text is redacted too.
+func (e *Error) Unwrap() error { return e.cause }
+
+// Moderation reports whether the request was refused for what it says, by a filter, a guardrail or the model's provider.
+func (e *Error) Moderation() bool {
+	if e.Kind != KindStatus || e.KeyLimit() {
+		return false
+	}
+	switch e.Type {
+	case "moderation", "guardrail", "content_policy_violation", "refusal":
+		return true
+	}
+	return e.moderated || e.Status == 403 && e.says("requires moderation", "input was flagged")
+}
+
+// KeyLimit reports whether a budget of the key, of its guardrail or its workspace is spent: another key may help.
+func (e *Error) KeyLimit() bool {
+	switch e.LimitSource {
+	case "openrouter_key_limit", "openrouter_guardrail_budget", "openrouter_workspace_budget":
+		return true
+	}
+	return (e.Status == 402 || e.Status == 403) && !e.Relayed && e.says("key limit exceeded")
+}
+
+// ContextLength reports whether the prompt, or the answer asked for, does not fit the model.
+func (e *Error) ContextLength() bool {
+	switch e.Type {
+	case "context_length_exceeded", "max_tokens_exceeded", "token_limit_exceeded", "string_too_long":
+		return true
+	}
+	return e.Code == "context_length_exceeded" ||
+		e.Status == 400 && e.says("context length", "context window", "exceeds the maximum number of tokens")
+}
+
+// InFlightBudget reports a 402 that passes when calls under way have ended.
+func (e *Error) InFlightBudget() bool {
+	return e.Reason == "in_flight_budget_exhausted" ||
+		e.LimitSource == "openrouter_in_flight_budget" && e.Reason == "" && e.RetryAfter > 0
+}
+
+// FreeTierDaily reports that the day's free requests are used up.
+func (e *Error) FreeTierDaily() bool {
+	return e.LimitSource == "openrouter_free_tier_daily" || e.Status == 429 && e.says("free-models-per-day")
+}
+
+// says reports whether the message contains one of the phrases, which are in lower case.
+func (e *Error) says(phrases ...string) bool {
+	message := strings.ToLower(e.Message)
+	for _, phrase := range phrases {
+		if strings.Contains(message, phrase) {
+			return true
+		}
+	}
+	return false
+}
+
+// retryStatus sets Retryable of a KindStatus error from everything else that is known.
+func (e *Error) retryStatus() {
+	switch {
+	case e.FreeTierDaily():
+		e.Retryable = false
+	case e.AvailabilityRetryable != nil:
+		e.Retryable = *e.AvailabilityRetryable
+	case e.Status == 400:
+		e.Retryable = !e.Relayed && e.says("no models provided") // seen for a moment with valid models
+	case e.Status == 401:
+		e.Retryable = e.Relayed // OpenRouter's standing with the provider, not ours with OpenRouter
+	case e.Status == 402:
+		e.Retryable = e.InFlightBudget()
+	default:
+		e.Retryable = transient(e.Status)
+	}
+}
+
+// transient reports whether a status passes by itself. 0 is an error object in a 200 that does not say what it is.
+func transient(status int) bool {
+	switch status {
+	case 0, 408, 429, 500, 502, 503, 504:
+		return true
+	}
+	return status >= 520 && status <= 529
+}

@@ -1,0 +1,73 @@
+package openrouter
+
+import (
+	"context"
+	"errors"
+	"regexp"
+	"strings"
+	"unicode"
+)
+
+// maxMessage is the length of a message in characters.
+const maxMessage = 500
+
+var (
+	keyPattern      = regexp.MustCompile(`(?i)sk-or-[\w.*…-]*`)
+	userinfoPattern = regexp.MustCompile(`://[^/\s@]*@`)
+)
+
+// A redactor takes secrets out of texts that come from outside; it is the call's key.
+type redactor string
+
+// line returns a text as one line without keys, passwords in URLs or control characters, cut to maxMessage.
+func (r redactor) line(text string) string {
+	if text == "" {
+		return ""
+	}
+	text = r.scrub(text)
+	text = strings.Map(func(c rune) rune {
+		if unicode.IsSpace(c) || unicode.IsControl(c) {
+			return ' '
+		}
+		return c
+	}, strings.ToValidUTF8(text, "�"))
+	text = strings.Join(strings.Fields(text), " ")
+	if len(text) <= maxMessage {
+		return text
+	}
+	if chars := []rune(text); len(chars) > maxMessage {
+		return string(chars[:maxMessage-1]) + "…"
+	}
+	return text
+}
+
+func (r redactor) scrub(text string) string {
+	if r != "" {
+		text = strings.ReplaceAll(text, string(r), "[key]")
+	}
+	text = keyPattern.ReplaceAllString(text, "[key]")
+	return userinfoPattern.ReplaceAllString(text, "://[redacted]@")
+}
+
+// cause returns an error that is and can be taken as err, but whose text is redacted.
+func (r redactor) cause(err error) error {
+	return &redactedError{text: r.line(err.Error()), err: err}
+}
+
+// A redactedError has no Unwrap, which would lead to the text. It is no context error: a dial timeout calls itself
+// context.DeadlineExceeded, though the call's deadline may be far away.
+type redactedError struct {
+	text string
+	err  error
+}
+
+func (e *redactedError) Error() string { return e.text }
+
+func (e *redactedError) Is(target error) bool {
+	if target == context.Canceled || target == context.DeadlineExceeded {
+		return false
+	}
+	return errors.Is(e.err, target)
+}
+
+func (e *redactedError) As(target any) bool { return errors.As(e.err, target) }

@@ -1,0 +1,197 @@
+package openrouter
+
+import (
+	"bufio"
+	"bytes"
+	"cmp"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+)
+
+// A stream is the body of one successful response on its way to an answer.
+type stream struct {
+	client   *Client
+	key      string
+	watch    *watch
+	response *http.Response
+	body     *bufio.Reader
+	onDelta  func(string)
+	answer   answer
+}
+
+// read takes the body in, whatever it turns out to be: nil means that the answer is whole.
+func (s *stream) read(ctx context.Context) *Error {
+	first, err := skipSpace(s.body)
+	switch {
+	case err != nil:
+		return s.ended(ctx, err, false)
+	case first == '{':
+		return s.document(ctx)
+	case first == '<':
+		return s.malformed("with an HTML page")
+	}
+	return s.events(ctx)
+}
+
+// document reads an answer, or an error, that comes as one JSON object.
+func (s *stream) document(ctx context.Context) *Error {
+	limited := &io.LimitedReader{R: s.body, N: int64(s.client.maxAnswer) + 1}
+	var raw json.RawMessage
+	err := json.NewDecoder(limited).Decode(&raw)
+	if _, bad := errors.AsType[*json.SyntaxError](err); bad {
+		return s.malformed("with a body that is not JSON")
+	}
+	if err != nil && limited.N <= 0 {
+		return s.tooLarge("answer", s.client.maxAnswer)
+	}
+	if err != nil {
+		return s.ended(ctx, err, false)
+	}
+	s.drain()
+	return s.chunk(raw)
+}
+
+// events reads server-sent events up to [DONE] or the end.
+func (s *stream) events(ctx context.Context) *Error {
+	events := &eventReader{r: s.body, max: s.client.maxLine}
+	for {
+		data, err := events.next()
+		if err != nil {
+			return s.ended(ctx, err, events.strange)
+		}
+		data = bytes.TrimSpace(data)
+		if string(data) == "[DONE]" {
+			s.drain()
+			return nil
+		}
+		if len(data) == 0 {
+			continue
+		}
+		failed := s.chunk(data)
+		switch {
+		case failed == nil:
+		case failed.Kind != KindMalformed:
+			return failed
+		case events.partial:
+			return s.ended(ctx, io.ErrUnexpectedEOF, false)
+		case s.answer.finish == "":
+			return failed
+		}
+	}
+}
+
+// chunk takes in one chunk and rearms the time limit if it brought something.
+func (s *stream) chunk(data []byte) *Error {
+	var c chunk
+	if err := decode(data, &c); err != nil {
+		return s.malformed("with an event that is not a JSON object")
+	}
+	progress := false
+	failed := s.errorIn(c)
+	if failed == nil {
+		progress = s.answer.absorb(c, s.emit)
+	} else {
+		s.answer.usage = cmp.Or(c.usage(), s.answer.usage)
+		s.answer.started = s.answer.started || c.hasContent()
+	}
+	switch {
+	case failed != nil:
+		failed.Provider = s.redact(cmp.Or(failed.Provider, c.Provider))
+		failed.GenerationID = s.redact(cmp.Or(failed.GenerationID, c.ID))
+		return failed
+	case s.answer.tooLarge():
+		return s.tooLarge("answer", s.client.maxAnswer)
+	case s.answer.finish != "" && progress:
+		s.watch.arm(errEnding, min(s.client.gap, usageTime))
+	case progress:
+		s.watch.arm(errGap, s.client.gap)
+	}
+	return nil
+}
+
+// errorIn returns the error object of a chunk or of its choice.
+func (s *stream) errorIn(c chunk) *Error {
+	if failed := errorObjectError(s.key, s.response, c.Error); failed != nil {
+		return failed
+	}
+	for _, choice := range c.Choices {
+		if failed := errorObjectError(s.key, s.response, choice.Error); failed != nil {
+			return failed
+		}
+	}
+	return nil
+}
+
+// emit gives a piece to the caller, whose time does not count.
+func (s *stream) emit(piece string) {
+	if s.onDelta == nil {
+		return
+	}
+	s.watch.pause()
+	s.onDelta(piece)
+}
+
+// ended judges a body that ended, or broke, without [DONE]: once there is a finish_reason, the answer is whole.
+func (s *stream) ended(ctx context.Context, err error, strange bool) *Error {
+	switch {
+	case s.answer.finish != "":
+		return nil
+	case errors.Is(err, errLineTooLong):
+		return s.tooLarge("line of the stream", s.client.maxLine)
+	case strange && !s.answer.started && errors.Is(err, io.EOF):
+		return s.malformed("with a body that is no stream")
+	}
+	return s.client.fault(ctx, s.key, KindCut, err)
+}
+
+// judge looks at a whole answer: it may still be none.
+func (s *stream) judge() *Error {
+	a := &s.answer
+	switch {
+	case a.finish == finishError:
+		message := "the model ended its answer with an error"
+		if a.native != "" {
+			message += " (" + a.native + ")"
+		}
+		e := &Error{Kind: KindFinishError, Message: s.redact(message), Retryable: true}
+		e.NativeFinishReason = s.redact(a.native)
+		return e
+	case a.empty() && a.finish != finishLength && a.finish != finishFilter:
+		return &Error{Kind: KindEmpty, Message: "the answer is empty", Retryable: true}
+	}
+	return nil
+}
+
+// complete adds to an error what the stream has told so far.
+func (s *stream) complete(e *Error) *Error {
+	e.Started = s.answer.started
+	e.Usage = s.answer.usage
+	if e.Status == 0 && e.Kind != KindStatus {
+		e.Status = s.response.StatusCode
+	}
+	e.Provider = cmp.Or(e.Provider, s.redact(s.answer.provider))
+	e.GenerationID = cmp.Or(e.GenerationID, s.redact(s.answer.id))
+	e.GenerationID = cmp.Or(e.GenerationID, s.redact(s.response.Header.Get(generationHeader)))
+	return e
+}
+
+func (s *stream) malformed(what string) *Error {
+	message := fmt.Sprintf("HTTP %d %s", s.response.StatusCode, what)
+	return &Error{Kind: KindMalformed, Message: message, Retryable: true}
+}
+
+func (s *stream) tooLarge(what string, limit int) *Error {
+	return &Error{Kind: KindTooLarge, Message: fmt.Sprintf("%s exceeds %d bytes", what, limit)}
+}
+
+func (s *stream) redact(text string) string { return redactor(s.key).line(text) }
+
+// drain reads what little may follow [DONE]. An error means only that the connection is not used again.
+func (s *stream) drain() {
+	s.watch.arm(errEnding, drainTime)
+	_, _ = io.CopyN(io.Discard, s.body, maxDrain)
+}

@@ -1,0 +1,347 @@
+package openrouter_test
+
+import (
+	"bufio"
+	"context"
+	"crypto/tls"
+	"crypto/x509"
+	"encoding/base64"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"io"
+	"log"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+
+	"gemini-client/service/openrouter"
+)
+
+func discard() *log.Logger { return log.New(io.Discard, "", 0) }
+
+// upstream is an OpenRouter over TLS, with HTTP/2, whose certificate is for example.com.
+func upstream(t *testing.T) *httptest.Server {
+	t.Helper()
+	server := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		w.Header().Set("X-Generation-Id", r.Proto)
+		_, _ = io.WriteString(w, `data: {"choices":[{"delta":{"content":"Hi"},"finish_reason":"stop"}]}`+"\n\n")
+	}))
+	server.EnableHTTP2 = true
+	server.Config.ErrorLog = discard()
+	server.StartTLS()
+	t.Cleanup(server.Close)
+	return server
+}
+
+// A proxy notes what it was asked for and leads everything to one address.
+type proxy struct {
+	address string
+	mu      sync.Mutex
+	asked   []string
+	tunnels sync.WaitGroup
+}
+
+func (p *proxy) note(what string) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.asked = append(p.asked, what)
+}
+
+func (p *proxy) requests() string {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return strings.Join(p.asked, ", ")
+}
+
+// ServeHTTP is a forward proxy that wants user and secret.
+func (p *proxy) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	if r.Header.Get("Proxy-Authorization") != "Basic "+base64.StdEncoding.EncodeToString([]byte("user:hunter2")) {
+		w.WriteHeader(http.StatusProxyAuthRequired)
+		return
+	}
+	p.note(r.Method + " " + r.Host)
+	if r.Method != http.MethodConnect {
+		_, _ = io.WriteString(w, "through the proxy")
+		return
+	}
+	conn, buffered, err := http.NewResponseController(w).Hijack()
+	if err != nil {
+		return
+	}
+	_, _ = io.WriteString(conn, "HTTP/1.1 200 Connection established\r\n\r\n")
+	p.tunnel(conn, buffered.Reader)
+}
+
+// tunnel copies both ways until one side closes.
+func (p *proxy) tunnel(conn net.Conn, from io.Reader) {
+	target, err := net.Dial("tcp", p.address)
+	if err != nil {
+		_ = conn.Close()
+		return
+	}
+	for _, pair := range []struct {
+		to   net.Conn
+		from io.Reader
+	}{{target, from}, {conn, target}} {
+		p.tunnels.Go(func() {
+			_, _ = io.Copy(pair.to, pair.from)
+			_ = target.Close()
+			_ = conn.Close()
+		})
+	}
+}
+
+// serveSOCKS speaks as much of SOCKS5 (RFC 1928, 1929) as a client with a password needs.
+func (p *proxy) serveSOCKS(conn net.Conn) error {
+	r := bufio.NewReader(conn)
+	read := func(n int) []byte {
+		b := make([]byte, n)
+		_, _ = io.ReadFull(r, b)
+		return b
+	}
+	read(int(read(2)[1])) // version and methods
+	_, _ = conn.Write([]byte{5, 2})
+	user := string(read(int(read(2)[1])))
+	password := string(read(int(read(1)[0])))
+	if user != "user" || password != "hunter2" {
+		_, _ = conn.Write([]byte{1, 1})
+		return errors.New("refused")
+	}
+	_, _ = conn.Write([]byte{1, 0})
+	head := read(4)
+	if head[3] != 3 {
+		return errors.New("the client resolved the name itself")
+	}
+	host := string(read(int(read(1)[0])))
+	p.note(fmt.Sprintf("SOCKS %s:%d", host, binary.BigEndian.Uint16(read(2))))
+	_, _ = conn.Write([]byte{5, 0, 0, 1, 0, 0, 0, 0, 0, 0})
+	p.tunnel(conn, r)
+	return nil
+}
+
+func (p *proxy) start(t *testing.T, scheme string) (address string) {
+	t.Helper()
+	if scheme == "http" || scheme == "https" {
+		server := httptest.NewUnstartedServer(p)
+		server.EnableHTTP2 = true
+		server.Config.ErrorLog = discard()
+		if scheme == "https" {
+			server.StartTLS()
+		} else {
+			server.Start()
+		}
+		t.Cleanup(func() {
+			p.tunnels.Wait()
+			server.Close()
+		})
+		return server.Listener.Addr().String()
+	}
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	p.tunnels.Go(func() {
+		for {
+			conn, err := listener.Accept()
+			if err != nil {
+				return
+			}
+			if p.serveSOCKS(conn) != nil {
+				_ = conn.Close()
+			}
+		}
+	})
+	t.Cleanup(func() {
+		_ = listener.Close()
+		p.tunnels.Wait()
+	})
+	return listener.Addr().String()
+}
+
+// through returns a client for base whose calls go through the proxy.
+func through(t *testing.T, proxyURL, noProxy, base string, server *httptest.Server) *openrouter.Client {
+	t.Helper()
+	transport, err := openrouter.NewTransport(proxyURL, noProxy)
+	if err != nil {
+		t.Fatal(err)
+	}
+	transport.TLSClientConfig.RootCAs = x509.NewCertPool()
+	transport.TLSClientConfig.RootCAs.AddCert(server.Certificate())
+	return newClient(t, openrouter.Config{BaseURL: base, Transport: transport})
+}
+
+func TestProxies(t *testing.T) {
+	t.Parallel()
+	for scheme, want := range map[string]string{
+		"http": "CONNECT example.com:443", "https": "CONNECT example.com:443", "socks5": "SOCKS example.com:443", "socks5h": "SOCKS example.com:443",
+	} {
+		t.Run(scheme, func(t *testing.T) {
+			t.Parallel()
+			server := upstream(t)
+			p := &proxy{address: server.Listener.Addr().String()}
+			address := p.start(t, scheme)
+
+			client := through(t, scheme+"://user:hunter2@"+address, "", "https://example.com/api/v1", server)
+			got := ask(t, client)
+			if got.err != nil || got.Content != "Hi" || got.ID != "HTTP/2.0" || p.requests() != want {
+				t.Errorf("got %q over %q, error %v; the proxy was asked for %q, want %q", got.Content, got.ID, got.err, p.requests(), want)
+			}
+			client.CloseIdleConnections()
+
+			refused := through(t, scheme+"://user:wrong-secret@"+address, "", "https://example.com/api/v1", server)
+			e := ask(t, refused).err
+			if e == nil || e.Kind != openrouter.KindConnection || !e.Retryable {
+				t.Fatalf("wrong password: got %+v", e)
+			}
+			if all := fmt.Sprintf("%v %+v %v", e, *e, errors.Unwrap(e)); strings.Contains(all, "wrong-secret") || strings.Contains(all, "user:") {
+				t.Errorf("credentials are in the error: %s", all)
+			}
+		})
+	}
+}
+
+// TestProxyForPlainHTTP is about the transport: the client itself refuses http:// to other hosts.
+func TestProxyForPlainHTTP(t *testing.T) {
+	t.Parallel()
+	p := &proxy{}
+	transport, err := openrouter.NewTransport("http://user:hunter2@"+p.start(t, "http"), "")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer transport.CloseIdleConnections()
+	resp, err := (&http.Client{Transport: transport}).Get("http://example.com/x")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer resp.Body.Close()
+	if body, _ := io.ReadAll(resp.Body); string(body) != "through the proxy" || p.requests() != "GET example.com" {
+		t.Errorf("got %q; the proxy was asked for %q", body, p.requests())
+	}
+}
+
+// TestNoProxy dials example.com where the test says, and has a proxy that must not be asked.
+func TestNoProxy(t *testing.T) {
+	t.Parallel()
+	for _, noProxy := range []string{"example.com", ".com", "*", "localhost, example.com:443"} {
+		for _, scheme := range []string{"http", "https", "socks5"} {
+			server := upstream(t)
+			p := &proxy{}
+			transport, err := openrouter.NewTransport(scheme+"://user:hunter2@"+p.start(t, scheme), noProxy)
+			if err != nil {
+				t.Fatal(err)
+			}
+			transport.TLSClientConfig.RootCAs = x509.NewCertPool()
+			transport.TLSClientConfig.RootCAs.AddCert(server.Certificate())
+			transport.DialContext = func(ctx context.Context, network, _ string) (net.Conn, error) {
+				return new(net.Dialer).DialContext(ctx, network, server.Listener.Addr().String())
+			}
+			client := newClient(t, openrouter.Config{BaseURL: "https://example.com/api/v1", Transport: transport})
+			if got := ask(t, client); got.err != nil || got.ID != "HTTP/2.0" || p.requests() != "" {
+				t.Errorf("%s, NO_PROXY %q: got %q, error %v; the proxy was asked for %q", scheme, noProxy, got.ID, got.err, p.requests())
+			}
+		}
+	}
+}
+
+// A countedConn leaves the count when it is closed.
+type countedConn struct {
+	net.Conn
+	open *atomic.Int32
+	once sync.Once
+}
+
+func (c *countedConn) Close() error {
+	c.once.Do(func() { c.open.Add(-1) })
+	return c.Conn.Close()
+}
+
+// TestProxyFaults has proxies that nobody should trust, or that are not there.
+func TestProxyFaults(t *testing.T) {
+	t.Parallel()
+	p := &proxy{}
+	gone := httptest.NewServer(http.NotFoundHandler())
+	gone.Close()
+	for name, proxyURL := range map[string]string{
+		"unknown authority": "https://user:hunter2@" + p.start(t, "https"),
+		"no TLS":            "https://user:hunter2@" + p.start(t, "http"),
+		"http gone":         strings.Replace(gone.URL, "http://", "http://user:hunter2@", 1),
+		"https gone":        strings.Replace(gone.URL, "http://", "https://user:hunter2@", 1),
+		"socks gone":        strings.Replace(gone.URL, "http://", "socks5://user:hunter2@", 1),
+	} {
+		transport, err := openrouter.NewTransport(proxyURL, "")
+		if err != nil {
+			t.Fatal(err)
+		}
+		var open atomic.Int32
+		dial := transport.DialContext
+		transport.DialContext = func(ctx context.Context, network, address string) (net.Conn, error) {
+			conn, err := dial(ctx, network, address)
+			if err != nil {
+				return nil, err
+			}
+			open.Add(1)
+			return &countedConn{Conn: conn, open: &open}, nil
+		}
+		e := ask(t, newClient(t, openrouter.Config{Transport: transport})).err
+		if open.Load() != 0 {
+			t.Errorf("%s: the connection to the proxy was left open", name)
+		}
+		if e == nil || e.Kind != openrouter.KindConnection || strings.Contains(fmt.Sprintf("%v %+v", e, *e), "hunter2") || p.requests() != "" {
+			t.Errorf("%s: got %+v; the proxy was asked for %q", name, e, p.requests())
+		}
+	}
+}
+
+// TestProxyOfTheEnvironmentIsIgnored cannot run beside other tests.
+func TestProxyOfTheEnvironmentIsIgnored(t *testing.T) {
+	for _, name := range []string{"HTTP_PROXY", "HTTPS_PROXY", "http_proxy", "https_proxy", "ALL_PROXY"} {
+		t.Setenv(name, "http://127.0.0.1:1")
+	}
+	t.Setenv("NO_PROXY", "example.com")
+	direct, err := openrouter.NewTransport("", "")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if direct.Proxy != nil {
+		t.Error("a transport without a proxy has one")
+	}
+	proxied, err := openrouter.NewTransport("socks5://proxy:1080", "")
+	if err != nil {
+		t.Fatal(err)
+	}
+	req := httptest.NewRequest(http.MethodGet, "https://example.com/", nil)
+	if u, err := proxied.Proxy(req); err != nil || u == nil || u.Host != "proxy:1080" {
+		t.Errorf("got proxy %v, %v", u, err)
+	}
+	loopback := httptest.NewRequest(http.MethodGet, "http://127.0.0.1:8080/", nil)
+	if u, err := proxied.Proxy(loopback); err != nil || u != nil {
+		t.Errorf("loopback goes through %v, %v", u, err)
+	}
+}
+
+func TestNewTransportRefuses(t *testing.T) {
+	t.Parallel()
+	for _, raw := range []string{"hysteria2:8080", "ftp://user:hunter2@host:1", "http://", "http://user:hunter2@ho st", "://user:hunter2@host", "http://user:hunter2%zz@host:1", "host"} {
+		transport, err := openrouter.NewTransport(raw, "")
+		if err == nil || transport != nil || strings.Contains(err.Error(), "hunter2") || strings.Contains(err.Error(), "user") {
+			t.Errorf("%q: got %v, %v", raw, transport, err)
+		}
+	}
+}
+
+func TestNewTransport(t *testing.T) {
+	t.Parallel()
+	transport, err := openrouter.NewTransport("", "")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if transport.TLSClientConfig.MinVersion < tls.VersionTLS12 || !transport.ForceAttemptHTTP2 || !transport.DisableCompression ||
+		transport.TLSHandshakeTimeout == 0 || transport.MaxIdleConnsPerHost < 100 || transport.HTTP2.SendPingTimeout == 0 {
+		t.Errorf("unfit transport: %+v", transport)
+	}
+}
