@@ -1,0 +1,91 @@
+package service
+
+import "time"
+
+// Config is every setting of the service. Load fills it from the environment
+// and an optional YAML file; each field says its variable, its default and its
+// meaning in its tags, and README's table and `gemini-client config` are made
+// from them. The first name in an env tag is the current one; later names are
+// older ones that still work.
+type Config struct {
+	OpenRouter `yaml:",inline"`
+	Queue      `yaml:",inline"`
+	Worker     `yaml:",inline"`
+	NATS       `yaml:",inline"`
+	Process    `yaml:",inline"`
+}
+
+// OpenRouter says whom to call, with which keys and through which proxy.
+type OpenRouter struct {
+	APIKeys        []string `yaml:"openrouter_api_keys" env:"OPENROUTER_API_KEYS,GEMINI_API_KEYS" env-description:"OpenRouter keys, separated by commas; a request uses one of them" secret:"true"`
+	APIKeysFile    string   `yaml:"openrouter_api_keys_file" env:"OPENROUTER_API_KEYS_FILE" env-description:"file with the keys, one a line or separated by commas (a Docker or Kubernetes secret); a changed file is taken up without a restart"`
+	BaseURL        string   `yaml:"openrouter_base_url" env:"OPENROUTER_BASE_URL" env-default:"https://openrouter.ai/api/v1" env-description:"OpenRouter's API; http:// only on loopback"`
+	Model          string   `yaml:"openrouter_model" env:"OPENROUTER_MODEL,GEMINI_MODEL_TEXT" env-default:"google/gemini-2.5-flash" env-description:"model of a request that names none"`
+	FallbackModels []string `yaml:"openrouter_fallback_models" env:"OPENROUTER_FALLBACK_MODELS" env-description:"models that OpenRouter tries in turn when the first cannot answer (sent as models)"`
+	SiteURL        string   `yaml:"openrouter_site_url" env:"OPENROUTER_SITE_URL" env-description:"sent as HTTP-Referer, for OpenRouter's attribution"`
+	SiteName       string   `yaml:"openrouter_site_name" env:"OPENROUTER_SITE_NAME" env-description:"sent as X-OpenRouter-Title, for OpenRouter's attribution"`
+	HTTPProxy      string   `yaml:"http_proxy" env:"HTTP_PROXY" env-description:"proxy of the OpenRouter calls, and of nothing else: http, https or socks5 (http://hysteria2:8080)" secret:"url"`
+	NoProxy        string   `yaml:"no_proxy" env:"NO_PROXY" env-description:"hosts that are called without the proxy"`
+
+	KeysMaxPerMinute    int `yaml:"keys_max_per_minute" env:"KEYS_MAX_PER_MINUTE" env-default:"0" env-description:"calls a minute with one key, spread evenly; 0 = no limit (it was 10 for Gemini's free tier; OpenRouter sets none for paid models)"`
+	KeysCooldownSeconds int `yaml:"keys_cooldown_seconds" env:"KEYS_COOLDOWN_SECONDS" env-default:"60" env-description:"how long a key rests after a 429 that names no time"`
+
+	FirstTokenTimeout time.Duration `yaml:"first_token_timeout" env:"FIRST_TOKEN_TIMEOUT" env-default:"60s" env-description:"longest wait for the first token of an answer"`
+	TokenGapTimeout   time.Duration `yaml:"token_gap_timeout" env:"TOKEN_GAP_TIMEOUT" env-default:"30s" env-description:"longest silence between two tokens"`
+	CallTimeout       time.Duration `yaml:"call_timeout" env:"CALL_TIMEOUT" env-default:"10m" env-description:"longest single call"`
+}
+
+// Queue says which requests are accepted, where results go and how failures
+// come back.
+type Queue struct {
+	RequestQueue  string `yaml:"request_queue" env:"REQUEST_QUEUE" env-default:"gemini.requests" env-description:"subject of the requests"`
+	ResponseQueue string `yaml:"response_queue" env:"RESPONSE_QUEUE" env-default:"gemini.responses" env-description:"prefix of the results' subjects: <queue>.completed.<request_id> and <queue>.failed.<request_id>"`
+	SubjectPrefix string `yaml:"subject_prefix" env:"SUBJECT_PREFIX" env-default:"gemini" env-description:"prefix of the service's own subjects (retries, later, claims, deadletters, deltas, cancels)"`
+	StreamPrefix  string `yaml:"stream_prefix" env:"STREAM_PREFIX" env-default:"GEMINI" env-description:"prefix of the streams' names"`
+
+	CallbackAllow []string `yaml:"callback_allow" env:"CALLBACK_ALLOW" env-description:"values that callback_queue may have; empty = RESPONSE_QUEUE only"`
+	ModelsAllow   []string `yaml:"models_allow" env:"MODELS_ALLOW" env-default:"google/*,~google/*" env-description:"models that a request may name (globs)"`
+	PluginsAllow  []string `yaml:"plugins_allow" env:"PLUGINS_ALLOW" env-description:"OpenRouter plugins and server tools that a request may use; each changes the price; empty = none"`
+
+	RetryDelays []int `yaml:"queue_retry_delays" env:"QUEUE_RETRY_DELAYS" env-default:"60,600,3600,86400" env-description:"seconds until a request that failed for now is tried again: first, second, ... time; the last repeats"`
+	MaxRetries  int   `yaml:"queue_max_retries" env:"QUEUE_MAX_RETRIES" env-default:"4" env-description:"how often a request comes back before it has failed for good"`
+
+	RequestMaxBytes   Size          `yaml:"request_max_bytes" env:"REQUEST_MAX_BYTES" env-default:"0" env-description:"largest request body; 0 = what the server lets through (max_payload less 16 KiB)"`
+	RequestsMaxBytes  Size          `yaml:"requests_max_bytes" env:"REQUESTS_MAX_BYTES" env-default:"1GiB" env-description:"size of the request queue; a full queue refuses the publisher. Leave half of the account's storage to the other streams"`
+	ResultsMaxAge     time.Duration `yaml:"results_max_age" env:"RESULTS_MAX_AGE" env-default:"168h" env-description:"how long results are kept; they are also the record of what has been answered"`
+	DeadlettersMaxAge time.Duration `yaml:"deadletters_max_age" env:"DEADLETTERS_MAX_AGE" env-default:"720h" env-description:"how long the originals of failed requests are kept"`
+}
+
+// Worker says how much is done at once and for how long.
+type Worker struct {
+	Concurrency     int           `yaml:"worker_concurrency" env:"WORKER_CONCURRENCY,WORKER_PREFETCH_COUNT" env-default:"100" env-description:"requests at work at once in this process, 1 to 20000 (WORKER_PREFETCH_COUNT is its old name)"`
+	AckWait         time.Duration `yaml:"ack_wait" env:"ACK_WAIT" env-default:"30s" env-description:"when a silent worker's request goes to another one; read when the consumers are created"`
+	RetryWaitMax    time.Duration `yaml:"retry_wait_max" env:"RETRY_WAIT_MAX" env-default:"20s" env-description:"longest wait in the process; a longer one (Retry-After) goes back to the queue"`
+	ShutdownTimeout time.Duration `yaml:"shutdown_timeout" env:"SHUTDOWN_TIMEOUT" env-default:"25s" env-description:"how long calls under way may finish after SIGTERM"`
+	MaxStrikes      int           `yaml:"max_strikes" env:"MAX_STRIKES" env-default:"3" env-description:"how often a request may take its worker down before it has failed"`
+}
+
+// NATS says where the servers are and who we are there.
+type NATS struct {
+	URL          string `yaml:"nats_url" env:"NATS_URL" env-default:"nats://127.0.0.1:4222" env-description:"servers, separated by commas" secret:"url"`
+	Creds        string `yaml:"nats_creds" env:"NATS_CREDS" env-description:"credentials file (JWT and NKey); read again at each reconnect"`
+	User         string `yaml:"nats_user" env:"NATS_USER" env-description:"user name"`
+	Password     string `yaml:"nats_password" env:"NATS_PASSWORD" env-description:"password" secret:"true"`
+	PasswordFile string `yaml:"nats_password_file" env:"NATS_PASSWORD_FILE" env-description:"file with the password (a Docker or Kubernetes secret)"`
+	TLSCA        string `yaml:"nats_tls_ca" env:"NATS_TLS_CA" env-description:"PEM file of the authority that signed the servers' certificates"`
+	TLSCert      string `yaml:"nats_tls_cert" env:"NATS_TLS_CERT" env-description:"PEM file of our certificate"`
+	TLSKey       string `yaml:"nats_tls_key" env:"NATS_TLS_KEY" env-description:"PEM file of our certificate's key"`
+	TLSFirst     bool   `yaml:"nats_tls_first" env:"NATS_TLS_FIRST" env-default:"false" env-description:"TLS before the server's greeting (handshake_first)"`
+	InboxPrefix  string `yaml:"nats_inbox_prefix" env:"NATS_INBOX_PREFIX" env-default:"_INBOX" env-description:"prefix of our inboxes, so that permissions can keep them apart"`
+	Provision    bool   `yaml:"nats_provision" env:"NATS_PROVISION" env-default:"true" env-description:"create missing streams and consumers at start; false = only bind to them"`
+	Replicas     int    `yaml:"nats_replicas" env:"NATS_REPLICAS" env-default:"1" env-description:"copies of each stream that we create (1, 3 or 5)"`
+	Embedded     bool   `yaml:"nats_embedded" env:"NATS_EMBEDDED" env-default:"false" env-description:"run a NATS server in this process, on 127.0.0.1:4222"`
+	StoreDir     string `yaml:"nats_store_dir" env:"NATS_STORE_DIR" env-default:".data/nats" env-description:"where the embedded server keeps its streams"`
+}
+
+// Process says how this process is watched.
+type Process struct {
+	HTTPAddr  string `yaml:"http_addr" env:"HTTP_ADDR" env-default:":8080" env-description:"address of /healthz, /readyz and /metrics; empty = none"`
+	LogLevel  string `yaml:"log_level" env:"LOG_LEVEL" env-default:"INFO" env-description:"DEBUG, INFO, WARN (WARNING), ERROR or CRITICAL"`
+	LogFormat string `yaml:"log_format" env:"LOG_FORMAT" env-default:"text" env-description:"text or json"`
+}

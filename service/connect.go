@@ -1,0 +1,112 @@
+package service
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"os"
+	"time"
+
+	"github.com/nats-io/nats.go"
+)
+
+// ErrClosed ends Run when the NATS client has given up its connection for
+// good, which the options below leave to protocol violations alone.
+var ErrClosed = errors.New("the NATS connection was closed")
+
+// Connect returns a connection that is up, waiting for the servers as long as
+// ctx lasts and saying so in the log. It stays up: reconnects are not limited,
+// not even after authorization errors (credentials files are read again at each
+// attempt). The caller closes it. The error is ErrConfig when the options
+// cannot work, else ctx's cause.
+func Connect(ctx context.Context, c NATS, log *slog.Logger) (*nats.Conn, error) {
+	connected := make(chan struct{}, 1)
+	nc, err := nats.Connect(c.URL, append(options(c, log), nats.ConnectHandler(func(*nats.Conn) {
+		select {
+		case connected <- struct{}{}:
+		default:
+		}
+	}))...)
+	if err != nil {
+		return nil, fmt.Errorf("%w: NATS_URL=%s: %w", ErrConfig, maskURL(c.URL), err)
+	}
+	remind := time.NewTicker(15 * time.Second)
+	defer remind.Stop()
+	if !nc.IsConnected() {
+		log.WarnContext(ctx, "NATS is not reachable yet, waiting for it", "url", maskURL(c.URL), "error", errorText(nc.LastError()))
+	}
+	for !nc.IsConnected() {
+		select {
+		case <-connected:
+		case <-remind.C:
+			log.WarnContext(ctx, "still waiting for NATS", "url", maskURL(c.URL), "error", errorText(nc.LastError()))
+		case <-ctx.Done():
+			nc.Close()
+			return nil, context.Cause(ctx)
+		}
+	}
+	return nc, nil
+}
+
+func errorText(err error) string {
+	if err == nil {
+		return ""
+	}
+	return err.Error()
+}
+
+// options are chosen for leases: nothing is buffered while disconnected, so
+// that a lost heartbeat is seen, and a dead link is noticed within seconds.
+func options(c NATS, log *slog.Logger) []nats.Option {
+	list := []nats.Option{
+		nats.Name("gemini-client"),
+		nats.RetryOnFailedConnect(true),
+		nats.MaxReconnects(-1),
+		nats.ReconnectWait(500 * time.Millisecond),
+		nats.ReconnectJitter(250*time.Millisecond, time.Second),
+		nats.ReconnectBufSize(-1),
+		nats.IgnoreAuthErrorAbort(),
+		nats.PingInterval(10 * time.Second),
+		nats.MaxPingsOutstanding(2),
+		nats.CustomInboxPrefix(c.InboxPrefix),
+		nats.DisconnectErrHandler(func(_ *nats.Conn, err error) {
+			if err != nil { // nil is our own Close
+				log.Warn("lost the connection to NATS, reconnecting", "error", err)
+			}
+		}),
+		nats.ReconnectHandler(func(nc *nats.Conn) {
+			log.Info("connected to NATS again", "server", nc.ConnectedServerName())
+		}),
+		nats.ErrorHandler(func(_ *nats.Conn, _ *nats.Subscription, err error) {
+			log.Warn("NATS reports an error", "error", err)
+		}),
+	}
+	if c.Creds != "" {
+		list = append(list, nats.UserCredentials(c.Creds))
+	}
+	if c.User != "" {
+		list = append(list, nats.UserInfoHandler(func() (string, string) { return c.User, password(c) }))
+	}
+	if c.TLSCA != "" {
+		list = append(list, nats.RootCAs(c.TLSCA))
+	}
+	if c.TLSCert != "" {
+		list = append(list, nats.ClientCert(c.TLSCert, c.TLSKey))
+	}
+	if c.TLSFirst {
+		list = append(list, nats.TLSHandshakeFirst())
+	}
+	return list
+}
+
+// password reads the file at each reconnect, so that a rotated password is
+// taken up without a restart.
+func password(c NATS) string {
+	if c.PasswordFile != "" {
+		if text, err := os.ReadFile(c.PasswordFile); err == nil {
+			return trimSecret(text)
+		}
+	}
+	return c.Password
+}

@@ -1,0 +1,311 @@
+package service
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/failsafe-go/failsafe-go/timeout"
+
+	"gemini-client/events"
+	"gemini-client/service/openrouter"
+	"gemini-client/service/openrouter/simulator"
+)
+
+// theirs is a fault of OpenRouter or of a provider that a short wait heals.
+func theirs(code events.Code) fault { return fault{code: code, heals: healsNow, outage: true} }
+
+// never is a fault that no wait heals.
+func never(code events.Code) fault { return fault{code: code, heals: healsNever} }
+
+// asks is a fault with the wait that was asked for.
+func asks(f fault, wait time.Duration) fault {
+	f.wait = wait
+	return f
+}
+
+// The classes of everything that the simulator can do to a call, as the real
+// client reports it: openrouter.md 4.1 and 4.2. Each row says why.
+func TestDiagnoseSimulatedFaults(t *testing.T) {
+	t.Parallel()
+	unavailable, late, invalid := theirs(events.UpstreamUnavailable), theirs(events.UpstreamTimeout), theirs(events.UpstreamInvalidResponse)
+	garbled := fault{code: events.UpstreamInvalidResponse, heals: healsNow} // an answer came: OpenRouter is up
+	busy := fault{code: events.RateLimited, heals: healsNow}                // the provider's pool: no key of ours is the matter
+	resting := fault{code: events.RateLimited, heals: healsNow, key: keyRests}
+	refused := fault{code: events.Unauthorized, heals: healsNow, key: keyRefused}
+	spent := fault{code: events.InsufficientCredits, heals: healsNow, key: keySpent}
+	tests := map[string]struct {
+		fault string
+		want  fault
+	}{
+		// 400: no, for the request has to change
+		"invalid request":                            {"400", never(events.InvalidRequest)},
+		"400 with a provider's raw text":             {"400_provider", never(events.InvalidRequest)},
+		"context length":                             {"context_length", never(events.ContextLengthExceeded)},
+		"no models provided, though one was: passes": {"no_models", garbled},
+		"model_not_found is a 400 about the model":   {"model_not_found", never(events.ModelUnavailable)},
+		"wrong_endpoint is a 400 about the model":    {"wrong_endpoint", never(events.ModelUnavailable)},
+		// 401: valid keys got it in outages, so another key, or this one once more
+		"user not found":                         {"401", refused},
+		"no auth credentials":                    {"401 text=credentials", refused},
+		"missing authentication header":          {"401 text=header", refused},
+		"401 of the provider, not about our key": {"401_provider", fault{code: events.UpstreamUnavailable, heals: healsNow}},
+		// 402: only in_flight_budget_exhausted passes with the same key
+		"no credit":                            {"402", spent},
+		"credit for fewer tokens only":         {"402_afford", spent},
+		"in-flight budget passes":              {"402_in_flight", asks(resting, 5*time.Second)},
+		"in-flight budget with another wait":   {"402_in_flight retry_after=9", asks(resting, 9*time.Second)},
+		"one call above the budget: permanent": {"402_weight", never(events.InsufficientCredits)},
+		// 403: no; but a spent key is not about the request
+		"moderation":                             {"403_moderation", never(events.ContentFiltered)},
+		"guardrail":                              {"403_guardrail", never(events.ContentFiltered)},
+		"key limit, which is a 403 in the field": {"403_key_limit", spent},
+		"region: another key opens no door":      {"region_restricted", never(events.ModelUnavailable)},
+		// 404: no
+		"no endpoint supports tools": {"404", never(events.ModelUnavailable)},
+		"no endpoints":               {"no_endpoints", never(events.ModelUnavailable)},
+		"model deprecated":           {"model_deprecated", never(events.ModelUnavailable)},
+		"model gone upstream":        {"model_unavailable_upstream", never(events.ModelUnavailable)},
+		"data policy":                {"privacy_restricted", never(events.ModelUnavailable)},
+		"constraint":                 {"constraint_filtered", never(events.ModelUnavailable)},
+		"free variant ended":         {"free_variant_ended", never(events.ModelUnavailable)},
+		// 408 yes; 409, 412, 413, 422 no
+		"408":                   {"408", late},
+		"409":                   {"409", never(events.InvalidRequest)},
+		"412":                   {"412", never(events.InvalidRequest)},
+		"413":                   {"413", never(events.PayloadTooLarge)},
+		"422":                   {"422", never(events.InvalidRequest)},
+		"a status nobody knows": {"status code=418", never(events.InvalidRequest)},
+		// 429: yes with wait, not for the free tier's day
+		"platform limit, Reset in milliseconds":  {"429_platform reset=30s", asks(resting, 30*time.Second)},
+		"with Retry-After":                       {"429 retry_after=3", asks(resting, 3*time.Second)},
+		"of the provider without Retry-After":    {"429_provider", busy},
+		"of a provider that names no time":       {"429", busy},
+		"not known to be the provider's":         {"status code=429", resting},
+		"all providers at capacity":              {"capacity_exhausted", asks(resting, 40*time.Second)},
+		"free tier's day: only free models wait": {"free_tier_daily", fault{code: events.RateLimited, heals: healsLater, wait: untilMidnight(time.Now())}},
+		// 5xx: yes
+		"500":                       {"500", unavailable},
+		"502":                       {"502", unavailable},
+		"502 as a page of the edge": {"502_html", unavailable},
+		"503":                       {"503", unavailable},
+		"503 with Retry-After":      {"503 retry_after=45", asks(unavailable, 45*time.Second)},
+		"temporarily unavailable":   {"temporarily_unavailable retry_after=2", asks(unavailable, 2*time.Second)},
+		"504":                       {"504", late},
+		"520":                       {"520", unavailable},
+		"522":                       {"522", late},
+		"524":                       {"524", late},
+		"529":                       {"529 retry_after=1", asks(unavailable, time.Second)},
+		"501 does not pass soon":    {"status code=501", fault{code: events.UpstreamUnavailable, heals: healsLater, outage: true}},
+		// 200 with an error in it
+		"200 and an error body":                {"200_error", unavailable},
+		"200 and a provider's 401 in the body": {"200_error code=401", fault{code: events.UpstreamUnavailable, heals: healsNow}},
+		"first event is an error":              {"first_event_error", unavailable},
+		"error code in words":                  {"first_event_error code=server_error", unavailable},
+		"error code nobody knows":              {"first_event_error code=odd", garbled},
+		"error in mid-stream":                  {"mid_error code=504", late},
+		"429 in mid-stream":                    {"mid_error code=429", resting},
+		"error in the choice":                  {"choice_error", unavailable},
+		"finish_reason error, no object":       {"finish_error", garbled},
+		"empty answer":                         {"empty", garbled},
+		"empty answer without finish_reason":   {"empty finish=null", garbled},
+		"nothing but whitespace":               {"blank", invalid},
+		// connections
+		"closed without an answer":              {"refuse", unavailable},
+		"reset in the stream":                   {"reset", invalid},
+		"cut in an event":                       {"cut", invalid},
+		"cut with a clean end":                  {"cut how=eof", invalid},
+		"end without finish_reason":             {"truncate", invalid},
+		"redirect: a wrong base URL or a proxy": {"redirect", fault{code: events.UpstreamUnavailable, heals: healsLater}},
+	}
+	c := newSimulated(t, openrouter.Config{})
+	for name, tt := range tests {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			err := c.fail(t, "[sim:"+tt.fault+"]")
+			sameFault(t, tt.fault, diagnose(err), tt.want)
+			if text := diagnose(err).text; strings.HasSuffix(text, "..") || !strings.HasSuffix(text, ".") {
+				t.Errorf("%s: text does not end as a sentence: %q", tt.fault, text)
+			}
+		})
+	}
+}
+
+// Time limits and size limits, with a client in a hurry.
+func TestDiagnoseLimits(t *testing.T) {
+	t.Parallel()
+	late := theirs(events.UpstreamTimeout)
+	tests := map[string]struct {
+		fault string
+		want  fault
+	}{
+		"no headers":                {"hang", late},
+		"headers, then nothing":     {"hang_after_headers", late},
+		"keep-alives are no tokens": {"comments every=10ms", late},
+		"silence after a token":     {"stall after=1", late},
+		"comments after a token":    {"comments after=1 every=10ms", late},
+		"answer above the limit":    {"huge bytes=20000", never(events.PayloadTooLarge)},
+		"one event above the limit": {"huge_line bytes=20000", never(events.PayloadTooLarge)},
+	}
+	c := newSimulated(t, openrouter.Config{FirstToken: 200 * time.Millisecond, Gap: 200 * time.Millisecond, MaxAnswerBytes: 8000})
+	for name, tt := range tests {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			sameFault(t, tt.fault, diagnose(c.fail(t, "[sim:"+tt.fault+"]")), tt.want)
+		})
+	}
+}
+
+// Shapes of errors that the simulator does not have, read by the real client.
+func TestDiagnoseOtherShapes(t *testing.T) {
+	t.Parallel()
+	spent := fault{code: events.InsufficientCredits, heals: healsNow, key: keySpent}
+	tests := map[string]struct {
+		status int
+		body   string
+		want   fault
+	}{
+		"402 key cap, as limits.mdx has it":   {402, `{"error":{"code":402,"message":"spent","metadata":{"limit_source":"openrouter_key_limit"}}}`, spent},
+		"403 guardrail budget":                {403, `{"error":{"code":403,"message":"spent","metadata":{"limit_source":"openrouter_guardrail_budget"}}}`, spent},
+		"403 workspace budget":                {403, `{"error":{"code":403,"message":"spent","metadata":{"limit_source":"openrouter_workspace_budget"}}}`, spent},
+		"403 key limit by its words":          {403, `{"error":{"code":403,"message":"Key limit exceeded (daily limit)."}}`, spent},
+		"403 without a reason":                {403, `{"error":{"code":403,"message":"Forbidden"}}`, never(events.Unauthorized)},
+		"404 that OpenRouter calls retryable": {404, `{"error":{"message":"m","http_status":404,"availability":{"code":"no_endpoints","retryable":true,"retry_after":4}}}`, fault{code: events.ModelUnavailable, heals: healsNow, wait: 4 * time.Second}},
+		"503 that it calls not retryable":     {503, `{"error":{"message":"m","http_status":503,"availability":{"code":"temporarily_unavailable","retryable":false}}}`, fault{code: events.UpstreamUnavailable, heals: healsLater, outage: true}},
+		"429 that it calls not retryable":     {429, `{"error":{"message":"m","http_status":429,"availability":{"code":"capacity_exhausted","retryable":false,"retry_after":90}}}`, fault{code: events.RateLimited, heals: healsLater, wait: 90 * time.Second, key: keyRests}},
+		"429 of the shared pool":              {429, `{"error":{"code":429,"message":"m","metadata":{"limit_source":"openrouter_shared_capacity"}}}`, fault{code: events.RateLimited, heals: healsNow}},
+		"429 of the free tier by its words":   {429, `{"error":{"code":429,"message":"Rate limit exceeded: free-models-per-day-high-balance"}}`, fault{code: events.RateLimited, heals: healsLater, wait: untilMidnight(time.Now())}},
+		"400 content policy":                  {400, `{"error":{"code":400,"message":"no","metadata":{"error_type":"content_policy_violation"}}}`, never(events.ContentFiltered)},
+		"400 max tokens":                      {400, `{"error":{"code":400,"message":"no","metadata":{"error_type":"max_tokens_exceeded"}}}`, never(events.ContextLengthExceeded)},
+		"524 in plain text":                   {524, "error code: 524", theirs(events.UpstreamTimeout)},
+		"200 with a page":                     {200, "<html>login</html>", fault{code: events.UpstreamInvalidResponse, heals: healsNow}},
+	}
+	for name, tt := range tests {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			client, err := openrouter.New(openrouter.Config{Transport: roundTrip(func(r *http.Request) (*http.Response, error) {
+				return &http.Response{StatusCode: tt.status, Header: http.Header{}, Body: io.NopCloser(strings.NewReader(tt.body)), Request: r}, nil
+			})})
+			if err != nil {
+				t.Fatal(err)
+			}
+			_, err = client.Complete(t.Context(), "key", openrouter.Request{Model: "m", Messages: openrouter.Messages(openrouter.Message{Role: "user", Content: "hi"})}, nil)
+			sameFault(t, fmt.Sprint(tt.status, " ", tt.body), diagnose(err), tt.want)
+		})
+	}
+}
+
+// What ends a call on our side. The cause counts, not what the client made of
+// it.
+func TestDiagnoseOurOwnEnds(t *testing.T) {
+	t.Parallel()
+	c := newSimulated(t, openrouter.Config{})
+	until := time.Date(2026, 11, 23, 12, 0, 30, 0, time.UTC)
+	ended := func(cause error) error {
+		ctx, cancel := context.WithCancelCause(t.Context())
+		cancel(cause)
+		return c.ask(ctx, "sk-or-test", "hello")
+	}
+	passed, cancel := context.WithDeadlineCause(t.Context(), time.Now().Add(-time.Second), errDeadline)
+	defer cancel()
+	tests := map[string]struct {
+		err  error
+		want fault
+	}{
+		"cancelled":                  {ended(errCancelled), never(events.Cancelled)},
+		"deadline":                   {c.ask(passed, "sk-or-test", "hello"), never(events.DeadlineExceeded)},
+		"cancelled, with a fault":    {errors.Join(errCancelled, c.fail(t, "[sim:503]")), never(events.Cancelled)},
+		"a call that never began":    {c.ask(t.Context(), "", "hello"), never(events.InvalidRequest)},
+		"attempt's time":             {timeout.ErrExceeded, theirs(events.UpstreamTimeout)},
+		"breaker open":               {&breakerError{7 * time.Second}, fault{code: events.UpstreamUnavailable, heals: healsLater, wait: 7 * time.Second}},
+		"no key":                     {&noKeyError{until: until, now: until.Add(-30 * time.Second), code: events.Unauthorized}, fault{code: events.Unauthorized, heals: healsLater, wait: 30 * time.Second}},
+		"no key, and what led to it": {errors.Join(&noKeyError{until: until, now: until, code: events.RateLimited}, c.fail(t, "[sim:401]")), fault{code: events.RateLimited, heals: healsLater}},
+		"something else":             {io.ErrUnexpectedEOF, never(events.Internal)},
+	}
+	for name, tt := range tests {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			sameFault(t, fmt.Sprint(tt.err), diagnose(tt.err), tt.want)
+		})
+	}
+}
+
+func TestUntilMidnight(t *testing.T) {
+	t.Parallel()
+	for at, want := range map[string]time.Duration{
+		"2026-11-23T00:00:00Z":      24 * time.Hour,
+		"2026-11-23T23:59:59Z":      time.Second,
+		"2026-11-23T02:00:00+03:00": time.Hour, // the day is UTC's
+	} {
+		now, err := time.Parse(time.RFC3339, at)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := untilMidnight(now); got != want {
+			t.Errorf("at %s: got %v, want %v", at, got, want)
+		}
+	}
+}
+
+// sameFault compares all but the text, and waits to a tenth: some count down.
+func sameFault(t *testing.T, input string, got, want fault) {
+	t.Helper()
+	if got.text == "" {
+		t.Errorf("%s: no text for people", input)
+	}
+	if got.wait <= want.wait && got.wait > want.wait-want.wait/10 {
+		got.wait = want.wait
+	}
+	got.text, want.text = "", ""
+	if got != want {
+		t.Errorf("%s:\n got %+v\nwant %+v", input, got, want)
+	}
+}
+
+// simulated is the real client before a real simulator.
+type simulated struct{ *openrouter.Client }
+
+func newSimulated(t *testing.T, config openrouter.Config) simulated {
+	t.Helper()
+	sim := simulator.New(simulator.Config{})
+	server := httptest.NewServer(sim)
+	t.Cleanup(func() {
+		sim.Close()
+		server.Close()
+	})
+	config.BaseURL = server.URL + "/api/v1"
+	client, err := openrouter.New(config)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(client.CloseIdleConnections)
+	return simulated{client}
+}
+
+func (c simulated) ask(ctx context.Context, key, prompt string) error {
+	_, err := c.Complete(ctx, key, openrouter.Request{
+		Model: "google/gemini-2.5-flash", MaxTokens: 8192,
+		Messages: openrouter.Messages(openrouter.Message{Role: "user", Content: prompt}),
+	}, nil)
+	return err
+}
+
+func (c simulated) fail(t *testing.T, prompt string) error {
+	t.Helper()
+	err := c.ask(t.Context(), "sk-or-test", prompt)
+	if err == nil {
+		t.Fatalf("%s: an answer came, want an error", prompt)
+	}
+	return err
+}
+
+// roundTrip is a transport without a network.
+type roundTrip func(*http.Request) (*http.Response, error)
+
+func (f roundTrip) RoundTrip(r *http.Request) (*http.Response, error) { return f(r) }

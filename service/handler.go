@@ -1,0 +1,213 @@
+package service
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/url"
+	"runtime/debug"
+	"strconv"
+	"time"
+
+	"gemini-client/events"
+	"gemini-client/service/openrouter"
+	"gemini-client/telemetry"
+)
+
+// handler takes one delivery from its bytes to its stored result: the straight
+// line of design section 4, steps 2 to 5. It knows neither NATS nor HTTP.
+type handler struct {
+	config    *Config
+	rules     events.Rules
+	atWork    *atWork
+	claims    *claims
+	results   *publisher
+	schedules *schedules
+	letters   *deadletters
+	cancels   *cancels
+	policies  *policies
+	live      *live
+	tel       *telemetry.Telemetry
+	upstream  *url.URL
+}
+
+// handle answers one delivery and writes its line into the log.
+func (h *handler) handle(ctx context.Context, d delivery) report {
+	request, err := h.rules.Decode(d.Body, d.Taken)
+	if request.ID != "" {
+		ctx = telemetry.WithLogAttrs(ctx, slog.String("request_id", request.ID))
+	}
+	r := h.process(ctx, d, request, err)
+	r.request = request
+	h.log(ctx, d, r)
+	return r
+}
+
+// process lets one delivery of a request in at a time.
+func (h *handler) process(ctx context.Context, d delivery, request events.Request, broken error) report {
+	if errors.Is(broken, events.ErrNoID) {
+		return h.bury(ctx, d, broken)
+	}
+	callback, id := request.CallbackQueue, events.CanonicalID(request.ID)
+	calls, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	leave, ok := h.atWork.enter(callback, id, d, cancel)
+	if !ok {
+		return report{outcome: telemetry.VerdictDuplicate, note: "this process is answering it"}
+	}
+	defer leave()
+	claim, state, err := h.claims.take(ctx, callback, id, d)
+	switch {
+	case err != nil:
+		return interrupted(err)
+	case state == claimDuplicate:
+		return report{outcome: telemetry.VerdictDuplicate, note: "another message with this request is being answered"}
+	case state == claimBusy:
+		return h.busy(ctx, request)
+	}
+	stop := claim.keep(ctx)
+	defer func() {
+		stop()
+		claim.release(ctx)
+	}()
+	return h.answer(ctx, calls, d, request, broken)
+}
+
+// busy is a message that another instance is still working on: it lost contact
+// and will settle it, or it is dead and its claim will expire.
+func (h *handler) busy(ctx context.Context, request events.Request) report {
+	there, err := h.results.lookup(ctx, request.CallbackQueue, request.ID)
+	if err == nil && there.sequence != 0 {
+		return report{outcome: telemetry.VerdictDuplicate, note: "already answered"}
+	}
+	return report{outcome: outcomeGivenBack, settlement: giveBack(time.Second), note: "another instance has it"}
+}
+
+// interrupted is a delivery that the end of the process cut short: nothing is
+// published for it.
+func interrupted(cause error) report {
+	return report{outcome: outcomeGivenBack, settlement: giveBack(0), note: cause.Error()}
+}
+
+// bury keeps a message that has no usable id, since no result can name it.
+func (h *handler) bury(ctx context.Context, d delivery, broken error) report {
+	err := h.letters.bury(ctx, d, events.InvalidRequest, "", broken.Error())
+	if err != nil && !errors.Is(err, errTooLarge) {
+		return interrupted(err)
+	}
+	return report{outcome: telemetry.VerdictFailed, code: events.InvalidRequest, text: broken.Error(), note: "kept as a dead letter"}
+}
+
+// answer looks before it pays, and stores what comes of it.
+func (h *handler) answer(ctx, calls context.Context, d delivery, request events.Request, broken error) report {
+	there, err := h.results.lookup(ctx, request.CallbackQueue, request.ID)
+	if err != nil {
+		return interrupted(err)
+	}
+	if there.sequence != 0 {
+		return report{outcome: telemetry.VerdictDuplicate, note: "already answered"}
+	}
+	waiting, err := h.schedules.waiting(ctx, request.CallbackQueue, request.ID, d)
+	if err != nil {
+		return interrupted(err)
+	}
+	if waiting {
+		return report{outcome: telemetry.VerdictDuplicate, note: "it comes back later"}
+	}
+	v, re := h.decide(calls, d, request, broken)
+	if cause := context.Cause(calls); errors.Is(cause, errStopping) && v.answer == nil {
+		return interrupted(cause)
+	}
+	return h.conclude(ctx, d, request, v, re)
+}
+
+// decide returns the verdict, calling OpenRouter only if nothing speaks
+// against it. A panic is this request's failure and nobody else's.
+func (h *handler) decide(ctx context.Context, d delivery, request events.Request, broken error) (v verdict, re reply) {
+	defer func() {
+		if p := recover(); p != nil {
+			h.tel.Logger.ErrorContext(ctx, "a request made the service panic", "panic", fmt.Sprintf("%T", p), "stack", string(debug.Stack()))
+			v = failed(events.Internal, "The service failed on this request; its operators have the details.")
+		}
+	}()
+	var failure events.Failure
+	switch {
+	case errors.As(broken, &failure):
+		return failed(failure.Code, failure.Message), re
+	case h.cancels.has(request.ID):
+		return failed(events.Cancelled, "The request was cancelled."), re
+	case !request.Deadline.IsZero() && !request.Deadline.After(time.Now()):
+		return failed(events.DeadlineExceeded, "The request's deadline passed before a worker took it."), re
+	}
+	re = h.call(ctx, request)
+	if re.answer != nil {
+		return judgeAnswer(re.answer), re
+	}
+	retries := retryCount(d, request.RetryCount)
+	v = judgeFault(diagnose(re.err), situation{
+		now: time.Now(), deadline: request.Deadline,
+		retryCount: retries, maxRetries: h.config.MaxRetries, delay: withJitter(h.config.retryDelay(retries)),
+	})
+	v.failure.Message = withoutEcho(v.failure.Message, request)
+	return v, re
+}
+
+// call makes the call inside its span.
+func (h *handler) call(ctx context.Context, request events.Request) reply {
+	if !request.Deadline.IsZero() {
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithDeadlineCause(ctx, request.Deadline, errDeadline)
+		defer cancel()
+	}
+	chat := chatRequest(request, h.config.FallbackModels)
+	ctx, span := h.tel.StartChat(ctx, h.chatInfo(chat))
+	run := h.live.start(request)
+	re := h.policies.call(ctx, chat, run.piece)
+	run.done()
+	span.End(chatResult(re, request))
+	return re
+}
+
+// conclude makes the verdict last. What it stores, it stores before the
+// message is acknowledged.
+func (h *handler) conclude(ctx context.Context, d delivery, request events.Request, v verdict, re reply) report {
+	r := report{outcome: v.kind, code: v.failure.Code, text: v.failure.Message, reply: re, at: v.at}
+	if v.kind == telemetry.VerdictLater {
+		err := h.schedules.put(ctx, request.CallbackQueue, request.ID, d, v.at, putBack(d))
+		if err == nil {
+			h.tel.Instruments.RequestScheduled(ctx, string(r.code))
+			return r
+		}
+		if !errors.Is(err, errTooLarge) {
+			return interrupted(err)
+		}
+		v = failed(r.code, r.text+" It could not be put back: with its headers it is larger than the server accepts.")
+		r.outcome, r.text = v.kind, v.failure.Message
+	}
+	if v.kind == telemetry.VerdictFailed && v.failure.Code.Deadletter() {
+		if err := h.letters.bury(ctx, d, v.failure.Code, request.ID, v.failure.Message); err != nil && !errors.Is(err, errTooLarge) {
+			return interrupted(err)
+		}
+	}
+	stored, err := h.store(ctx, d, request, v, re)
+	if err != nil {
+		return interrupted(err)
+	}
+	if !stored {
+		h.tel.Instruments.ResultRefused(ctx)
+		r.outcome, r.note = telemetry.VerdictDuplicate, "another result was stored first"
+	}
+	return r
+}
+
+func (h *handler) chatInfo(r openrouter.Request) telemetry.ChatInfo {
+	port, _ := strconv.Atoi(h.upstream.Port())
+	if port == 0 {
+		port = 443
+	}
+	return telemetry.ChatInfo{
+		Model: r.Model, Temperature: r.Temperature, TopP: r.TopP, TopK: r.TopK, MaxTokens: r.MaxTokens, // no stop sequences: they are the requester's text
+		Stream: true, ServerAddress: h.upstream.Hostname(), ServerPort: port,
+	}
+}

@@ -1,0 +1,92 @@
+package service
+
+import (
+	"encoding/json"
+	"fmt"
+	"net/http"
+	"sync"
+
+	"github.com/nats-io/nats.go"
+)
+
+// Health answers the questions of an orchestrator. Ready means that the queue
+// is bound and NATS is connected; trouble at OpenRouter is not a reason to
+// restart or to unroute a worker, so it only shows in the verbose answer.
+type Health struct {
+	mu       sync.Mutex
+	nc       *nats.Conn
+	consumer *consumer
+	policies *policies
+	ending   bool
+}
+
+// Status is the body of /readyz?verbose.
+type Status struct {
+	Ready    bool             `json:"ready"`
+	Why      string           `json:"why"`     // not ready because; empty if it is
+	Intake   string           `json:"intake"`  // "open", or why nothing is taken
+	Breaker  string           `json:"breaker"` // closed, half-open, open
+	InFlight int              `json:"in_flight"`
+	Slots    int              `json:"slots"`
+	Keys     map[string]int64 `json:"keys"` // how many, by state
+}
+
+func (h *Health) watch(nc *nats.Conn, c *consumer, p *policies) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.nc, h.consumer, h.policies, h.ending = nc, c, p, false
+}
+
+func (h *Health) stopping() {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.ending = true
+}
+
+// status looks at everything at once.
+func (h *Health) status() Status {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if h.consumer == nil {
+		return Status{Why: "starting: NATS or JetStream is not there yet", Intake: "not yet"}
+	}
+	s := Status{Ready: true, Intake: "open", Breaker: h.policies.breaker.State().String(), InFlight: h.consumer.busy(), Slots: cap(h.consumer.slots), Keys: h.policies.keys.states()}
+	switch {
+	case h.ending:
+		s.Ready, s.Why, s.Intake = false, "stopping", "stopping"
+	case !h.nc.IsConnected():
+		s.Ready, s.Why = false, "NATS is not connected"
+	}
+	if _, why := h.policies.hold(); why != "" && s.Ready {
+		s.Intake = why
+	}
+	return s
+}
+
+func (h *Health) handler(metrics http.Handler) http.Handler {
+	mux := http.NewServeMux()
+	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) {
+		_, _ = fmt.Fprintln(w, "ok")
+	})
+	mux.HandleFunc("GET /readyz", func(w http.ResponseWriter, r *http.Request) {
+		s := h.status()
+		code := http.StatusOK
+		if !s.Ready {
+			code = http.StatusServiceUnavailable
+		}
+		if r.URL.Query().Has("verbose") {
+			w.Header().Set("Content-Type", "application/json")
+			w.WriteHeader(code)
+			_ = json.NewEncoder(w).Encode(s)
+			return
+		}
+		w.WriteHeader(code)
+		if s.Ready {
+			_, _ = fmt.Fprintln(w, "ok")
+		} else {
+			_, _ = fmt.Fprintln(w, s.Why)
+		}
+	})
+	mux.Handle("GET /metrics", metrics)
+	return mux
+}

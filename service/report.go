@@ -1,0 +1,127 @@
+package service
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"time"
+
+	"gemini-client/events"
+	"gemini-client/telemetry"
+)
+
+// outcomeGivenBack is a delivery that ended without a verdict: another one of
+// the same message will have it.
+const outcomeGivenBack telemetry.Verdict = "given_back"
+
+// report is what became of a delivery: what to do with the message, and what
+// the span, the metrics and the log tell.
+type report struct {
+	settlement settlement
+	outcome    telemetry.Verdict
+	note       string // why it ended without a verdict of its own
+	code       events.Code
+	text       string
+	at         time.Time // of later
+	request    events.Request
+	reply      reply
+}
+
+// describe finishes the delivery's span.
+func (r report) describe(span *telemetry.Span) {
+	if r.request.ID != "" {
+		span.SetRequestID(r.request.ID)
+	}
+	span.SetVerdict(r.outcome, string(r.code))
+	if r.outcome == telemetry.VerdictFailed {
+		span.End(string(r.code), errors.New(r.text))
+		return
+	}
+	span.End("", nil)
+}
+
+// log writes the one line that a request has at INFO, and counts it.
+func (h *handler) log(ctx context.Context, d delivery, r report) {
+	h.tel.Instruments.RequestSettled(ctx, r.outcome, string(r.code), r.request.Model)
+	attrs := []slog.Attr{
+		slog.String("verdict", string(r.outcome)),
+		slog.String("model", r.request.Model),
+		slog.Int("attempts", r.reply.attempts),
+		slog.Duration("time", time.Since(d.Taken).Round(time.Millisecond)),
+	}
+	add := func(key, value string) {
+		if value != "" {
+			attrs = append(attrs, slog.String(key, value))
+		}
+	}
+	add("code", string(r.code))
+	add("note", r.note)
+	add("error", r.text)
+	if !r.at.IsZero() {
+		add("next_try", r.at.UTC().Format(time.RFC3339))
+	}
+	if retries := retryCount(d, r.request.RetryCount); retries > 0 {
+		attrs = append(attrs, slog.Int("retry_count", retries))
+	}
+	if d.Deliveries > 1 {
+		attrs = append(attrs, slog.Uint64("deliveries", d.Deliveries))
+	}
+	attrs = append(attrs, billAttrs(r.reply)...)
+	h.tel.Logger.LogAttrs(ctx, r.level(), "request "+r.word(), attrs...)
+}
+
+func billAttrs(re reply) []slog.Attr {
+	if re.answer == nil || re.answer.Usage == nil {
+		return nil
+	}
+	usage := re.answer.Usage
+	attrs := []slog.Attr{slog.Int64("tokens_in", usage.PromptTokens), slog.Int64("tokens_out", usage.CompletionTokens)}
+	if usage.Cost != nil {
+		attrs = append(attrs, slog.Float64("cost", *usage.Cost))
+	}
+	return attrs
+}
+
+// level: a person on call looks at warnings; what ends well, or is the
+// requester's own doing, is none.
+func (r report) level() slog.Level {
+	if r.outcome == telemetry.VerdictFailed && (r.code.Deadletter() || r.request.ID == "") {
+		return slog.LevelWarn
+	}
+	if r.outcome == outcomeGivenBack {
+		return slog.LevelDebug
+	}
+	return slog.LevelInfo
+}
+
+func (r report) word() string {
+	switch r.outcome {
+	case telemetry.VerdictCompleted:
+		return "completed"
+	case telemetry.VerdictFailed:
+		return "failed"
+	case telemetry.VerdictLater:
+		return "put back for later"
+	case telemetry.VerdictDuplicate:
+		return "acknowledged as a duplicate"
+	}
+	return "given back"
+}
+
+// chatResult is what the span of a call tells. Texts that quote the request
+// are cut: no prompt in a span.
+func chatResult(re reply, request events.Request) telemetry.ChatResult {
+	r := telemetry.ChatResult{FirstChunk: re.firstToken}
+	if re.answer == nil {
+		f := diagnose(re.err)
+		r.ErrorType, r.Err = string(f.code), errors.New(withoutEcho(f.text, request))
+		return r
+	}
+	c := re.answer
+	r.ResponseID, r.Model, r.FinishReason, r.Provider = c.ID, c.Model, c.FinishReason, c.Provider
+	if c.Usage != nil {
+		r.InputTokens, r.OutputTokens = &c.Usage.PromptTokens, &c.Usage.CompletionTokens
+		r.CachedTokens, r.ReasoningTokens, r.Cost = c.Usage.CachedTokens, c.Usage.ReasoningTokens, c.Usage.Cost
+	}
+	return r
+}

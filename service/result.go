@@ -1,0 +1,187 @@
+package service
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"strings"
+	"time"
+
+	"github.com/google/uuid"
+
+	"gemini-client/events"
+	"gemini-client/service/openrouter"
+	"gemini-client/telemetry"
+)
+
+// store publishes the result of a verdict, and returns whether it is the one
+// that is stored. A result that is larger than the server accepts loses its
+// reasoning; if that is not enough, it fails, with what was paid on it. Error:
+// ctx's cause.
+func (h *handler) store(ctx context.Context, d delivery, request events.Request, v verdict, re reply) (bool, error) {
+	result := h.result(d, request, v, re)
+	stored, err := h.publish(ctx, request.CallbackQueue, result)
+	if errors.Is(err, errTooLarge) && result.Reasoning != nil {
+		result.Reasoning = nil
+		stored, err = h.publish(ctx, request.CallbackQueue, result)
+	}
+	if errors.Is(err, errTooLarge) {
+		v.kind, v.failure = telemetry.VerdictFailed, events.Failure{Code: events.PayloadTooLarge, Message: "The result is larger than the message bus accepts (NATS max_payload); ask for a shorter answer or less metadata."}
+		result = h.result(d, request, v, re)
+		stored, err = h.publish(ctx, request.CallbackQueue, result)
+	}
+	if errors.Is(err, errTooLarge) { // it is the metadata alone, then
+		result.Metadata = nil
+		stored, err = h.publish(ctx, request.CallbackQueue, result)
+	}
+	return stored, err
+}
+
+// publish is one result in its span, with a message id made for this delivery.
+func (h *handler) publish(ctx context.Context, callback string, r events.Result) (bool, error) {
+	body, err := r.Encode()
+	if err != nil {
+		return false, err
+	}
+	messageID := events.MessageID(r.RequestID, uuid.NewString())
+	ctx, span := h.tel.StartPublish(ctx, callback, messageID)
+	header := events.ResultHeader(r, messageID, h.config.source(), r.Timestamp)
+	h.tel.Inject(ctx, header)
+	stored, err := h.results.store(ctx, publication{
+		callback: callback, id: r.RequestID, completed: r.Status == events.StatusSuccess,
+		messageID: messageID, header: header, body: body,
+	})
+	if err != nil {
+		span.End("store", err)
+	} else {
+		span.End("", nil)
+	}
+	return stored, err
+}
+
+// source names this deployment in the events: a URI reference, as CloudEvents
+// wants it.
+func (c *Config) source() string { return "/gemini-client/" + c.RequestQueue }
+
+// result is the event of a verdict.
+func (h *handler) result(d delivery, request events.Request, v verdict, re reply) events.Result {
+	now := time.Now()
+	var r events.Result
+	if v.kind == telemetry.VerdictCompleted {
+		r = request.Completed(v.answer.Content, now)
+		if v.answer.Content == "" && v.answer.ToolCalls != nil {
+			r.Content = nil
+		}
+		r.ModelUsed = text(v.answer.Model)
+		r.Reasoning, r.ToolCalls = text(v.answer.Reasoning), v.answer.ToolCalls
+	} else {
+		r = request.Failed(v.failure, now)
+	}
+	took := float64(now.Sub(d.Taken).Microseconds()) / 1000
+	r.ProcessingTimeMS = &took
+	r.Attempts, r.RetryCount = re.attempts, retryCount(d, request.RetryCount)
+	fillBill(&r, re)
+	return r
+}
+
+// fillBill says what the call was billed, also when it failed.
+func fillBill(r *events.Result, re reply) {
+	var usage *openrouter.Usage
+	var failed *openrouter.Error
+	switch {
+	case re.answer != nil:
+		usage = re.answer.Usage
+		r.FinishReason, r.Provider, r.GenerationID = text(re.answer.FinishReason), text(re.answer.Provider), text(re.answer.ID)
+	case errors.As(re.err, &failed):
+		usage = failed.Usage
+		r.Provider, r.GenerationID = text(failed.Provider), text(failed.GenerationID)
+	}
+	if usage != nil {
+		r.Cost = usage.Cost
+		r.Usage = &events.Usage{
+			PromptTokens: int(usage.PromptTokens), CompletionTokens: int(usage.CompletionTokens), TotalTokens: int(usage.TotalTokens),
+			CachedTokens: count(usage.CachedTokens), ReasoningTokens: count(usage.ReasoningTokens),
+		}
+	}
+}
+
+// text is nil for what is not known.
+func text(s string) *string {
+	if s == "" {
+		return nil
+	}
+	return &s
+}
+
+func count(n *int64) *int {
+	if n == nil {
+		return nil
+	}
+	i := int(*n)
+	return &i
+}
+
+// A common piece of an error text and a prompt counts as a quotation from echo
+// bytes on; a shorter text of the request only as a whole, from echoWhole on.
+const (
+	echo      = 24
+	echoWhole = 6
+)
+
+// withoutEcho cuts an error text where it begins to quote the request's own
+// words: providers do that, and texts go to logs and spans, where no prompt
+// may be.
+func withoutEcho(message string, request events.Request) string {
+	cut := len(message)
+	windows := map[string]int{} // the message's pieces, each with its first place
+	for at := len(message) - echo; at >= 0; at-- {
+		windows[message[at:at+echo]] = at
+	}
+	for _, source := range words(request) {
+		source = strings.Join(strings.Fields(source), " ") // as error texts have it
+		if len(source) < echo {
+			if at := strings.Index(message, source); at >= 0 && len(source) >= echoWhole {
+				cut = min(cut, at)
+			}
+			continue
+		}
+		for i := 0; i+echo <= len(source); i++ {
+			if at, ok := windows[source[i:i+echo]]; ok {
+				cut = min(cut, at)
+			}
+		}
+	}
+	if cut == len(message) {
+		return message
+	}
+	return strings.ToValidUTF8(message[:cut], "") + "… (the rest quotes the request)"
+}
+
+// words are the request's texts: of its message list, the list itself and every
+// text in it as it reads, without the escapes of JSON.
+func words(request events.Request) []string {
+	list := []string{request.Prompt, request.SystemInstruction, string(request.Messages)}
+	var messages []struct {
+		Content any `json:"content"`
+	}
+	_ = json.Unmarshal(request.Messages, &messages) // what cannot be read is still looked for as it is
+	for _, message := range messages {
+		list = texts(list, message.Content)
+	}
+	return list
+}
+
+// texts adds the texts of a message's content: it is one, or a list of parts.
+func texts(list []string, content any) []string {
+	switch content := content.(type) {
+	case string:
+		return append(list, content)
+	case []any:
+		for _, part := range content {
+			list = texts(list, part)
+		}
+	case map[string]any:
+		return texts(list, content["text"])
+	}
+	return list
+}

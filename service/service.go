@@ -1,0 +1,232 @@
+package service
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"net/url"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
+	"github.com/nats-io/nuid"
+
+	"gemini-client/service/openrouter"
+	"gemini-client/telemetry"
+)
+
+// storeGrace is how long, after calls have been cut off, results in hand and
+// messages to give back may still reach NATS.
+const storeGrace = 3 * time.Second
+
+// ErrCut is returned by Run when SHUTDOWN_TIMEOUT cut calls off: their messages
+// went back to the queue, but the calls may have been paid for.
+var ErrCut = errors.New("calls were cut off: SHUTDOWN_TIMEOUT was over before they had finished")
+
+// Service answers requests from one NATS server (or cluster) through
+// OpenRouter. New makes it, Run runs it.
+type Service struct {
+	config *Config
+	tel    *telemetry.Telemetry
+	client *openrouter.Client
+	nc     *nats.Conn
+	health Health
+}
+
+// New checks the configuration and prepares the HTTP client; it opens no
+// connection and starts nothing. Errors are ErrConfig.
+func New(c *Config, tel *telemetry.Telemetry) (*Service, error) {
+	if err := errors.Join(c.Check(), c.RequireKeys()); err != nil {
+		return nil, err
+	}
+	transport, err := openrouter.NewTransport(c.HTTPProxy, c.NoProxy)
+	if err != nil {
+		return nil, fmt.Errorf("%w: HTTP_PROXY: %w", ErrConfig, err)
+	}
+	client, err := openrouter.New(openrouter.Config{
+		BaseURL: c.BaseURL, Referer: c.SiteURL, Title: c.SiteName, Transport: tel.Transport(transport),
+		FirstToken: c.FirstTokenTimeout, Gap: c.TokenGapTimeout, AllowHTTP: true,
+	})
+	if err != nil {
+		return nil, fmt.Errorf("%w: OPENROUTER_BASE_URL: %w", ErrConfig, err)
+	}
+	return &Service{config: c, tel: tel, client: client}, nil
+}
+
+// Handler serves /healthz, /readyz and /metrics.
+func (s *Service) Handler() http.Handler { return s.health.handler(s.tel.MetricsHandler()) }
+
+// Run answers requests until ctx ends and then lets calls under way finish.
+// It waits for NATS as long as ctx lasts. It returns nil when nothing was cut,
+// ErrCut, ErrTopology, ErrConfig or ErrClosed.
+func (s *Service) Run(ctx context.Context) error {
+	nc, err := Connect(ctx, s.config.NATS, s.tel.Logger)
+	if err != nil {
+		return stopped(ctx, err)
+	}
+	defer nc.Close()
+	s.nc = nc
+	js, err := jetstream.New(nc)
+	if err != nil {
+		return err
+	}
+	topology := NewTopology(s.config, nc.MaxPayload())
+	if err := topology.await(ctx, js, s.config.Provision, s.tel.Logger); err != nil {
+		return stopped(ctx, err)
+	}
+	w, err := s.assemble(ctx, js, topology)
+	if err != nil {
+		return stopped(ctx, err)
+	}
+	s.announce(ctx)
+	s.health.watch(nc, w.consumer, w.handler.policies)
+	defer s.health.stopping()
+	return s.serve(ctx, js, w)
+}
+
+// stopped makes an end by request a good end.
+func stopped(ctx context.Context, err error) error {
+	if ctx.Err() == nil {
+		return err
+	}
+	return nil
+}
+
+// worker is the parts that work together on messages.
+type worker struct {
+	consumer *consumer
+	handler  *handler
+}
+
+// assemble ties the steps together, in the order of the flow.
+func (s *Service) assemble(ctx context.Context, js jetstream.JetStream, topology Topology) (*worker, error) {
+	c, names, log := s.config, s.config.Names(), s.tel.Logger
+	b, err := newBroker(ctx, s.nc, js, names, log)
+	if err != nil {
+		return nil, err
+	}
+	upstream, err := url.Parse(c.BaseURL)
+	if err != nil {
+		return nil, err
+	}
+	queues, ackWait, err := s.bind(ctx, js, topology)
+	if err != nil {
+		return nil, err
+	}
+	work := newAtWork()
+	h := &handler{
+		config: c, rules: c.rules(c.maxRequest(s.nc.MaxPayload())), atWork: work, tel: s.tel, upstream: upstream,
+		claims: &claims{broker: b, instance: nuid.Next(), life: ackWait, lost: func(subject string) {
+			s.tel.Instruments.ClaimLost(ctx)
+			log.WarnContext(ctx, "another worker has taken over a request that is still at work here; the first result counts", "claim", subject)
+		}},
+		results: &publisher{b}, schedules: &schedules{b}, letters: &deadletters{b},
+		cancels:  &cancels{names: names, keep: c.ResultsMaxAge, notify: func(id string) { work.cancel(id, errCancelled) }},
+		policies: newPolicies(c, s.client, s.tel),
+		live:     &live{nc: s.nc, names: names, log: log},
+	}
+	s.tel.Instruments.SetSlots(ctx, c.Concurrency)
+	s.tel.Instruments.ObserveKeys(h.policies.keys.states)
+	return &worker{handler: h, consumer: newConsumer(c.Concurrency, queues, h.handle, h.policies.hold, s.nc, s.tel)}, nil
+}
+
+// maxRequest is the largest body that is accepted.
+func (c *Config) maxRequest(maxPayload int64) int {
+	if c.RequestMaxBytes > 0 {
+		return int(c.RequestMaxBytes)
+	}
+	return int(maxPayload - payloadReserve)
+}
+
+// bind finds the consumers, the retries first, and the shortest AckWait in
+// force: heartbeats and claims follow the server's word, not the configuration.
+func (s *Service) bind(ctx context.Context, js jetstream.JetStream, topology Topology) ([]*queue, time.Duration, error) {
+	var queues []*queue
+	shortest := time.Duration(0)
+	for i, want := range slices.Backward(topology.Consumers) {
+		q := &queue{stream: want.Stream, subject: want.Config.FilterSubject}
+		q.bind = func(ctx context.Context) (jetstream.Consumer, error) {
+			if _, err := ensureConsumer(ctx, js, want, s.config.Provision); err != nil {
+				return nil, err
+			}
+			return js.Consumer(ctx, want.Stream, want.Config.Durable)
+		}
+		pull, err := q.bind(ctx)
+		if err != nil {
+			return nil, 0, err
+		}
+		q.pull, q.ackIn = pull, pull.CachedInfo().Config.AckWait
+		if i == 0 {
+			q.wait = idlePull
+		}
+		if shortest == 0 || q.ackIn < shortest {
+			shortest = q.ackIn
+		}
+		queues = append(queues, q)
+	}
+	return queues, shortest, nil
+}
+
+// announce is the one line that says what this process does.
+func (s *Service) announce(ctx context.Context) {
+	c, n := s.config, s.config.Names()
+	s.tel.Logger.InfoContext(ctx, "answering requests",
+		"openrouter", c.BaseURL, "model", c.rules(0).DefaultModel, "keys", len(c.APIKeys), "proxy", c.HTTPProxy != "",
+		"nats", s.nc.ConnectedUrlRedacted(), "requests", n.RequestsStream(), "results", n.ResponsesStream(), "slots", c.Concurrency)
+}
+
+// serve runs until ctx ends: intake first, then the calls, then what is left.
+func (s *Service) serve(ctx context.Context, js jetstream.JetStream, w *worker) error {
+	work, endWork := context.WithCancelCause(context.WithoutCancel(ctx))
+	defer endWork(nil)
+	stop, err := w.handler.cancels.follow(ctx, js)
+	if err != nil {
+		return stopped(ctx, err)
+	}
+	defer stop()
+	intake, endIntake := context.WithCancelCause(ctx)
+	defer endIntake(nil)
+	s.nc.SetClosedHandler(func(*nats.Conn) { endIntake(ErrClosed) })
+	var look sync.WaitGroup
+	look.Go(func() { s.checkModel(intake) })
+	defer look.Wait()
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		w.consumer.run(intake, work)
+	}()
+	<-intake.Done()
+	s.health.stopping()
+	err = s.drain(ctx, w, done, endWork)
+	if cause := context.Cause(intake); errors.Is(cause, ErrClosed) {
+		return ErrClosed
+	}
+	return err
+}
+
+// drain waits for what is under way, up to SHUTDOWN_TIMEOUT, and then cuts it.
+func (s *Service) drain(ctx context.Context, w *worker, done <-chan struct{}, endWork context.CancelCauseFunc) error {
+	if n := w.consumer.busy(); n > 0 {
+		s.tel.Logger.InfoContext(ctx, "stopping: no more requests are taken, calls under way may finish", "requests", n, "for_at_most", s.config.ShutdownTimeout)
+	}
+	limit := time.NewTimer(s.config.ShutdownTimeout)
+	defer limit.Stop()
+	select {
+	case <-done:
+		return nil
+	case <-limit.C:
+	}
+	cut := w.consumer.busy()
+	w.handler.atWork.interrupt(errStopping)
+	grace := time.AfterFunc(storeGrace, func() { endWork(errStopping) })
+	defer grace.Stop()
+	<-done
+	if cut == 0 {
+		return nil
+	}
+	s.tel.Logger.WarnContext(ctx, "calls were cut off and their requests given back", "requests", cut)
+	return ErrCut
+}

@@ -1,0 +1,71 @@
+package service_test
+
+import (
+	"strings"
+	"testing"
+
+	"github.com/nats-io/nats.go"
+	"go.opentelemetry.io/otel/sdk/trace/tracetest"
+	"go.opentelemetry.io/otel/trace"
+
+	"gemini-client/service/servicetest"
+)
+
+// One request is one trace: process under the publisher's span; chat, publish
+// and ack under process; an HTTP span for each attempt under chat.
+func TestOneTraceARequest(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	r := b.start()
+	id := servicetest.NewID()
+	const traceID, parent = "0af7651916cd43dd8448eb211c80319c", "b7ad6b7169203331"
+	b.Publish(servicetest.Body(id, "traced [sim:503 times=1]", nil), nats.Header{"traceparent": {"00-" + traceID + "-" + parent + "-01"}})
+	result := b.Result(id)
+	b.Idle()
+	if err := r.stop(); err != nil {
+		t.Fatal(err)
+	}
+	spans := map[string][]tracetest.SpanStub{}
+	for _, s := range b.spans.GetSpans() {
+		if s.SpanContext.TraceID().String() == traceID {
+			spans[s.Name] = append(spans[s.Name], s)
+		}
+	}
+	one := func(name string, kind trace.SpanKind, parent string) string {
+		t.Helper()
+		if len(spans[name]) != 1 {
+			t.Fatalf("spans named %q: got %d, want 1; there are %v", name, len(spans[name]), names(spans))
+		}
+		s := spans[name][0]
+		if s.SpanKind != kind || s.Parent.SpanID().String() != parent {
+			t.Errorf("%s: kind %s, parent %s; want %s, %s", name, s.SpanKind, s.Parent.SpanID(), kind, parent)
+		}
+		return s.SpanContext.SpanID().String()
+	}
+	process := one("process gemini.requests", trace.SpanKindConsumer, parent)
+	chat := one("chat google/gemini-2.5-flash", trace.SpanKindClient, process)
+	publish := one("publish gemini.responses", trace.SpanKindProducer, process)
+	one("ack gemini.requests", trace.SpanKindClient, process)
+	if len(spans["POST"]) != 2 {
+		t.Errorf("HTTP spans: got %d, want one for each of 2 attempts", len(spans["POST"]))
+	}
+	for _, s := range spans["POST"] {
+		if s.Parent.SpanID().String() != chat {
+			t.Errorf("an HTTP span's parent is %s, want chat %s", s.Parent.SpanID(), chat)
+		}
+	}
+	if h := result.Header["traceparent"]; len(h) != 1 || !strings.Contains(h[0], traceID+"-"+publish) {
+		t.Errorf("the result's traceparent: got %v, want trace %s and the publish span %s", h, traceID, publish)
+	}
+	if call := b.openrouter.Calls()[0]; call.Header.Get("traceparent") != "" {
+		t.Error("the trace context was sent to OpenRouter")
+	}
+}
+
+func names(spans map[string][]tracetest.SpanStub) []string {
+	var all []string
+	for name := range spans {
+		all = append(all, name)
+	}
+	return all
+}
