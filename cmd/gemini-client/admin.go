@@ -1,0 +1,126 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"runtime/debug"
+	"strings"
+	"text/tabwriter"
+	"time"
+
+	"github.com/nats-io/nats.go/jetstream"
+	"github.com/spf13/cobra"
+
+	"gemini-client/service"
+	"gemini-client/telemetry"
+)
+
+// connectTime is how long a command that a person waits for tries to connect.
+const connectTime = 10 * time.Second
+
+func provisionCommand(configFile *string, std streams) *cobra.Command {
+	return &cobra.Command{
+		Use:   "provision",
+		Short: "Create the streams and consumers, or apply the configuration to them",
+		Long: `Create the streams and consumers that are missing and apply the configuration to
+those that exist. The service itself only ever creates; changing what runs is a
+person's decision. Needs a NATS user that may manage streams.`,
+		Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			c, _, err := service.Load(*configFile)
+			if err != nil {
+				return err
+			}
+			ctx, cancel := context.WithTimeout(cmd.Context(), 2*connectTime)
+			defer cancel()
+			return provision(ctx, &c, std)
+		},
+	}
+}
+
+func provision(ctx context.Context, c *service.Config, std streams) error {
+	log, err := telemetry.NewLogger(telemetry.Config{LogLevel: "WARN", Output: std.err})
+	if err != nil {
+		return err
+	}
+	nc, err := service.Connect(ctx, c.NATS, log)
+	if err != nil {
+		return fmt.Errorf("NATS at %s: %w", c.NATS.URL, err)
+	}
+	defer nc.Close()
+	js, err := jetstream.New(nc)
+	if err != nil {
+		return err
+	}
+	topology := service.NewTopology(c, nc.MaxPayload())
+	if err := topology.Provision(ctx, js); err != nil {
+		return err
+	}
+	for _, s := range topology.Streams {
+		_, _ = fmt.Fprintf(std.out, "stream    %-20s %s\n", s.Name, strings.Join(s.Subjects, " "))
+	}
+	for _, q := range topology.Consumers {
+		_, _ = fmt.Fprintf(std.out, "consumer  %-20s %s, ack wait %s\n", q.Stream, q.Config.Durable, q.Config.AckWait)
+	}
+	return nil
+}
+
+func configCommand(configFile *string, std streams) *cobra.Command {
+	var markdown bool
+	cmd := &cobra.Command{
+		Use:   "config",
+		Short: "Explain every setting: meaning, default and the value in force (secrets masked)",
+		Args:  cobra.NoArgs,
+		RunE: func(_ *cobra.Command, _ []string) error {
+			c, warnings, err := service.Load(*configFile)
+			if markdown {
+				_, _ = fmt.Fprint(std.out, c.Markdown())
+				return nil
+			}
+			w := tabwriter.NewWriter(std.out, 0, 4, 2, ' ', 0)
+			_, _ = fmt.Fprintln(w, "VARIABLE\tVALUE\tDEFAULT\tMEANING")
+			for _, s := range c.Settings() {
+				_, _ = fmt.Fprintf(w, "%s\t%s\t%s\t%s\n", s.Name, s.Value, s.Default, s.Meaning)
+			}
+			if err := w.Flush(); err != nil {
+				return err
+			}
+			for _, warning := range warnings {
+				_, _ = fmt.Fprintln(std.err, "warning:", warning)
+			}
+			return err
+		},
+	}
+	cmd.Flags().BoolVar(&markdown, "markdown", false, "print README's table: names, defaults and meanings, no values")
+	return cmd
+}
+
+func versionCommand(std streams) *cobra.Command {
+	return &cobra.Command{
+		Use: "version", Short: "Print the version", Args: cobra.NoArgs,
+		RunE: func(*cobra.Command, []string) error {
+			_, err := fmt.Fprintln(std.out, "gemini-client", version())
+			return err
+		},
+	}
+}
+
+// stamped is set by the linker (-X main.stamped=v1.2.3).
+var stamped string //nolint:gochecknoglobals // the linker sets only package variables
+
+// version is what the linker stamped, else what Go's build recorded.
+func version() string {
+	if stamped != "" {
+		return stamped
+	}
+	info, ok := debug.ReadBuildInfo()
+	if !ok {
+		return "unknown"
+	}
+	for _, s := range info.Settings {
+		if s.Key == "vcs.revision" && len(s.Value) >= 12 {
+			return "commit " + s.Value[:12]
+		}
+	}
+	return info.Main.Version
+}

@@ -1,0 +1,76 @@
+package main
+
+import (
+	"fmt"
+	"net"
+	"net/url"
+	"os"
+	"strconv"
+	"time"
+
+	"github.com/nats-io/nats-server/v2/server"
+
+	"gemini-client/service"
+)
+
+// embeddedPayload is the embedded server's max_payload: room for long prompts.
+const embeddedPayload = 8 << 20
+
+// embedded is a nats-server in this process.
+type embedded struct {
+	server *server.Server
+	url    string
+}
+
+// startEmbedded starts a server with JetStream on disk, for one machine alone:
+// it listens on loopback and knows no users. Every message is synced to disk,
+// because there is no second copy. Errors are service.ErrConfig.
+func startEmbedded(c service.NATS) (*embedded, error) {
+	host, port, err := loopbackAddress(c.URL)
+	if err != nil {
+		return nil, fmt.Errorf("%w: NATS_URL=%s: with NATS_EMBEDDED want a loopback address such as nats://127.0.0.1:4222 (%w)", service.ErrConfig, c.URL, err)
+	}
+	if err := os.MkdirAll(c.StoreDir, 0o700); err != nil {
+		return nil, fmt.Errorf("%w: NATS_STORE_DIR: %w", service.ErrConfig, err)
+	}
+	s, err := server.NewServer(&server.Options{
+		ServerName: "gemini-client-embedded", Host: host, Port: port, NoSigs: true, NoLog: true,
+		JetStream: true, StoreDir: c.StoreDir, SyncAlways: true, MaxPayload: embeddedPayload,
+	})
+	if err != nil {
+		return nil, fmt.Errorf("%w: embedded NATS: %w", service.ErrConfig, err)
+	}
+	s.Start()
+	if !s.ReadyForConnections(20 * time.Second) {
+		s.Shutdown()
+		return nil, fmt.Errorf("%w: embedded NATS did not start on %s:%d: is the port taken, or NATS_STORE_DIR (%s) not writable?", service.ErrConfig, host, port, c.StoreDir)
+	}
+	return &embedded{server: s, url: s.ClientURL()}, nil
+}
+
+func loopbackAddress(raw string) (string, int, error) {
+	u, err := url.Parse(raw)
+	if err != nil {
+		return "", 0, err
+	}
+	host := u.Hostname()
+	if host == "localhost" {
+		host = "127.0.0.1"
+	}
+	if ip := net.ParseIP(host); ip == nil || !ip.IsLoopback() {
+		return "", 0, fmt.Errorf("%q is not loopback", host)
+	}
+	if u.Port() == "" {
+		return host, server.DEFAULT_PORT, nil
+	}
+	port, err := strconv.Atoi(u.Port())
+	if port == 0 {
+		port = server.RANDOM_PORT
+	}
+	return host, port, err
+}
+
+func (e *embedded) stop() {
+	e.server.Shutdown()
+	e.server.WaitForShutdown()
+}

@@ -1,0 +1,81 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/signal"
+	"syscall"
+
+	"github.com/spf13/cobra"
+
+	"gemini-client/service"
+)
+
+// Exit codes.
+const (
+	exitFailed = 1
+	exitMend   = 2
+)
+
+func main() {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	context.AfterFunc(ctx, stop) // a second signal ends the process at once
+	code := run(ctx, os.Args[1:], streams{os.Stdin, os.Stdout, os.Stderr})
+	stop()
+	os.Exit(code)
+}
+
+// streams are the standard streams, so that tests can stand in for a terminal.
+type streams struct {
+	in       io.Reader
+	out, err io.Writer
+}
+
+// errFailed ends the program with exit code 1 when everything there is to say
+// has been said.
+var errFailed = errors.New("failed")
+
+// run is the program: it returns the exit code.
+func run(ctx context.Context, args []string, std streams) int {
+	root := &cobra.Command{
+		Use:   "gemini-client",
+		Short: "Puts an LLM behind NATS JetStream: request events in, exactly one result event each out",
+		Long: `gemini-client answers LLM request events from NATS JetStream through OpenRouter.
+
+Try it without a key or a server:   make demo
+Run it with a key:                  OPENROUTER_API_KEYS=sk-or-v1-... gemini-client serve --embedded
+Ask it something:                   gemini-client ask "Why is the sky blue?"
+See every setting:                  gemini-client config`,
+		SilenceUsage: true, SilenceErrors: true,
+	}
+	var configFile string
+	root.PersistentFlags().StringVar(&configFile, "config", "", "YAML file with settings; the environment goes over it")
+	root.SetArgs(args)
+	root.SetIn(std.in)
+	root.SetOut(std.out)
+	root.SetErr(std.err)
+	root.CompletionOptions.HiddenDefaultCmd = true
+	root.AddCommand(serveCommand(&configFile, std), askCommand(&configFile, std), provisionCommand(&configFile, std),
+		configCommand(&configFile, std), versionCommand(std))
+	err := root.ExecuteContext(ctx)
+	if err == nil {
+		return 0
+	}
+	if !errors.Is(err, errFailed) {
+		_, _ = fmt.Fprintf(std.err, "gemini-client: %v\n", err)
+	}
+	return exitCode(err)
+}
+
+// exitCode tells what a person has to mend from what went wrong at work.
+func exitCode(err error) int {
+	for _, failed := range []error{errFailed, service.ErrCut, service.ErrClosed, context.Canceled, context.DeadlineExceeded} {
+		if errors.Is(err, failed) {
+			return exitFailed
+		}
+	}
+	return exitMend
+}

@@ -1,0 +1,267 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"flag"
+	"fmt"
+	"os"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"go.uber.org/goleak"
+
+	"gemini-client/events"
+	"gemini-client/service/openrouter/simulator"
+	"gemini-client/service/servicetest"
+)
+
+var update = flag.Bool("update", false, "write README's configuration table") //nolint:gochecknoglobals // flags of a test binary are
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+// output is a standard stream that tests may read while it is written.
+type output struct {
+	mu   sync.Mutex
+	text bytes.Buffer
+}
+
+func (o *output) Write(p []byte) (int, error) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return o.text.Write(p)
+}
+
+func (o *output) String() string {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return o.text.String()
+}
+
+// invoke runs the program to its end, as a shell would.
+func invoke(t *testing.T, stdin string, args ...string) (code int, stdout, stderr string) {
+	t.Helper()
+	var out, err output
+	ctx, cancel := context.WithTimeout(t.Context(), servicetest.Patience)
+	defer cancel()
+	code = run(ctx, args, streams{strings.NewReader(stdin), &out, &err})
+	return code, out.String(), err.String()
+}
+
+// serving starts `serve --embedded` against a simulator, with everything in
+// the environment, and returns it when it is up.
+func serving(t *testing.T) (*servicetest.OpenRouter, func() int) {
+	t.Helper()
+	or := servicetest.RunOpenRouter(t, simulator.Config{})
+	for name, value := range map[string]string{
+		"OPENROUTER_BASE_URL": or.URL, "OPENROUTER_API_KEYS": servicetest.Key, "HTTP_ADDR": "127.0.0.1:0",
+		"NATS_URL": "nats://127.0.0.1:0", "NATS_STORE_DIR": t.TempDir(), "LOG_FORMAT": "json",
+	} {
+		t.Setenv(name, value)
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	out := &output{}
+	ended := make(chan int, 1)
+	go func() { ended <- run(ctx, []string{"serve", "--embedded"}, streams{strings.NewReader(""), out, out}) }()
+	stop := sync.OnceValue(func() int { cancel(); return <-ended })
+	t.Cleanup(func() { stop() })
+	t.Setenv("NATS_URL", await(t, out, "NATS runs in this process", "url"))
+	await(t, out, "answering requests", "model")
+	return or, stop
+}
+
+// await returns an attribute of the log line with this message.
+func await(t *testing.T, out *output, message, key string) string {
+	t.Helper()
+	tick := time.NewTicker(5 * time.Millisecond)
+	defer tick.Stop()
+	limit := time.NewTimer(servicetest.Patience)
+	defer limit.Stop()
+	for {
+		for line := range strings.Lines(out.String()) {
+			var entry map[string]any
+			if json.Unmarshal([]byte(line), &entry) == nil && entry["msg"] == message {
+				return fmt.Sprint(entry[key])
+			}
+		}
+		select {
+		case <-tick.C:
+		case <-limit.C:
+			t.Fatalf("no line %q in:\n%s", message, out)
+		}
+	}
+}
+
+func TestServeAndAsk(t *testing.T) {
+	or, stop := serving(t)
+
+	t.Run("an answer", func(t *testing.T) {
+		code, out, errs := invoke(t, "", "ask", "Why", "is it", "blue?")
+		if code != 0 || errs != "" {
+			t.Fatalf("exit code %d, stderr %q", code, errs)
+		}
+		for _, want := range []string{`simulated answer to "Why is it blue?"`, "tokens in", "$0.000", "trace "} {
+			if strings.Count(out, want) != 1 {
+				t.Errorf("%q is not there exactly once:\n%s", want, out)
+			}
+		}
+		if strings.ContainsRune(out, '\x1b') {
+			t.Errorf("colours without a terminal: %q", out)
+		}
+	})
+	t.Run("the bare event, prompt from stdin", func(t *testing.T) {
+		code, out, _ := invoke(t, "from a pipe", "ask", "--json", "--temperature", "0", "--max-tokens", "64", "--system", "be brief", "--model", "gemini-2.5-pro")
+		r, err := events.DecodeResult([]byte(out))
+		if code != 0 || err != nil || r.Status != events.StatusSuccess {
+			t.Fatalf("exit code %d, %v: %s", code, err, out)
+		}
+		calls := or.Calls()
+		body := string(calls[len(calls)-1].Body)
+		for _, want := range []string{`"temperature":0,`, `"max_tokens":64`, `"be brief"`, `"google/gemini-2.5-pro"`, "from a pipe"} {
+			if !strings.Contains(body, want) {
+				t.Errorf("OpenRouter was not asked with %s: %s", want, body)
+			}
+		}
+	})
+	t.Run("the same id again", func(t *testing.T) {
+		id := servicetest.NewID()
+		_, first, _ := invoke(t, "", "ask", "--json", "--id", id, "once")
+		before := or.Count()
+		code, again, _ := invoke(t, "", "ask", "--json", "--id", id, "once")
+		if code != 0 || again != first || or.Count() != before {
+			t.Errorf("exit code %d, %d more calls:\n%s%s", code, or.Count()-before, first, again)
+		}
+	})
+	t.Run("a failure", func(t *testing.T) {
+		code, out, _ := invoke(t, "", "ask", "no [sim:403_moderation]")
+		if code != 1 || !strings.Contains(out, "failed (content_filtered)") {
+			t.Errorf("exit code %d: %s", code, out)
+		}
+		if code, out, _ = invoke(t, "", "ask", "--json", "no [sim:403_moderation]"); code != 1 || !strings.Contains(out, `"error_code":"content_filtered"`) {
+			t.Errorf("--json: exit code %d: %s", code, out)
+		}
+	})
+	t.Run("an answer that begins again", func(t *testing.T) {
+		code, out, _ := invoke(t, "", "ask", "hm [sim:truncate after=2 times=1]")
+		if code != 0 || !strings.Contains(out, "[the answer begins again]") {
+			t.Errorf("exit code %d: %s", code, out)
+		}
+	})
+	t.Run("events", func(t *testing.T) {
+		code, out, _ := invoke(t, "", "ask", "--events", "show me")
+		if code != 0 || !strings.Contains(out, "--> gemini.requests") || !strings.Contains(out, "<-- gemini.responses.completed.") {
+			t.Errorf("exit code %d: %s", code, out)
+		}
+	})
+	t.Run("provision", func(t *testing.T) {
+		code, out, errs := invoke(t, "", "provision")
+		if code != 0 || !strings.Contains(out, "GEMINI_DEADLETTERS") {
+			t.Errorf("exit code %d: %s%s", code, out, errs)
+		}
+	})
+	if code := stop(); code != 0 {
+		t.Errorf("serve: exit code %d", code)
+	}
+}
+
+func TestNothingToAsk(t *testing.T) {
+	if code, _, errs := invoke(t, " \n", "ask"); code != 2 || !strings.Contains(errs, "there is no prompt") {
+		t.Errorf("exit code %d: %s", code, errs)
+	}
+	if code, _, errs := invoke(t, "", "ask", "--id", "42", "x"); code != 2 || !strings.Contains(errs, "want a UUID") {
+		t.Errorf("exit code %d: %s", code, errs)
+	}
+}
+
+func TestServeNeedsAKey(t *testing.T) {
+	code, _, errs := invoke(t, "", "serve", "--embedded")
+	if code != 2 || !strings.Contains(errs, "OPENROUTER_API_KEYS") || !strings.Contains(errs, "https://openrouter.ai/settings/keys") {
+		t.Errorf("exit code %d: %s", code, errs)
+	}
+}
+
+func TestBadConfigurationIsReportedWhole(t *testing.T) {
+	t.Setenv("WORKER_CONCURRENCY", "0")
+	t.Setenv("ACK_WAIT", "soon")
+	t.Setenv("LOG_FORMAT", "xml")
+	for _, command := range []string{"serve", "ask", "provision", "config"} {
+		code, _, errs := invoke(t, "", command)
+		if code != 2 || !strings.Contains(errs, "WORKER_CONCURRENCY") || !strings.Contains(errs, "ACK_WAIT") || !strings.Contains(errs, "LOG_FORMAT") {
+			t.Errorf("%s: exit code %d: %s", command, code, errs)
+		}
+	}
+}
+
+func TestBadTelemetryConfiguration(t *testing.T) {
+	t.Setenv("OPENROUTER_API_KEYS", servicetest.Key)
+	t.Setenv("OTEL_TRACES_EXPORTER", "pigeon")
+	if code, _, errs := invoke(t, "", "serve"); code != 2 || !strings.Contains(errs, "OTEL_TRACES_EXPORTER") {
+		t.Errorf("exit code %d: %s", code, errs)
+	}
+}
+
+func TestPortsThatAreTaken(t *testing.T) {
+	t.Setenv("OPENROUTER_API_KEYS", servicetest.Key)
+	n := servicetest.RunNATS(t)
+	t.Setenv("NATS_URL", n.URL)
+	t.Setenv("NATS_STORE_DIR", t.TempDir())
+	t.Setenv("HTTP_ADDR", strings.TrimPrefix(n.URL, "nats://"))
+	if code, _, errs := invoke(t, "", "serve"); code != 2 || !strings.Contains(errs, "HTTP_ADDR") {
+		t.Errorf("exit code %d: %s", code, errs)
+	}
+}
+
+func TestEmbeddedListensOnLoopbackOnly(t *testing.T) {
+	t.Setenv("OPENROUTER_API_KEYS", servicetest.Key)
+	t.Setenv("NATS_URL", "nats://0.0.0.0:4222")
+	if code, _, errs := invoke(t, "", "serve", "--embedded"); code != 2 || !strings.Contains(errs, "loopback") {
+		t.Errorf("exit code %d: %s", code, errs)
+	}
+}
+
+func TestConfigCommand(t *testing.T) {
+	t.Setenv("OPENROUTER_API_KEYS", "sk-or-v1-0123456789abcdef")
+	t.Setenv("GEMINI_MODEL_TEXT", "gemini-2.5-flash")
+	code, out, errs := invoke(t, "", "config")
+	if code != 0 || !strings.Contains(out, "****cdef") || strings.Contains(out, "0123456789") || !strings.Contains(errs, "deprecated") {
+		t.Errorf("exit code %d:\n%s%s", code, out, errs)
+	}
+}
+
+func TestHelp(t *testing.T) {
+	for _, args := range [][]string{{"--help"}, {"serve", "--help"}, {"ask", "--help"}, {"provision", "--help"}, {"config", "--help"}, {"version"}} {
+		if code, out, errs := invoke(t, "", args...); code != 0 || out == "" || errs != "" {
+			t.Errorf("%v: exit code %d: %s%s", args, code, out, errs)
+		}
+	}
+	if code, _, errs := invoke(t, "", "sever"); code != 2 || !strings.Contains(errs, "serve") {
+		t.Errorf("a misspelt command: exit code %d: %s", code, errs)
+	}
+}
+
+// README's table is made from the struct: `make tidy` writes it anew.
+func TestReadmeTable(t *testing.T) {
+	const path, begin, end = "../../README.md", "<!-- configuration -->\n", "<!-- /configuration -->"
+	readme, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, want, _ := invoke(t, "", "config", "--markdown")
+	before, rest, ok := strings.Cut(string(readme), begin)
+	table, after, ok2 := strings.Cut(rest, end)
+	if !ok || !ok2 {
+		t.Fatalf("README.md has no %s … %s", begin, end)
+	}
+	if *update {
+		if err := os.WriteFile(path, []byte(before+begin+want+end+after), 0o644); err != nil {
+			t.Fatal(err)
+		}
+		return
+	}
+	if table != want {
+		t.Errorf("README.md's configuration table is stale: run `make tidy`\n got:\n%s\nwant:\n%s", table, want)
+	}
+}

@@ -1,0 +1,115 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/http"
+	"os"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"gemini-client/service"
+	"gemini-client/telemetry"
+)
+
+// flushTime bounds the last flush of the telemetry: a collector that hangs must
+// not hold up the process.
+const flushTime = 5 * time.Second
+
+func serveCommand(configFile *string, std streams) *cobra.Command {
+	var embedded bool
+	cmd := &cobra.Command{
+		Use:   "serve",
+		Short: "Answer requests until SIGTERM",
+		Long: `Answer requests from NATS JetStream until SIGTERM or Ctrl-C. Calls under way then
+finish within SHUTDOWN_TIMEOUT; a second signal ends at once. Exit code 0 means
+that nothing was cut off.`,
+		Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			c, warnings, err := service.Load(*configFile)
+			if err != nil {
+				return err
+			}
+			c.Embedded = c.Embedded || embedded
+			return serve(cmd.Context(), c, warnings, std)
+		},
+	}
+	cmd.Flags().BoolVar(&embedded, "embedded", false, "run a NATS server in this process (NATS_EMBEDDED): on NATS_URL, which must be loopback, with its files in NATS_STORE_DIR")
+	return cmd
+}
+
+// serve is the service with what stands around it: telemetry, the embedded
+// server and the HTTP port, ended in the reverse order.
+func serve(ctx context.Context, c service.Config, warnings []string, std streams) (err error) {
+	tel, err := telemetry.Setup(ctx, telemetry.Config{
+		Version: version(), LogLevel: c.LogLevel, LogFormat: c.LogFormat, Output: std.out,
+		TraceLink: strings.EqualFold(os.Getenv("TRACE_MODE"), "link"),
+	})
+	if err != nil {
+		return fmt.Errorf("%w: %w", service.ErrConfig, err)
+	}
+	defer flush(ctx, tel)
+	for _, warning := range warnings {
+		tel.Logger.WarnContext(ctx, warning)
+	}
+	s, err := service.New(&c, tel)
+	if err != nil {
+		return err
+	}
+	if c.Embedded {
+		server, err := startEmbedded(c.NATS)
+		if err != nil {
+			return err
+		}
+		defer server.stop()
+		tel.Logger.InfoContext(ctx, "NATS runs in this process", "url", server.url, "store", c.StoreDir)
+		c.NATS.URL = server.url
+	}
+	web, err := listen(ctx, c.HTTPAddr, s.Handler(), tel.Logger)
+	if err != nil {
+		return err
+	}
+	defer web()
+	return s.Run(ctx)
+}
+
+func flush(ctx context.Context, tel *telemetry.Telemetry) {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), flushTime)
+	defer cancel()
+	if err := tel.Shutdown(ctx); err != nil {
+		tel.Logger.WarnContext(ctx, "telemetry was not flushed completely", "error", err)
+	}
+}
+
+// listen serves health and metrics; the returned function ends that and waits.
+func listen(ctx context.Context, addr string, h http.Handler, log *slog.Logger) (stop func(), err error) {
+	if addr == "" {
+		return func() {}, nil
+	}
+	listener, err := (&net.ListenConfig{}).Listen(ctx, "tcp", addr)
+	if err != nil {
+		return nil, fmt.Errorf("%w: HTTP_ADDR=%s: %w", service.ErrConfig, addr, err)
+	}
+	log.InfoContext(ctx, "serving /healthz, /readyz and /metrics", "address", listener.Addr().String())
+	server := &http.Server{Handler: h, ReadHeaderTimeout: 5 * time.Second}
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		if err := server.Serve(listener); !errors.Is(err, http.ErrServerClosed) {
+			log.ErrorContext(ctx, "the HTTP port has failed", "error", err)
+		}
+	}()
+	return func() {
+		end, cancel := context.WithTimeout(context.WithoutCancel(ctx), time.Second)
+		defer cancel()
+		if server.Shutdown(end) != nil {
+			_ = server.Close()
+		}
+		<-done
+	}, nil
+}
