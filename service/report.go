@@ -47,7 +47,7 @@ func (h *handler) log(ctx context.Context, d delivery, r report) {
 		slog.String("verdict", string(r.outcome)),
 		slog.String("model", r.request.Model),
 		slog.Int("attempts", r.reply.attempts),
-		slog.Duration("time", time.Since(d.Taken).Round(time.Millisecond)),
+		slog.Int64("took_ms", time.Since(d.Taken).Milliseconds()),
 	}
 	add := func(key, value string) {
 		if value != "" {
