@@ -20,6 +20,7 @@ const (
 	retries     = "retries"
 	later       = "later"
 	claims      = "claims"
+	instances   = "instances"
 	deadletters = "deadletters"
 	cancels     = "cancels"
 	deltas      = "deltas"
@@ -42,6 +43,9 @@ func (n Names) ClaimsAll() string { return n.own(claims, ">") }
 
 // Claim is the subject of the claim on a request: who is calling for it.
 func (n Names) Claim(callback, id string) string { return n.own(claims, callback, CanonicalID(id)) }
+
+// Instance is where a running process of the service says that it lives.
+func (n Names) Instance(name string) string { return n.own(claims, instances, name) }
 
 // DeadlettersAll is the filter for every dead letter.
 func (n Names) DeadlettersAll() string { return n.own(deadletters, ">") }

@@ -3,9 +3,9 @@ package service
 import (
 	"context"
 	"errors"
+	"fmt"
+	"strconv"
 	"strings"
-	"sync"
-	"time"
 
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
@@ -17,162 +17,132 @@ type claimState int
 const (
 	claimTaken     claimState = iota // we may
 	claimDuplicate                   // the owner of another queue message with this request does
-	claimBusy                        // another instance has this very queue message
+	claimBusy                        // somebody has it; this message has to come again
 )
 
-// releasedFor is how long an empty claim stays, for whoever reads it next.
-const releasedFor = time.Second
-
 // claims keep one request from being called for by two workers at once, across
-// replicas. A claim is a message with a life of its own: it expires when its
-// owner stops renewing it.
+// replicas and restarts. A claim is a message that says which process works on
+// which queue message; it holds as long as that process lives (instances) and
+// does not release it. Whoever finds the claim of a dead process takes it over,
+// and counts the start that never settled.
 type claims struct {
-	broker   *broker
-	instance string        // ours, new with every start
-	lost     func(string)  // told when a claim went to somebody else
-	life     time.Duration // the shortest ack wait of the consumers
+	broker *broker
+	lives  *instances
+	lost   func(subject string) // told when a claim went to somebody else
 }
 
-// claim is one that is held. keep renews it, release gives it up.
+// claim is one that is held. It must be released.
 type claim struct {
-	of      *claims
-	subject string
-	body    string
-	life    time.Duration
-
-	mu       sync.Mutex
-	sequence uint64 // of our last renewal; 0 when the claim was lost
+	of       *claims
+	subject  string
+	sequence uint64 // of the claim's message, for compare-and-set
+	starts   int    // of this queue message that never settled, this one included
 }
 
-// take claims a request for a delivery, unless somebody else holds it. The
-// error is ctx's cause.
-func (c *claims) take(ctx context.Context, callback, id string, d delivery) (*claim, claimState, error) {
-	mine := &claim{
-		of: c, subject: c.broker.names.Claim(callback, id),
-		body: d.message() + " " + c.instance, life: c.life,
+// claimBody is what a claim's message says.
+type claimBody struct {
+	stream   string
+	sequence uint64
+	instance string
+	starts   int
+}
+
+func (b claimBody) String() string {
+	return fmt.Sprintf("%s %d %s %d", b.stream, b.sequence, b.instance, b.starts)
+}
+
+// parseClaim reads a claim; what cannot be read belongs to nobody.
+func parseClaim(text []byte) claimBody {
+	fields := strings.Fields(string(text))
+	if len(fields) != 4 {
+		return claimBody{}
 	}
+	sequence, _ := strconv.ParseUint(fields[1], 10, 64)
+	starts, _ := strconv.Atoi(fields[3])
+	return claimBody{stream: fields[0], sequence: sequence, instance: fields[2], starts: starts}
+}
+
+func (b claimBody) sameMessage(d delivery) bool {
+	return b.stream == d.Stream && b.sequence == d.Sequence
+}
+
+// take claims a request for a delivery, unless a living process holds it. The
+// caller has made sure that this process does not work on the request already
+// (atWork), so a claim of our own is one that was left behind. The error is
+// ctx's cause.
+func (c *claims) take(ctx context.Context, callback, id string, d delivery) (*claim, claimState, error) {
+	subject := c.broker.names.Claim(callback, id)
+	mine := claimBody{stream: d.Stream, sequence: d.Sequence, instance: c.lives.name, starts: 1}
 	expect := uint64(0)
 	for {
-		err := mine.write(ctx, mine.body, mine.life, expect)
+		sequence, err := c.write(ctx, subject, mine, expect)
 		if err == nil {
-			return mine, claimTaken, nil
+			return &claim{of: c, subject: subject, sequence: sequence, starts: mine.starts}, claimTaken, nil
 		}
 		if !errors.Is(err, errConflict) {
 			return nil, claimBusy, err
 		}
-		held, err := c.broker.last(ctx, c.broker.claims, mine.subject)
+		held, err := c.broker.last(ctx, c.broker.claims, subject)
 		if err != nil {
 			return nil, claimBusy, err
 		}
-		switch {
-		case held == nil: // expired between the two
-			expect = 0
-		case len(held.Data) == 0: // released
-			expect = held.Sequence
-		case string(held.Data) == mine.body: // our own, whose acknowledgement was lost
-			mine.sequence = held.Sequence
-			return mine, claimTaken, nil
-		case strings.HasPrefix(string(held.Data), d.message()+" "):
-			return nil, claimBusy, nil
-		default:
-			return nil, claimDuplicate, nil
+		if held == nil || len(held.Data) == 0 { // expired, or released
+			expect = sequenceOf(held)
+			continue
 		}
+		owner := parseClaim(held.Data)
+		alive, err := c.lives.elsewhere(ctx, owner.instance)
+		if err != nil {
+			return nil, claimBusy, err
+		}
+		if alive {
+			return nil, c.yield(owner, d), nil
+		}
+		expect, mine.starts = held.Sequence, inherit(owner, c.lives.name, d)
 	}
 }
 
-// write stores the claim if the last message of its subject has the expected
+func sequenceOf(m *jetstream.RawStreamMsg) uint64 {
+	if m == nil {
+		return 0
+	}
+	return m.Sequence
+}
+
+// yield says what a delivery is whose request a living process works on. A
+// duplicate in the request queue may go: the owner's message is still there,
+// or it was settled with a result or a schedule. What comes out of the retries
+// may be the request's only trace, so it comes again until there is a result.
+func (c *claims) yield(owner claimBody, d delivery) claimState {
+	if owner.sameMessage(d) || d.Stream != c.broker.names.RequestsStream() {
+		return claimBusy
+	}
+	return claimDuplicate
+}
+
+// inherit counts the starts of a queue message: one more than its dead owner
+// had, if that had this very message. What we left behind ourselves was no
+// death.
+func inherit(owner claimBody, us string, d delivery) int {
+	if owner.instance == us || !owner.sameMessage(d) {
+		return 1
+	}
+	return owner.starts + 1
+}
+
+// write stores a claim if the last message of its subject has the expected
 // sequence. Errors: errConflict, ctx's cause.
-func (c *claim) write(ctx context.Context, body string, life time.Duration, expect uint64) error {
-	b := c.of.broker
-	return b.patiently(ctx, func(ctx context.Context) error {
-		m := &nats.Msg{Subject: c.subject, Data: []byte(body)}
-		sequence, err := b.put(ctx, m, jetstream.WithMsgTTL(ttl(life)), jetstream.WithExpectLastSequencePerSubject(expect))
-		if err == nil {
-			c.mu.Lock()
-			c.sequence = sequence
-			c.mu.Unlock()
-		}
+func (c *claims) write(ctx context.Context, subject string, body claimBody, expect uint64) (sequence uint64, err error) {
+	err = c.broker.patiently(ctx, func(ctx context.Context) error {
+		m := &nats.Msg{Subject: subject, Data: []byte(body.String())}
+		sequence, err = c.broker.put(ctx, m, jetstream.WithMsgTTL(claimLife), jetstream.WithExpectLastSequencePerSubject(expect))
 		return err
 	})
+	return sequence, err
 }
 
-// ttl is at least JetStream's least (1 s, ADR-43), in whole seconds.
-func ttl(life time.Duration) time.Duration {
-	return max(time.Second, life.Round(time.Second))
-}
-
-// keep renews the claim every third of its life until the returned function is
-// called, which waits for the renewing goroutine to end. A renewal that NATS
-// does not answer is tried again until the next one is due.
-func (c *claim) keep(ctx context.Context) (stop func()) {
-	ctx, cancel := context.WithCancel(ctx)
-	done := make(chan struct{})
-	go func() {
-		defer close(done)
-		beat := time.NewTicker(c.life / 3)
-		defer beat.Stop()
-		for {
-			select {
-			case <-ctx.Done():
-				return
-			case <-beat.C:
-				if !c.renew(ctx) {
-					return
-				}
-			}
-		}
-	}()
-	return func() {
-		cancel()
-		<-done
-	}
-}
-
-// renew returns false when the claim is not ours any more.
-func (c *claim) renew(ctx context.Context) bool {
-	err := c.write(ctx, c.body, c.life, c.held())
-	if !errors.Is(err, errConflict) {
-		return ctx.Err() == nil
-	}
-	last, err := c.of.broker.last(ctx, c.of.broker.claims, c.subject)
-	switch {
-	case err != nil:
-		return false
-	case last == nil: // expired while NATS was away: nobody has taken it
-		err = c.write(ctx, c.body, c.life, 0)
-	case string(last.Data) == c.body: // a renewal whose acknowledgement was lost
-		err = c.write(ctx, c.body, c.life, last.Sequence)
-	default:
-		err = errConflict
-	}
-	if errors.Is(err, errConflict) {
-		c.mu.Lock()
-		c.sequence = 0
-		c.mu.Unlock()
-		c.of.lost(c.subject)
-		return false
-	}
-	return err == nil
-}
-
-func (c *claim) held() uint64 {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	return c.sequence
-}
-
-// release lets others take the claim at once. It is tried once: a claim that
-// is not released expires.
+// release lets others take the claim at once. What NATS does not take now is
+// released as soon as it does.
 func (c *claim) release(ctx context.Context) {
-	sequence := c.held()
-	if sequence == 0 {
-		return
-	}
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), brokerTimeout)
-	defer cancel()
-	m := &nats.Msg{Subject: c.subject}
-	_, err := c.of.broker.put(ctx, m, jetstream.WithMsgTTL(releasedFor), jetstream.WithExpectLastSequencePerSubject(sequence))
-	if err != nil {
-		c.of.broker.log.DebugContext(ctx, "a claim was not released and will expire", "error", err)
-	}
+	c.of.lives.release(ctx, c.subject, c.sequence, c.of.lost)
 }

@@ -36,20 +36,41 @@ func testBroker(t *testing.T) (*broker, *servicetest.NATS) {
 	return b, n
 }
 
-func instance(b *broker, name string, life time.Duration) (*claims, chan string) {
+// process is a living process: its sign of life is kept until the test ends,
+// unless the test stops it before.
+func process(t *testing.T, b *broker, name string) (*claims, chan string) {
+	t.Helper()
+	lives := newInstances(b, name, 3*time.Second)
+	if err := lives.announce(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	stop := lives.keep(context.WithoutCancel(t.Context()))
+	t.Cleanup(stop)
+	return claimsOf(lives)
+}
+
+// dead is a process that was killed: it never had, or lost, its sign of life.
+func dead(b *broker, name string) *claims {
+	c, _ := claimsOf(newInstances(b, name, time.Second))
+	return c
+}
+
+func claimsOf(lives *instances) (*claims, chan string) {
 	lost := make(chan string, 10)
-	return &claims{broker: b, instance: name, life: life, lost: func(subject string) { lost <- subject }}, lost
+	return &claims{broker: lives.broker, lives: lives, lost: func(subject string) { lost <- subject }}, lost
 }
 
 const claimCallback, claimID = "gemini.responses", "7a3b1c9e-0000-4000-8000-000000000001"
 
 func message(n uint64) delivery { return delivery{Stream: "GEMINI_REQUESTS", Sequence: n} }
 
+func fired(n uint64) delivery { return delivery{Stream: "GEMINI_RETRIES", Sequence: n} }
+
 func mustTake(t *testing.T, c *claims, d delivery, want claimState) *claim {
 	t.Helper()
 	held, state, err := c.take(t.Context(), claimCallback, claimID, d)
 	if err != nil || state != want {
-		t.Fatalf("take by %s for message %d: got state %d, %v; want %d", c.instance, d.Sequence, state, err, want)
+		t.Fatalf("take by %s for %s: got state %d, %v; want %d", c.lives.name, d.message(), state, err, want)
 	}
 	return held
 }
@@ -57,22 +78,57 @@ func mustTake(t *testing.T, c *claims, d delivery, want claimState) *claim {
 func TestClaimStates(t *testing.T) {
 	t.Parallel()
 	b, _ := testBroker(t)
-	one, _ := instance(b, "one", time.Minute)
-	two, _ := instance(b, "two", time.Minute)
-	mustTake(t, one, message(1), claimTaken)
+	one, _ := process(t, b, "one")
+	two, _ := process(t, b, "two")
+	held := mustTake(t, one, message(1), claimTaken)
 	mustTake(t, two, message(1), claimBusy)      // the very message, elsewhere
 	mustTake(t, two, message(2), claimDuplicate) // another message with this request
-	mustTake(t, one, message(2), claimDuplicate)
-	held := mustTake(t, one, message(1), claimTaken) // ours, whose acknowledgement was lost
+	mustTake(t, two, fired(2), claimBusy)        // it may be the request's only trace
 	held.release(t.Context())
-	mustTake(t, two, message(2), claimTaken)
+	mustTake(t, two, fired(2), claimTaken)
+	mustTake(t, one, message(1), claimDuplicate)
+}
+
+// What a process left behind itself does not stand in its way, and is no
+// strike.
+func TestClaimLeftBehind(t *testing.T) {
+	t.Parallel()
+	b, _ := testBroker(t)
+	one, _ := process(t, b, "one")
+	mustTake(t, one, message(1), claimTaken)
+	for _, d := range []delivery{message(1), message(2), fired(1)} {
+		if held := mustTake(t, one, d, claimTaken); held.starts != 1 {
+			t.Errorf("%s: starts %d, want 1", d.message(), held.starts)
+		}
+	}
+}
+
+// The claim of a dead process is taken over, and the start that never settled
+// is counted, if it was this message's.
+func TestClaimOfTheDead(t *testing.T) {
+	t.Parallel()
+	b, _ := testBroker(t)
+	mustTake(t, dead(b, "first"), message(1), claimTaken)
+	for n, name := range []string{"second", "third", "fourth"} {
+		if held := mustTake(t, dead(b, name), message(1), claimTaken); held.starts != n+2 {
+			t.Errorf("%s: starts %d, want %d", name, held.starts, n+2)
+		}
+	}
+	if held := mustTake(t, dead(b, "other"), message(2), claimTaken); held.starts != 1 {
+		t.Errorf("another message with this request: starts %d, want 1", held.starts)
+	}
+	held := mustTake(t, dead(b, "last"), message(2), claimTaken)
+	held.release(t.Context())
+	if held := mustTake(t, dead(b, "again"), message(2), claimTaken); held.starts != 1 {
+		t.Errorf("after a release: starts %d, want 1", held.starts)
+	}
 }
 
 // Another callback is another request.
 func TestClaimsOfTwoCallbacks(t *testing.T) {
 	t.Parallel()
 	b, _ := testBroker(t)
-	one, _ := instance(b, "one", time.Minute)
+	one, _ := process(t, b, "one")
 	for _, callback := range []string{"gemini.responses.a", "gemini.responses.b"} {
 		if _, state, err := one.take(t.Context(), callback, claimID, message(1)); state != claimTaken || err != nil {
 			t.Errorf("%s: state %d, %v", callback, state, err)
@@ -80,78 +136,88 @@ func TestClaimsOfTwoCallbacks(t *testing.T) {
 	}
 }
 
-// A claim that nobody renews expires; one that is renewed does not.
+// A process that keeps its sign of life keeps its claims, for longer than the
+// sign lasts by itself; one that stops gives them up.
 func TestClaimLife(t *testing.T) {
 	t.Parallel()
 	b, _ := testBroker(t)
-	one, _ := instance(b, "one", 2*time.Second)
-	two, _ := instance(b, "two", 2*time.Second)
-	held := mustTake(t, one, message(1), claimTaken)
-	began := time.Now()
-	stop := held.keep(t.Context())
-	renewed := func() bool { return held.held() > 0 && time.Since(began) > 5*time.Second }
-	for !renewed() { // more than twice its life
+	lives := newInstances(b, "one", time.Second)
+	if err := lives.announce(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	one, _ := claimsOf(lives)
+	two, _ := process(t, b, "two")
+	mustTake(t, one, message(1), claimTaken)
+	stop := lives.keep(context.WithoutCancel(t.Context()))
+	for began := time.Now(); time.Since(began) < 4*time.Second; {
 		mustTake(t, two, message(1), claimBusy)
 	}
 	stop()
-	for { // now it dies, and the other takes over
-		_, state, err := two.take(t.Context(), claimCallback, claimID, message(1))
+	untilTaken(t, two, message(1))
+}
+
+// A process that was killed loses its claims when its sign of life expires.
+func TestClaimOfAKilledProcess(t *testing.T) {
+	t.Parallel()
+	b, _ := testBroker(t)
+	lives := newInstances(b, "killed", time.Second)
+	if err := lives.announce(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	killed, _ := claimsOf(lives)
+	two, _ := process(t, b, "two")
+	mustTake(t, killed, message(1), claimTaken)
+	mustTake(t, two, message(1), claimBusy)
+	untilTaken(t, two, message(1))
+}
+
+func untilTaken(t *testing.T, c *claims, d delivery) {
+	t.Helper()
+	for began := time.Now(); time.Since(began) < servicetest.Patience; {
+		_, state, err := c.take(t.Context(), claimCallback, claimID, d)
 		if err != nil {
 			t.Fatal(err)
 		}
 		if state == claimTaken {
-			break
-		}
-		if time.Since(began) > servicetest.Patience {
-			t.Fatal("the claim does not expire")
+			return
 		}
 	}
-	held.release(t.Context()) // it is not ours any more and must stay as it is
-	mustTake(t, one, message(1), claimBusy)
+	t.Fatal("the claim stays")
 }
 
-// A worker that lost its claim to another is told, once.
+// A worker whose claim was taken over is told when it releases it, and leaves
+// the new one alone.
 func TestClaimLost(t *testing.T) {
 	t.Parallel()
 	b, _ := testBroker(t)
-	one, lost := instance(b, "one", time.Second)
-	held := mustTake(t, one, message(1), claimTaken)
-	two, _ := instance(b, "two", time.Minute)
-	other := &claim{of: two, subject: held.subject, body: message(1).message() + " two", life: time.Minute}
-	if err := other.write(t.Context(), other.body, other.life, held.held()); err != nil {
-		t.Fatal(err)
-	}
-	stop := held.keep(t.Context())
-	defer stop()
+	frozen, lost := claimsOf(newInstances(b, "frozen", time.Second))
+	held := mustTake(t, frozen, message(1), claimTaken)
+	two, _ := process(t, b, "two")
+	mustTake(t, two, message(1), claimTaken)
+	held.release(t.Context())
 	select {
 	case subject := <-lost:
 		if subject != held.subject {
 			t.Errorf("lost %s, want %s", subject, held.subject)
 		}
-	case <-time.After(servicetest.Patience):
+	default:
 		t.Fatal("nobody was told")
 	}
-	held.release(t.Context())
-	mustTake(t, two, message(1), claimTaken)
+	three, _ := process(t, b, "three")
+	mustTake(t, three, message(1), claimBusy)
 }
 
-// A claim that expired while NATS was away is taken again by its owner.
-func TestClaimRenewedAfterItsExpiry(t *testing.T) {
+// A release that NATS did not take is made good with a later sign of life.
+func TestReleaseIsMadeGood(t *testing.T) {
 	t.Parallel()
-	b, _ := testBroker(t)
-	one, lost := instance(b, "one", time.Minute)
+	b, n := testBroker(t)
+	one, _ := process(t, b, "one")
+	two, _ := process(t, b, "two")
 	held := mustTake(t, one, message(1), claimTaken)
-	if err := b.claims.Purge(t.Context()); err != nil {
-		t.Fatal(err)
-	}
-	if !held.renew(t.Context()) {
-		t.Error("the owner gave up a claim that nobody has")
-	}
-	two, _ := instance(b, "two", time.Minute)
-	mustTake(t, two, message(1), claimBusy)
-	if len(lost) != 0 {
-		t.Error("it was called lost")
-	}
+	n.Stop()
+	held.release(t.Context())
+	n.Start()
+	untilTaken(t, two, message(1))
 }
 
 // Of many that take at once, one gets the claim.
@@ -160,8 +226,8 @@ func TestClaimRace(t *testing.T) {
 	b, _ := testBroker(t)
 	states := make(chan claimState, 50)
 	for n := range uint64(50) {
+		c, _ := process(t, b, fmt.Sprint(n))
 		go func() {
-			c, _ := instance(b, fmt.Sprint(n), time.Minute)
 			_, state, err := c.take(context.WithoutCancel(t.Context()), claimCallback, claimID, message(n+1))
 			if err != nil {
 				state = -1
@@ -182,8 +248,8 @@ func TestClaimRace(t *testing.T) {
 func TestClaimWithoutNATS(t *testing.T) {
 	t.Parallel()
 	b, n := testBroker(t)
+	one, _ := process(t, b, "one")
 	n.Stop()
-	one, _ := instance(b, "one", time.Minute)
 	ctx, cancel := context.WithCancelCause(t.Context())
 	go cancel(errStopping)
 	if _, _, err := one.take(ctx, claimCallback, claimID, message(1)); !errors.Is(err, errStopping) {

@@ -64,24 +64,20 @@ func (h *handler) process(ctx context.Context, d delivery, request events.Reques
 	case state == claimDuplicate:
 		return report{outcome: telemetry.VerdictDuplicate, note: "another message with this request is being answered"}
 	case state == claimBusy:
-		return h.busy(ctx, request)
+		return h.busy(ctx, d, request)
 	}
-	stop := claim.keep(ctx)
-	defer func() {
-		stop()
-		claim.release(ctx)
-	}()
-	return h.answer(ctx, calls, d, request, broken)
+	defer claim.release(ctx)
+	return h.answer(ctx, calls, work{d, request, broken, claim.starts})
 }
 
-// busy is a message that another instance is still working on: it lost contact
-// and will settle it, or it is dead and its claim will expire.
-func (h *handler) busy(ctx context.Context, request events.Request) report {
-	there, err := h.results.lookup(ctx, request.CallbackQueue, request.ID)
-	if err == nil && there.sequence != 0 {
+// busy is a message whose request a living process works on, and which must
+// not be settled before that has ended.
+func (h *handler) busy(ctx context.Context, d delivery, request events.Request) report {
+	answered, err := h.answered(ctx, d, request)
+	if err == nil && answered {
 		return report{outcome: telemetry.VerdictDuplicate, note: "already answered"}
 	}
-	return report{outcome: outcomeGivenBack, settlement: giveBack(time.Second), note: "another instance has it"}
+	return report{outcome: outcomeGivenBack, settlement: giveBack(time.Second), note: "another process is answering it"}
 }
 
 // interrupted is a delivery that the end of the process cut short: nothing is
@@ -99,13 +95,44 @@ func (h *handler) bury(ctx context.Context, d delivery, broken error) report {
 	return report{outcome: telemetry.VerdictFailed, code: events.InvalidRequest, text: broken.Error(), note: "kept as a dead letter"}
 }
 
-// answer looks before it pays, and stores what comes of it.
-func (h *handler) answer(ctx, calls context.Context, d delivery, request events.Request, broken error) report {
+// work is one claimed delivery on its way to a result.
+type work struct {
+	delivery delivery
+	request  events.Request
+	broken   error // why the request cannot be answered, from decoding
+	starts   int   // that never settled, this one included
+}
+
+// answered looks whether a result is stored that settles this delivery. An
+// operator's replay goes on after the very failure it names, and when no
+// result is kept any more.
+func (h *handler) answered(ctx context.Context, d delivery, request events.Request) (bool, error) {
 	there, err := h.results.lookup(ctx, request.CallbackQueue, request.ID)
+	if err != nil || there.sequence == 0 {
+		return false, err
+	}
+	return there.completed || there.sequence != h.follows(d), nil
+}
+
+// follows is the sequence of the failed result that a replay may follow, 0 for
+// what is no replay. The header counts only on what came through the retries,
+// where requesters may not publish.
+func (h *handler) follows(d delivery) uint64 {
+	if d.Stream != h.config.Names().RetriesStream() {
+		return 0
+	}
+	sequence, _ := events.Replay(d.Header)
+	return sequence
+}
+
+// answer looks before it pays, and stores what comes of it.
+func (h *handler) answer(ctx, calls context.Context, w work) report {
+	d, request := w.delivery, w.request
+	answered, err := h.answered(ctx, d, request)
 	if err != nil {
 		return interrupted(err)
 	}
-	if there.sequence != 0 {
+	if answered {
 		return report{outcome: telemetry.VerdictDuplicate, note: "already answered"}
 	}
 	waiting, err := h.schedules.waiting(ctx, request.CallbackQueue, request.ID, d)
@@ -115,7 +142,10 @@ func (h *handler) answer(ctx, calls context.Context, d delivery, request events.
 	if waiting {
 		return report{outcome: telemetry.VerdictDuplicate, note: "it comes back later"}
 	}
-	v, re := h.decide(calls, d, request, broken)
+	if v, suspect := h.suspect(w); suspect {
+		return h.conclude(ctx, d, request, v, reply{})
+	}
+	v, re := h.decide(calls, d, request, w.broken)
 	if cause := context.Cause(calls); errors.Is(cause, errStopping) && v.answer == nil {
 		return interrupted(cause)
 	}
@@ -174,7 +204,7 @@ func (h *handler) call(ctx context.Context, request events.Request) reply {
 func (h *handler) conclude(ctx context.Context, d delivery, request events.Request, v verdict, re reply) report {
 	r := report{outcome: v.kind, code: v.failure.Code, text: v.failure.Message, reply: re, at: v.at}
 	if v.kind == telemetry.VerdictLater {
-		err := h.schedules.put(ctx, request.CallbackQueue, request.ID, d, v.at, putBack(d))
+		err := h.schedules.put(ctx, request.CallbackQueue, request.ID, d, v.at, v.headers(d))
 		if err == nil {
 			h.tel.Instruments.RequestScheduled(ctx, string(r.code))
 			return r

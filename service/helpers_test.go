@@ -153,14 +153,7 @@ func (b *bench) provision() {
 }
 
 // stream returns a stream's state.
-func (b *bench) stream(name string) jetstream.StreamState {
-	b.t.Helper()
-	s, err := b.JS.Stream(b.Context(), name)
-	if err != nil {
-		b.t.Fatalf("stream %s: %v", name, err)
-	}
-	return s.CachedInfo().State
-}
+func (b *bench) stream(name string) jetstream.StreamState { return b.State(name) }
 
 // buffer is a log that tests may read while it is written.
 type buffer struct {

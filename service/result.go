@@ -20,25 +20,25 @@ import (
 // ctx's cause.
 func (h *handler) store(ctx context.Context, d delivery, request events.Request, v verdict, re reply) (bool, error) {
 	result := h.result(d, request, v, re)
-	stored, err := h.publish(ctx, request.CallbackQueue, result)
+	stored, err := h.publish(ctx, request.CallbackQueue, result, h.follows(d))
 	if errors.Is(err, errTooLarge) && result.Reasoning != nil {
 		result.Reasoning = nil
-		stored, err = h.publish(ctx, request.CallbackQueue, result)
+		stored, err = h.publish(ctx, request.CallbackQueue, result, h.follows(d))
 	}
 	if errors.Is(err, errTooLarge) {
 		v.kind, v.failure = telemetry.VerdictFailed, events.Failure{Code: events.PayloadTooLarge, Message: "The result is larger than the message bus accepts (NATS max_payload); ask for a shorter answer or less metadata."}
 		result = h.result(d, request, v, re)
-		stored, err = h.publish(ctx, request.CallbackQueue, result)
+		stored, err = h.publish(ctx, request.CallbackQueue, result, h.follows(d))
 	}
 	if errors.Is(err, errTooLarge) { // it is the metadata alone, then
 		result.Metadata = nil
-		stored, err = h.publish(ctx, request.CallbackQueue, result)
+		stored, err = h.publish(ctx, request.CallbackQueue, result, h.follows(d))
 	}
 	return stored, err
 }
 
 // publish is one result in its span, with a message id made for this delivery.
-func (h *handler) publish(ctx context.Context, callback string, r events.Result) (bool, error) {
+func (h *handler) publish(ctx context.Context, callback string, r events.Result, expect uint64) (bool, error) {
 	body, err := r.Encode()
 	if err != nil {
 		return false, err
@@ -49,7 +49,7 @@ func (h *handler) publish(ctx context.Context, callback string, r events.Result)
 	h.tel.Inject(ctx, header)
 	stored, err := h.results.store(ctx, publication{
 		callback: callback, id: r.RequestID, completed: r.Status == events.StatusSuccess,
-		messageID: messageID, header: header, body: body,
+		messageID: messageID, header: header, body: body, expect: expect,
 	})
 	if err != nil {
 		span.End("store", err)

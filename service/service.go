@@ -119,9 +119,9 @@ func (s *Service) assemble(ctx context.Context, js jetstream.JetStream, topology
 	work := newAtWork()
 	h := &handler{
 		config: c, rules: c.rules(c.maxRequest(s.nc.MaxPayload())), atWork: work, tel: s.tel, upstream: upstream,
-		claims: &claims{broker: b, instance: nuid.Next(), life: ackWait, lost: func(subject string) {
+		claims: &claims{broker: b, lives: newInstances(b, nuid.Next(), ackWait), lost: func(subject string) {
 			s.tel.Instruments.ClaimLost(ctx)
-			log.WarnContext(ctx, "another worker has taken over a request that is still at work here; the first result counts", "claim", subject)
+			log.WarnContext(ctx, "another worker took over a request that was still at work here; the first result counts", "claim", subject)
 		}},
 		results: &publisher{b}, schedules: &schedules{b}, letters: &deadletters{b},
 		cancels:  &cancels{names: names, keep: c.ResultsMaxAge, notify: func(id string) { work.cancel(id, errCancelled) }},
@@ -187,6 +187,11 @@ func (s *Service) serve(ctx context.Context, js jetstream.JetStream, w *worker) 
 		return stopped(ctx, err)
 	}
 	defer stop()
+	lives := w.handler.claims.lives
+	if err := lives.announce(ctx); err != nil {
+		return stopped(ctx, err)
+	}
+	defer lives.keep(work)()
 	intake, endIntake := context.WithCancelCause(ctx)
 	defer endIntake(nil)
 	s.nc.SetClosedHandler(func(*nats.Conn) { endIntake(ErrClosed) })

@@ -16,6 +16,7 @@ type verdict struct {
 	answer  *openrouter.Completion // of completed
 	failure events.Failure         // of failed; of later, why
 	at      time.Time              // of later
+	strikes int                    // of later, if the request is suspected of taking its workers down
 }
 
 // situation is what a verdict depends on besides the fault.

@@ -101,14 +101,25 @@ func (b *Backend) Results() []Stored {
 	return b.Stored(b.Names.ResponsesStream())
 }
 
+// State returns what a stream holds now.
+func (b *Backend) State(stream string) (state jetstream.StreamState) {
+	b.T.Helper()
+	b.Until("the state of "+stream, func() (string, bool) {
+		once, cancel := context.WithTimeout(b.T.Context(), 2*time.Second)
+		defer cancel()
+		s, err := b.JS.Stream(once, stream)
+		if err == nil {
+			state = s.CachedInfo().State
+		}
+		return fmt.Sprint(err), err == nil
+	})
+	return state
+}
+
 // Stored returns every message that a stream holds now.
 func (b *Backend) Stored(stream string) []Stored {
 	b.T.Helper()
-	s, err := b.JS.Stream(b.Context(), stream)
-	if err != nil {
-		b.T.Fatalf("stream %s: %v", stream, err)
-	}
-	n := s.CachedInfo().State.Msgs
+	n := b.State(stream).Msgs
 	if n == 0 {
 		return nil
 	}
@@ -124,14 +135,16 @@ func (b *Backend) Collect(stream, subject string, n int) []Stored {
 	if subject != "" {
 		config.FilterSubjects = []string{subject}
 	}
-	consumer, err := b.JS.OrderedConsumer(ctx, stream, config)
-	if err != nil {
-		b.T.Fatalf("read %s: %v", stream, err)
-	}
-	messages, err := consumer.Messages()
-	if err != nil {
-		b.T.Fatalf("read %s: %v", stream, err)
-	}
+	var messages jetstream.MessagesContext
+	b.Until("reading "+stream, func() (string, bool) { // a server that has just restarted loses requests
+		once, cancel := context.WithTimeout(ctx, 2*time.Second)
+		defer cancel()
+		consumer, err := b.JS.OrderedConsumer(once, stream, config)
+		if err == nil {
+			messages, err = consumer.Messages()
+		}
+		return fmt.Sprint(err), err == nil
+	})
 	defer messages.Stop()
 	var all []Stored
 	for len(all) < n {
@@ -162,11 +175,7 @@ func (b *Backend) Idle() {
 	b.T.Helper()
 	for _, stream := range []string{b.Names.RequestsStream(), b.Names.RetriesStream()} {
 		b.Until(stream+" is empty", func() (string, bool) {
-			s, err := b.JS.Stream(b.Context(), stream)
-			if err != nil {
-				return err.Error(), false
-			}
-			n := s.CachedInfo().State.Msgs
+			n := b.State(stream).Msgs
 			return fmt.Sprintf("%d messages", n), n == 0
 		})
 	}
