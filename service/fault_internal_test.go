@@ -137,27 +137,29 @@ func TestDiagnoseSimulatedFaults(t *testing.T) {
 	}
 }
 
-// Time limits and size limits, with a client in a hurry.
+// Time limits and size limits of a call.
 func TestDiagnoseLimits(t *testing.T) {
 	t.Parallel()
 	late := theirs(events.UpstreamTimeout)
+	hasty := newSimulated(t, openrouter.Config{FirstToken: 300 * time.Millisecond, Gap: 300 * time.Millisecond})
+	small := newSimulated(t, openrouter.Config{MaxAnswerBytes: 8000})
 	tests := map[string]struct {
-		fault string
-		want  fault
+		client simulated
+		fault  string
+		want   fault
 	}{
-		"no headers":                {"hang", late},
-		"headers, then nothing":     {"hang_after_headers", late},
-		"keep-alives are no tokens": {"comments every=10ms", late},
-		"silence after a token":     {"stall after=1", late},
-		"comments after a token":    {"comments after=1 every=10ms", late},
-		"answer above the limit":    {"huge bytes=20000", never(events.PayloadTooLarge)},
-		"one event above the limit": {"huge_line bytes=20000", never(events.PayloadTooLarge)},
+		"no headers":                {hasty, "hang", late},
+		"headers, then nothing":     {hasty, "hang_after_headers", late},
+		"keep-alives are no tokens": {hasty, "comments every=10ms", late},
+		"silence after a token":     {hasty, "stall after=1", late},
+		"comments after a token":    {hasty, "comments after=1 every=10ms", late},
+		"answer above the limit":    {small, "huge bytes=20000", never(events.PayloadTooLarge)},
+		"one event above the limit": {small, "huge_line bytes=20000", never(events.PayloadTooLarge)},
 	}
-	c := newSimulated(t, openrouter.Config{FirstToken: 200 * time.Millisecond, Gap: 200 * time.Millisecond, MaxAnswerBytes: 8000})
 	for name, tt := range tests {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			sameFault(t, tt.fault, diagnose(c.fail(t, "[sim:"+tt.fault+"]")), tt.want)
+			sameFault(t, tt.fault, diagnose(tt.client.fail(t, "[sim:"+tt.fault+"]")), tt.want)
 		})
 	}
 }

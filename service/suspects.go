@@ -14,10 +14,10 @@ import (
 // Innocents beside a killer have such starts as well, so suspects are put back
 // for random times: they come back apart, and only the killer dies again.
 const (
-	suspectStarts  = 3 // of a request that has no strike yet
-	strikeStarts   = 2 // of one that has
-	suspectWaitMin = time.Second
-	suspectWaitMax = 20 * time.Second
+	suspectStarts    = 3 // of a request that has no strike yet
+	strikeStarts     = 2 // of one that has
+	suspectWaitLeast = time.Second
+	suspectWaitMost  = 20 * time.Second
 )
 
 // suspect returns the verdict on a request whose starts keep failing to
@@ -35,7 +35,7 @@ func (h *handler) suspect(w work) (verdict, bool) {
 	if strikes > h.config.MaxStrikes {
 		return failed(events.RedeliveryExhausted, fmt.Sprintf("The request was started again and again and never came to an end: %d times its worker stopped without a trace (MAX_STRIKES). It was not called again.", w.starts-1)), true
 	}
-	wait := suspectWaitMin + rand.N(suspectWaitMax-suspectWaitMin) //nolint:gosec // spreads suspects, no secret
+	wait := suspectWaitLeast + rand.N(suspectWaitMost-suspectWaitLeast) //nolint:gosec // spreads suspects, no secret
 	return verdict{
 		kind: telemetry.VerdictLater, at: time.Now().Add(wait), strikes: strikes,
 		failure: events.Failure{Code: events.RedeliveryExhausted, Message: fmt.Sprintf("The request was started %d times without an end; it comes back apart from others (strike %d).", w.starts, strikes)},
