@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"os"
+	"sync"
 	"time"
 
 	"github.com/nats-io/nats.go"
@@ -59,6 +60,7 @@ func errorText(err error) string {
 // options are chosen for leases: nothing is buffered while disconnected, so
 // that a lost heartbeat is seen, and a dead link is noticed within seconds.
 func options(c NATS, log *slog.Logger) []nats.Option {
+	repeats := &repeats{log: log, said: map[string]time.Time{}}
 	list := []nats.Option{
 		nats.Name("gemini-client"),
 		nats.RetryOnFailedConnect(true),
@@ -79,7 +81,14 @@ func options(c NATS, log *slog.Logger) []nats.Option {
 			log.Info("connected to NATS again", "server", nc.ConnectedServerName())
 		}),
 		nats.ErrorHandler(func(_ *nats.Conn, _ *nats.Subscription, err error) {
-			log.Warn("NATS reports an error", "error", err)
+			what := "NATS reports an error"
+			if errors.Is(err, nats.ErrPermissionViolation) {
+				what = "NATS refuses what the service needs: grant this user the permission"
+			}
+			repeats.say(what, err)
+		}),
+		nats.ReconnectErrHandler(func(_ *nats.Conn, err error) {
+			repeats.say("cannot connect to NATS, trying again", err)
 		}),
 	}
 	if c.Creds != "" {
@@ -109,4 +118,29 @@ func password(c NATS) string {
 		}
 	}
 	return c.Password
+}
+
+// sayAgain is when an error that keeps coming is logged again.
+const sayAgain = time.Minute
+
+// repeats logs an error once a minute: a missing permission comes with every
+// pull, a wrong password with every attempt to connect.
+type repeats struct {
+	log  *slog.Logger
+	mu   sync.Mutex
+	said map[string]time.Time
+}
+
+func (r *repeats) say(what string, err error) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	text := what + errorText(err)
+	if last, ok := r.said[text]; ok && time.Since(last) < sayAgain {
+		return
+	}
+	if len(r.said) > 100 { // texts with numbers in them must not pile up
+		clear(r.said)
+	}
+	r.said[text] = time.Now()
+	r.log.Warn(what, "error", err)
 }

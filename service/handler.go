@@ -176,7 +176,7 @@ func (h *handler) decide(ctx context.Context, d delivery, request events.Request
 	}
 	retries := retryCount(d, request.RetryCount)
 	v = judgeFault(diagnose(re.err), situation{
-		now: time.Now(), deadline: request.Deadline,
+		now: time.Now(), deadline: request.Deadline, called: re.attempts > 0,
 		retryCount: retries, maxRetries: h.config.MaxRetries, delay: withJitter(h.config.retryDelay(retries)),
 	})
 	v.failure.Message = withoutEcho(v.failure.Message, request)

@@ -68,12 +68,15 @@ func retryCount(d delivery, inBody int) int {
 	return inBody + n
 }
 
-// headers are those of a request's next delivery: one more retry, or one more
-// strike. A start that settled ends its strikes.
+// headers are those of a request's next delivery: one more retry if a call was
+// made, or one more strike. A start that settled ends its strikes.
 func (v verdict) headers(d delivery) map[string]string {
 	if v.strikes > 0 {
 		return map[string]string{events.HeaderStrikes: strconv.Itoa(v.strikes)}
 	}
 	n, _ := events.RetryCount(d.Header)
-	return map[string]string{events.HeaderRetryCount: strconv.Itoa(n + 1), events.HeaderStrikes: "0"}
+	if !v.free {
+		n++
+	}
+	return map[string]string{events.HeaderRetryCount: strconv.Itoa(n), events.HeaderStrikes: "0"}
 }

@@ -17,12 +17,14 @@ type verdict struct {
 	failure events.Failure         // of failed; of later, why
 	at      time.Time              // of later
 	strikes int                    // of later, if the request is suspected of taking its workers down
+	free    bool                   // of later, if no call was made: it uses up no retry
 }
 
 // situation is what a verdict depends on besides the fault.
 type situation struct {
 	now        time.Time
 	deadline   time.Time // zero if there is none
+	called     bool      // at least one call was made: only then a retry is used up
 	retryCount int
 	maxRetries int
 	delay      time.Duration // of the retry that would be next, jitter included
@@ -42,14 +44,14 @@ func judgeFault(f fault, s situation) verdict {
 	if f.heals == healsNever {
 		return failed(f.code, f.text)
 	}
-	if s.retryCount >= s.maxRetries {
+	if s.called && s.retryCount >= s.maxRetries {
 		return failed(f.code, fmt.Sprintf("%s Given up after %d retries (QUEUE_MAX_RETRIES).", f.text, s.retryCount))
 	}
 	at := s.now.Add(max(s.delay, f.wait))
 	if !s.deadline.IsZero() && !at.Before(s.deadline) {
 		return failed(events.DeadlineExceeded, fmt.Sprintf("%s The next try would be at %s, after the request's deadline.", f.text, at.UTC().Format(time.RFC3339)))
 	}
-	return verdict{kind: telemetry.VerdictLater, failure: events.Failure{Code: f.code, Message: f.text}, at: at}
+	return verdict{kind: telemetry.VerdictLater, free: !s.called, failure: events.Failure{Code: f.code, Message: f.text}, at: at}
 }
 
 // judgeAnswer accepts what the model gave, with one exception: an answer that

@@ -85,6 +85,7 @@ type Stored struct {
 	Subject string
 	Header  nats.Header
 	Body    []byte
+	At      time.Time     // when the server stored it
 	Result  events.Result // of a result
 }
 
@@ -160,6 +161,9 @@ func (b *Backend) Collect(stream, subject string, n int) []Stored {
 func (b *Backend) decode(stream string, m jetstream.Msg) Stored {
 	b.T.Helper()
 	s := Stored{Subject: m.Subject(), Header: m.Headers(), Body: m.Data()}
+	if meta, err := m.Metadata(); err == nil {
+		s.At = meta.Timestamp
+	}
 	if stream != b.Names.ResponsesStream() {
 		return s
 	}

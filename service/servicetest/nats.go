@@ -86,3 +86,16 @@ func (n *NATS) JetStream() jetstream.JetStream {
 	}
 	return js
 }
+
+// Store is the folder of the server's files.
+func (n *NATS) Store() string { return n.opts.StoreDir }
+
+// Received is how many messages the server has got from its clients.
+func (n *NATS) Received() int64 {
+	n.t.Helper()
+	v, err := n.server.Varz(nil)
+	if err != nil {
+		n.t.Fatal(err)
+	}
+	return v.InMsgs
+}
