@@ -1,13 +1,14 @@
 # gemini-client: what a person types. CI calls the same targets.
 GOLANGCI_LINT := v2.15.0
 FUZZTIME ?= 30s
+SEEDS ?= 10
 VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
 LINT := .tools/golangci-lint-$(GOLANGCI_LINT)
 # every fuzz target, as package:name
 FUZZ = $(shell grep -rhoE '^func Fuzz[A-Za-z0-9_]+' --include='*_test.go' . | sed 's/func //' | sort)
 
 .DEFAULT_GOAL := help
-.PHONY: help demo run build test lint fuzz integration bench tidy config-table
+.PHONY: help demo run build test lint fuzz integration chaos bench tidy config-table
 
 help: ## show this help
 	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -31,12 +32,15 @@ fuzz: ## fuzz each target for FUZZTIME (30s)
 	@for target in $(FUZZ); do \
 	  for package in $$(grep -rlE "^func $$target\(" --include='*_test.go' . | xargs -n1 dirname | sort -u); do \
 	    echo "fuzz $$package $$target $(FUZZTIME)"; \
-	    go test -run '^$$' -fuzz "^$$target$$" -fuzztime $(FUZZTIME) $$package || exit 1; \
+	    go test -run '^$$' -fuzz "^$$target$$" -fuzztime $(FUZZTIME) -fuzzminimizetime 1s $$package || exit 1; \
 	  done; \
 	done
 
-integration: ## run the integration suite
-	go test -race -tags integration -timeout 20m ./service/integration/...
+integration: ## run the integration suite: real processes, the figures and three seeds of chaos
+	go test -tags integration -parallel 4 -timeout 20m ./service/integration/...
+
+chaos: ## play SEEDS (10) scenarios of faults, or one again with SEED=n
+	CHAOS_SEEDS=$(SEEDS) CHAOS_SEED=$(SEED) go test -tags integration -run '^TestChaos$$' -parallel 3 -timeout 4h -v ./service/integration
 
 bench: ## run the benchmarks
 	go test -run '^$$' -bench . -benchmem ./...

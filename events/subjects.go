@@ -24,10 +24,13 @@ const (
 	deadletters = "deadletters"
 	cancels     = "cancels"
 	deltas      = "deltas"
+	status      = "status"
 )
 
 // ownSubjects lists the words no queue may be put under.
-func ownSubjects() []string { return []string{retries, later, claims, deadletters, cancels, deltas} }
+func ownSubjects() []string {
+	return []string{retries, later, claims, deadletters, cancels, deltas, status}
+}
 
 // Retries is the subject on which requests come back after a wait.
 func (n Names) Retries() string { return n.own(retries) }
@@ -77,6 +80,9 @@ func (n Names) CancelledID(subject string) (id string, ok bool) {
 	}
 	return CanonicalID(id), true
 }
+
+// Status is the subject on which every running worker tells how it is.
+func (n Names) Status() string { return n.own(status) }
 
 // ResponsesAll is the filter for every result, on every callback.
 func (n Names) ResponsesAll() string { return n.ResponseQueue + ".>" }

@@ -22,7 +22,7 @@ func TestNames(t *testing.T) {
 	got := []string{
 		n.Retries(), n.LaterAll(), n.Later("gemini.responses", id), n.ClaimsAll(), n.Claim("gemini.responses", id),
 		n.DeadlettersAll(), n.Deadletter(events.RateLimited, id), n.Deadletter(events.InvalidRequest, ""),
-		n.Deltas(id), n.CancelsAll(), n.Cancel(id), n.ResponsesAll(),
+		n.Deltas(id), n.CancelsAll(), n.Cancel(id), n.Status(), n.ResponsesAll(),
 		n.RequestsStream(), n.RetriesStream(), n.ResponsesStream(), n.ClaimsStream(), n.DeadlettersStream(), n.CancelsStream(),
 		events.Completed("gemini.responses", id), events.Failed("gemini.responses", id), events.AnyResult("gemini.responses", id),
 	}
@@ -30,7 +30,7 @@ func TestNames(t *testing.T) {
 		"gemini.retries", "gemini.later.>", "gemini.later.gemini.responses." + someID, "gemini.claims.>",
 		"gemini.claims.gemini.responses." + someID, "gemini.deadletters.>", "gemini.deadletters.rate_limited." + someID,
 		"gemini.deadletters.invalid_request.none", "gemini.deltas." + someID, "gemini.cancels.*", "gemini.cancels." + someID,
-		"gemini.responses.>",
+		"gemini.status", "gemini.responses.>",
 		"GEMINI_REQUESTS", "GEMINI_RETRIES", "GEMINI_RESPONSES", "GEMINI_CLAIMS", "GEMINI_DEADLETTERS", "GEMINI_CANCELS",
 		"gemini.responses.completed." + someID, "gemini.responses.failed." + someID, "gemini.responses.*." + someID,
 	}
@@ -75,10 +75,11 @@ func TestNamesValidate(t *testing.T) {
 		"requests on claims":         {func(n *events.Names) { n.RequestQueue = "gemini.claims.x" }, []string{"REQUEST_QUEUE: "}},
 		"requests on dead letters":   {func(n *events.Names) { n.RequestQueue = "gemini.deadletters.x" }, []string{"REQUEST_QUEUE: "}},
 		"requests on cancels":        {func(n *events.Names) { n.RequestQueue = "gemini.cancels.x" }, []string{"REQUEST_QUEUE: "}},
+		"requests on status":         {func(n *events.Names) { n.RequestQueue = "gemini.status" }, []string{"REQUEST_QUEUE: "}},
 		"requests on deltas":         {func(n *events.Names) { n.RequestQueue = "gemini.deltas.x" }, []string{"REQUEST_QUEUE: "}},
 		"results on claims":          {func(n *events.Names) { n.ResponseQueue = "gemini.claims" }, []string{"RESPONSE_QUEUE: "}},
-		"results on all":             {func(n *events.Names) { n.RequestQueue, n.ResponseQueue = "r", "gemini" }, slices6("RESPONSE_QUEUE: ")},
-		"results above the prefix":   {func(n *events.Names) { n.RequestQueue, n.ResponseQueue, n.SubjectPrefix = "r", "a", "a.b" }, slices6("RESPONSE_QUEUE: ")},
+		"results on all":             {func(n *events.Names) { n.RequestQueue, n.ResponseQueue = "r", "gemini" }, eachWord("RESPONSE_QUEUE: ")},
+		"results above the prefix":   {func(n *events.Names) { n.RequestQueue, n.ResponseQueue, n.SubjectPrefix = "r", "a", "a.b" }, eachWord("RESPONSE_QUEUE: ")},
 	}
 	for name, tt := range tests {
 		t.Run(name, func(t *testing.T) {
@@ -90,8 +91,8 @@ func TestNamesValidate(t *testing.T) {
 	}
 }
 
-// slices6 is one mistake for each of the service's own words.
-func slices6(s string) []string { return []string{s, s, s, s, s, s} }
+// eachWord is one mistake for each of the service's own words.
+func eachWord(s string) []string { return []string{s, s, s, s, s, s, s} }
 
 func TestCheckCallbacks(t *testing.T) {
 	t.Parallel()

@@ -17,6 +17,7 @@ type cancels struct {
 	names  events.Names
 	keep   time.Duration
 	notify func(id string)
+	live   func(id string) // told of those that come while we follow
 
 	mu  sync.Mutex
 	set map[string]time.Time
@@ -40,7 +41,10 @@ func (c *cancels) follow(ctx context.Context, js jetstream.JetStream) (stop func
 		close(current)
 	}
 	following, err := consumer.Consume(func(m jetstream.Msg) {
-		c.add(m)
+		id, ok := c.add(m)
+		if left == 0 && ok {
+			c.live(id)
+		}
 		if left > 0 {
 			if left--; left == 0 {
 				close(current)
@@ -59,10 +63,10 @@ func (c *cancels) follow(ctx context.Context, js jetstream.JetStream) (stop func
 	}
 }
 
-func (c *cancels) add(m jetstream.Msg) {
-	id, ok := c.names.CancelledID(m.Subject())
+func (c *cancels) add(m jetstream.Msg) (id string, ok bool) {
+	id, ok = c.names.CancelledID(m.Subject())
 	if !ok {
-		return
+		return "", false
 	}
 	c.mu.Lock()
 	c.set[id] = time.Now()
@@ -71,6 +75,7 @@ func (c *cancels) add(m jetstream.Msg) {
 	}
 	c.mu.Unlock()
 	c.notify(id)
+	return id, true
 }
 
 // forget drops what the stream has dropped as well, so that the set does not

@@ -40,7 +40,7 @@ type OpenRouter struct {
 type Queue struct {
 	RequestQueue  string `yaml:"request_queue" env:"REQUEST_QUEUE" env-default:"gemini.requests" env-description:"subject of the requests"`
 	ResponseQueue string `yaml:"response_queue" env:"RESPONSE_QUEUE" env-default:"gemini.responses" env-description:"prefix of the results' subjects: <queue>.completed.<request_id> and <queue>.failed.<request_id>"`
-	SubjectPrefix string `yaml:"subject_prefix" env:"SUBJECT_PREFIX" env-default:"gemini" env-description:"prefix of the service's own subjects (retries, later, claims, deadletters, deltas, cancels)"`
+	SubjectPrefix string `yaml:"subject_prefix" env:"SUBJECT_PREFIX" env-default:"gemini" env-description:"prefix of the service's own subjects (retries, later, claims, deadletters, deltas, cancels, status)"`
 	StreamPrefix  string `yaml:"stream_prefix" env:"STREAM_PREFIX" env-default:"GEMINI" env-description:"prefix of the streams' names"`
 
 	CallbackAllow []string `yaml:"callback_allow" env:"CALLBACK_ALLOW" env-description:"values that callback_queue may have; empty = RESPONSE_QUEUE only"`

@@ -23,8 +23,11 @@
 //	chat.go          request event to OpenRouter request; result.go verdict to result event
 //	publisher.go     one result a request, by compare-and-set
 //	later.go         schedules; deadletters.go originals of what failed for good
-//	live.go          deltas; cancels.go cancellations
-//	health.go        /healthz, /readyz, /metrics
+//	live.go          deltas
+//	cancels.go       cancellations; cancelwaiting.go those of requests that wait as a schedule
+//	accept.go        drops what only an operator may say
+//	health.go        /healthz, /readyz, /metrics; statusreply.go the same over NATS
+//	lookat.go        what the commands for people on call read as the service does
 //
 // Delivery is at least once, results are stored once: a result is stored (and
 // its PubAck seen) before the request is acknowledged, the server refuses a

@@ -29,6 +29,9 @@ var ErrCut = errors.New("calls were cut off: SHUTDOWN_TIMEOUT was over before th
 // Service answers requests from one NATS server (or cluster) through
 // OpenRouter. New makes it, Run runs it.
 type Service struct {
+	// Version is what the program says of itself when its status is asked for.
+	Version string
+
 	config *Config
 	tel    *telemetry.Telemetry
 	client *openrouter.Client
@@ -84,6 +87,11 @@ func (s *Service) Run(ctx context.Context) error {
 	s.announce(ctx)
 	s.health.watch(nc, w.consumer, w.handler.policies)
 	defer s.health.stopping()
+	stop, err := s.answerStatus(ctx, w.handler.claims.lives.name)
+	if err != nil {
+		return err
+	}
+	defer stop()
 	return s.serve(ctx, js, w)
 }
 
@@ -99,6 +107,7 @@ func stopped(ctx context.Context, err error) error {
 type worker struct {
 	consumer *consumer
 	handler  *handler
+	waiting  *waitingCancels
 }
 
 // assemble ties the steps together, in the order of the flow.
@@ -128,9 +137,11 @@ func (s *Service) assemble(ctx context.Context, js jetstream.JetStream, topology
 		policies: newPolicies(c, s.client, s.tel),
 		live:     &live{nc: s.nc, names: names, log: log},
 	}
+	waiting := newWaitingCancels(h)
+	h.cancels.live = waiting.heard
 	s.tel.Instruments.SetSlots(ctx, c.Concurrency)
 	s.tel.Instruments.ObserveKeys(h.policies.keys.states)
-	return &worker{handler: h, consumer: newConsumer(c.Concurrency, queues, h.handle, h.policies.hold, s.nc, s.tel)}, nil
+	return &worker{handler: h, waiting: waiting, consumer: newConsumer(c.Concurrency, queues, h.accept, h.policies.hold, s.nc, s.tel)}, nil
 }
 
 // maxRequest is the largest body that is accepted.
@@ -195,9 +206,13 @@ func (s *Service) serve(ctx context.Context, js jetstream.JetStream, w *worker) 
 	intake, endIntake := context.WithCancelCause(ctx)
 	defer endIntake(nil)
 	s.nc.SetClosedHandler(func(*nats.Conn) { endIntake(ErrClosed) })
-	var look sync.WaitGroup
-	look.Go(func() { s.checkModel(intake) })
-	defer look.Wait()
+	var beside sync.WaitGroup
+	beside.Go(func() { s.checkModel(intake) })
+	if path := s.config.APIKeysFile; path != "" {
+		beside.Go(func() { w.handler.policies.keys.follow(intake, path, s.tel.Logger) })
+	}
+	beside.Go(func() { w.waiting.run(intake) })
+	defer beside.Wait()
 	done := make(chan struct{})
 	go func() {
 		defer close(done)

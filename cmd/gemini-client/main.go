@@ -48,6 +48,7 @@ func run(ctx context.Context, args []string, std streams) int {
 Try it without a key or a server:   make demo
 Run it with a key:                  OPENROUTER_API_KEYS=sk-or-v1-... gemini-client serve --embedded
 Ask it something:                   gemini-client ask "Why is the sky blue?"
+See what is going on:               gemini-client status
 See every setting:                  gemini-client config`,
 		SilenceUsage: true, SilenceErrors: true,
 	}
@@ -59,7 +60,8 @@ See every setting:                  gemini-client config`,
 	root.SetErr(std.err)
 	root.CompletionOptions.HiddenDefaultCmd = true
 	root.AddCommand(serveCommand(&configFile, std), askCommand(&configFile, std), provisionCommand(&configFile, std),
-		configCommand(&configFile, std), versionCommand(std))
+		configCommand(&configFile, std), versionCommand(std), statusCommand(&configFile, std), deadlettersCommand(&configFile, std),
+		cancelCommand(&configFile, std), pauseCommand(&configFile, std), resumeCommand(&configFile, std))
 	err := root.ExecuteContext(ctx)
 	if err == nil {
 		return 0

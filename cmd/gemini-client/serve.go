@@ -61,6 +61,7 @@ func serve(ctx context.Context, c service.Config, warnings []string, std streams
 	if err != nil {
 		return err
 	}
+	s.Version = version()
 	if c.Embedded {
 		server, err := startEmbedded(c.NATS)
 		if err != nil {

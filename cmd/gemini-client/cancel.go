@@ -1,0 +1,56 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"github.com/nats-io/nats.go/jetstream"
+	"github.com/spf13/cobra"
+
+	"gemini-client/events"
+)
+
+func cancelCommand(configFile *string, std streams) *cobra.Command {
+	return &cobra.Command{
+		Use:   "cancel ID...",
+		Short: "Cancel requests: waiting, at work or put back for later",
+		Long: `Cancel requests by their request_id. A call under way is cut off; a request that
+waits to be tried again is answered at once; one in the queue is answered
+without a call when its turn comes. Each gets the failed result "cancelled", on
+every callback. One that has its result already keeps it.`,
+		Example: `  gemini-client cancel 0190f5a1-7c3e-7b1a-9a55-2f6e1c0d4b3a`,
+		Args:    cobra.MinimumNArgs(1),
+		RunE: func(cmd *cobra.Command, ids []string) error {
+			for _, id := range ids {
+				if !events.ValidID(id) {
+					return fmt.Errorf("%q is no request_id: want a UUID such as 0190f5a1-7c3e-7b1a-9a55-2f6e1c0d4b3a; nothing was cancelled", id)
+				}
+			}
+			d, err := openDesk(cmd.Context(), *configFile, std)
+			if err != nil {
+				return err
+			}
+			defer d.close()
+			return d.cancel(cmd.Context(), ids)
+		},
+	}
+}
+
+func (d *desk) cancel(ctx context.Context, ids []string) error {
+	for _, id := range ids {
+		subject := d.names.Cancel(id)
+		err := d.ask(ctx, subject, func(ctx context.Context) error {
+			_, err := d.js.Publish(ctx, subject, nil, jetstream.WithExpectStream(d.names.CancelsStream()))
+			return err
+		})
+		if errors.Is(err, jetstream.ErrNoStreamResponse) {
+			return fmt.Errorf("no stream takes %s: has a service run against this server, or `gemini-client provision`? (%w)", subject, err)
+		}
+		if err != nil {
+			return fmt.Errorf("cancel %s: %w", id, err)
+		}
+		d.printf("%s  cancelled: unless it has its result already, it gets the failed result \"cancelled\" and no further call\n", events.CanonicalID(id))
+	}
+	return nil
+}

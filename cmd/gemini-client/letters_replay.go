@@ -1,0 +1,204 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
+	"github.com/spf13/cobra"
+
+	"gemini-client/events"
+)
+
+func replayCommand(configFile *string, std streams) *cobra.Command {
+	var f letterFilter
+	var dryRun bool
+	cmd := &cobra.Command{
+		Use:   "replay [SEQUENCE|ID...]",
+		Short: "Have failed requests answered again, under their own request_id",
+		Long: `Have failed requests answered again: the original goes back to the workers, to
+follow just the failure that is the request's last result, and its dead letter
+is deleted. A request that was answered meanwhile is skipped; of a request with
+several dead letters one is replayed. It asks nothing: look first with --dry-run.
+Needs the service's settings (CALLBACK_ALLOW, MODELS_ALLOW) and a NATS user that
+may publish to the retries.`,
+		Example: `  gemini-client deadletters replay --code insufficient_credits --dry-run
+  gemini-client deadletters replay 17 18
+  gemini-client deadletters replay --since 2h --before 30m`,
+		RunE: func(cmd *cobra.Command, args []string) error {
+			if err := f.check(args); err != nil {
+				return err
+			}
+			d, err := openDesk(cmd.Context(), *configFile, std)
+			if err != nil {
+				return err
+			}
+			defer d.close()
+			letters, err := d.chosen(cmd.Context(), &f, args)
+			if err != nil {
+				return err
+			}
+			return d.replay(cmd.Context(), letters, dryRun)
+		},
+	}
+	f.flags(cmd.Flags(), 0)
+	f.chooseAll(cmd.Flags())
+	cmd.Flags().BoolVar(&dryRun, "dry-run", false, "only say what would be done")
+	return cmd
+}
+
+// replayer replays dead letters, at most one for a request.
+type replayer struct {
+	*desk
+	rules         events.Rules
+	dead, results jetstream.Stream
+	taken         map[string]uint64 // dead letter replayed, by callback and id
+	dryRun        bool
+}
+
+// replay goes through the dead letters that were there when it began, so that
+// one that fails again is not replayed again.
+func (d *desk) replay(ctx context.Context, letters []letter, dryRun bool) (err error) {
+	r := &replayer{desk: d, rules: d.config.Rules(), taken: map[string]uint64{}, dryRun: dryRun}
+	if r.dead, err = d.stream(ctx, d.names.DeadlettersStream()); err != nil {
+		return err
+	}
+	if r.results, err = d.stream(ctx, d.names.ResponsesStream()); err != nil {
+		return err
+	}
+	var replayed, skipped, impossible int
+	for _, l := range letters {
+		done, note, err := r.one(ctx, l)
+		var cannot cannotError
+		switch {
+		case errors.As(err, &cannot):
+			impossible++
+			note = "cannot be replayed: " + plain(err.Error())
+		case err != nil:
+			return fmt.Errorf("%d replayed, then dead letter %d: %w", replayed, l.Sequence, err)
+		case done:
+			replayed++
+		default:
+			skipped++
+		}
+		d.printf("%s  %s\n", l, note)
+	}
+	verb := "replayed"
+	if dryRun {
+		verb = "would be replayed"
+	}
+	d.printf("%d %s, %d skipped, %d cannot be replayed\n", replayed, verb, skipped, impossible)
+	if impossible > 0 {
+		return errFailed
+	}
+	return nil
+}
+
+// cannotError says why a dead letter can never be replayed.
+type cannotError string
+
+func (e cannotError) Error() string { return string(e) }
+
+// one replays a dead letter and says what was done; false if it was skipped.
+func (r *replayer) one(ctx context.Context, l letter) (replayed bool, note string, err error) {
+	m, err := r.at(ctx, r.dead, l.Sequence)
+	if err != nil {
+		return false, "", err
+	}
+	if m == nil {
+		return false, "skipped: it is gone", nil
+	}
+	request, err := r.read(m.Data)
+	if err != nil {
+		return false, "", err
+	}
+	key := request.CallbackQueue + " " + events.CanonicalID(request.ID)
+	if other := r.taken[key]; other != 0 {
+		return false, fmt.Sprintf("skipped: dead letter %d is the same request", other), nil
+	}
+	if passed(request) {
+		return false, "skipped: its deadline passed, " + since(request.Deadline), nil
+	}
+	last, err := r.last(ctx, r.results, events.AnyResult(request.CallbackQueue, request.ID))
+	if err != nil {
+		return false, "", err
+	}
+	follows, how := uint64(0), "no result of it is kept any more"
+	if last != nil {
+		if last.Subject == events.Completed(request.CallbackQueue, request.ID) {
+			return false, "skipped: answered since, " + since(last.Time), nil
+		}
+		follows, how = last.Sequence, fmt.Sprintf("follows the failed result %d", last.Sequence)
+	}
+	r.taken[key] = l.Sequence
+	if r.dryRun {
+		return true, "would be replayed: " + how, nil
+	}
+	return true, "replayed: " + how, r.send(ctx, m, follows)
+}
+
+// read returns a dead letter's request as the service would decode it. What it
+// would refuse is not sent: the original would be lost for a refusal.
+func (r *replayer) read(body []byte) (events.Request, error) {
+	request, err := r.rules.Decode(body, time.Now())
+	var failure events.Failure
+	switch {
+	case errors.Is(err, events.ErrNoID):
+		return request, cannotError("it has no usable request_id, nobody could be answered")
+	case errors.As(err, &failure):
+		return request, cannotError("with these settings the service would refuse it: " + failure.Message)
+	}
+	return request, err
+}
+
+// send gives the original back to the workers and then deletes the dead
+// letter. In between, or when the acknowledgement is lost, the message id makes
+// a second run the same replay.
+func (r *replayer) send(ctx context.Context, dead *jetstream.RawStreamMsg, follows uint64) error {
+	m := &nats.Msg{Subject: r.names.Retries(), Header: replayHeader(dead.Header, follows), Data: dead.Data}
+	err := r.ask(ctx, m.Subject, func(ctx context.Context) error {
+		_, err := r.js.PublishMsg(ctx, m, jetstream.WithMsgID(fmt.Sprintf("replay/%d/%d", dead.Sequence, follows)),
+			jetstream.WithExpectStream(r.names.RetriesStream()))
+		return err
+	})
+	if err != nil {
+		return fmt.Errorf("it was not replayed: %w", err)
+	}
+	if err := r.erase(ctx, dead.Sequence); err != nil {
+		return fmt.Errorf("it was replayed, but the dead letter is still there (delete it: gemini-client deadletters purge %d): %w", dead.Sequence, err)
+	}
+	return nil
+}
+
+// replayHeader is the original's headers, without what NATS and the service
+// put there: its retries begin anew. Names are compared in any case, as the
+// service reads them.
+func replayHeader(dead nats.Header, follows uint64) nats.Header {
+	own := []string{events.HeaderReason, events.HeaderStrikes, events.HeaderRetryCount, events.HeaderReplay}
+	h := nats.Header{}
+	for name, values := range events.WithoutNATS(dead) {
+		if len(name) >= len(events.HeaderOriginalPrefix) && strings.EqualFold(name[:len(events.HeaderOriginalPrefix)], events.HeaderOriginalPrefix) {
+			continue
+		}
+		if !containsFold(own, name) {
+			h[name] = values
+		}
+	}
+	if follows > 0 {
+		h.Set(events.HeaderReplay, fmt.Sprint(follows))
+	}
+	return h
+}
+
+func containsFold(list []string, name string) bool {
+	for _, entry := range list {
+		if strings.EqualFold(entry, name) {
+			return true
+		}
+	}
+	return false
+}

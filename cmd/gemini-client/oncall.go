@@ -1,0 +1,193 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"strings"
+	"sync"
+	"time"
+	"unicode"
+
+	"github.com/dustin/go-humanize"
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
+
+	"gemini-client/events"
+	"gemini-client/service"
+	"gemini-client/telemetry"
+)
+
+// lookTime bounds one question to NATS. A stream that this user may not see
+// does not answer at all.
+const lookTime = 5 * time.Second
+
+// errDenied is what NATS refuses this user.
+var errDenied = errors.New("this NATS user may not do that")
+
+// errNoAnswer is a request that NATS does not answer.
+var errNoAnswer = fmt.Errorf("NATS did not answer within %s: %w", lookTime, context.DeadlineExceeded)
+
+// desk is what a command for people on call works with: the connection, the
+// names, and where to write.
+type desk struct {
+	config *service.Config
+	names  events.Names
+	nc     *nats.Conn
+	js     jetstream.JetStream
+	out    io.Writer
+	err    io.Writer
+
+	mu      sync.Mutex
+	pending map[*inquiry]struct{}
+}
+
+// inquiry is a request to NATS that is under way.
+type inquiry struct {
+	about  string // part of the subjects it uses
+	cancel context.CancelCauseFunc
+}
+
+// openDesk connects. The desk must be closed.
+func openDesk(ctx context.Context, configFile string, std streams) (*desk, error) {
+	c, _, err := service.Load(configFile)
+	if err != nil {
+		return nil, err
+	}
+	log, err := telemetry.NewLogger(telemetry.Config{LogLevel: "WARN", Output: std.err})
+	if err != nil {
+		return nil, err
+	}
+	ctx, cancel := context.WithTimeout(ctx, connectTime)
+	defer cancel()
+	nc, err := service.Connect(ctx, c.NATS, log)
+	if err != nil {
+		return nil, fmt.Errorf("NATS is not reachable at the address in NATS_URL (`gemini-client config` shows it): %w", err)
+	}
+	js, err := jetstream.New(nc)
+	if err != nil {
+		nc.Close()
+		return nil, err
+	}
+	d := &desk{config: &c, names: c.Names(), nc: nc, js: js, out: std.out, err: std.err, pending: map[*inquiry]struct{}{}}
+	nc.SetErrorHandler(func(_ *nats.Conn, _ *nats.Subscription, err error) { d.refused(err) })
+	return d, nil
+}
+
+func (d *desk) close() { d.nc.Close() }
+
+// printf writes to standard output.
+func (d *desk) printf(format string, args ...any) { _, _ = fmt.Fprintf(d.out, format, args...) }
+
+// fail says what did not work; the program then ends with exit code 1.
+func (d *desk) fail(format string, args ...any) error {
+	_, _ = fmt.Fprintf(d.err, "gemini-client: "+format+"\n", args...)
+	return errFailed
+}
+
+// ask makes one request to NATS, which may take lookTime. about is a part of
+// the subjects it uses, so that NATS's refusal, which comes apart, ends it.
+func (d *desk) ask(ctx context.Context, about string, do func(context.Context) error) error {
+	ctx, refuse := context.WithCancelCause(ctx)
+	defer refuse(nil)
+	limited, cancel := context.WithTimeoutCause(ctx, lookTime, errNoAnswer)
+	defer cancel()
+	q := &inquiry{about: about, cancel: refuse}
+	d.mu.Lock()
+	d.pending[q] = struct{}{}
+	d.mu.Unlock()
+	defer func() {
+		d.mu.Lock()
+		defer d.mu.Unlock()
+		delete(d.pending, q)
+	}()
+	err := do(limited)
+	if cause := context.Cause(limited); err != nil && cause != nil {
+		return cause
+	}
+	return err
+}
+
+// refused ends the requests that NATS does not allow.
+func (d *desk) refused(err error) {
+	if !errors.Is(err, nats.ErrPermissionViolation) {
+		return
+	}
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	for q := range d.pending {
+		if strings.Contains(err.Error(), q.about) {
+			q.cancel(fmt.Errorf("%w (%s)", errDenied, strings.TrimPrefix(err.Error(), nats.ErrPermissionViolation.Error()+": ")))
+		}
+	}
+}
+
+// stream looks a stream up.
+func (d *desk) stream(ctx context.Context, name string) (s jetstream.Stream, err error) {
+	err = d.ask(ctx, "."+name, func(ctx context.Context) error {
+		s, err = d.js.Stream(ctx, name)
+		return err
+	})
+	switch {
+	case errors.Is(err, jetstream.ErrStreamNotFound), errors.Is(err, nats.ErrNoResponders), errors.Is(err, jetstream.ErrJetStreamNotEnabled):
+		err = fmt.Errorf("stream %s is not there: has a service run against this server, or `gemini-client provision`? (%w)", name, err)
+	case err != nil:
+		err = fmt.Errorf("stream %s: %w", name, err)
+	}
+	return s, err
+}
+
+// last returns the last message whose subject matches, nil if there is none.
+func (d *desk) last(ctx context.Context, s jetstream.Stream, subject string) (m *jetstream.RawStreamMsg, err error) {
+	return d.get(ctx, s, func(ctx context.Context) (*jetstream.RawStreamMsg, error) {
+		return s.GetLastMsgForSubject(ctx, subject)
+	})
+}
+
+// next returns the first message of a subject from a sequence on, nil if there
+// is none.
+func (d *desk) next(ctx context.Context, s jetstream.Stream, sequence uint64, subject string) (*jetstream.RawStreamMsg, error) {
+	return d.get(ctx, s, func(ctx context.Context) (*jetstream.RawStreamMsg, error) {
+		return s.GetMsg(ctx, max(sequence, 1), jetstream.WithGetMsgSubject(subject))
+	})
+}
+
+// at returns the message with a sequence, nil if there is none.
+func (d *desk) at(ctx context.Context, s jetstream.Stream, sequence uint64) (*jetstream.RawStreamMsg, error) {
+	return d.get(ctx, s, func(ctx context.Context) (*jetstream.RawStreamMsg, error) { return s.GetMsg(ctx, sequence) })
+}
+
+func (d *desk) get(ctx context.Context, s jetstream.Stream, do func(context.Context) (*jetstream.RawStreamMsg, error)) (m *jetstream.RawStreamMsg, err error) {
+	name := s.CachedInfo().Config.Name
+	err = d.ask(ctx, "."+name, func(ctx context.Context) error {
+		m, err = do(ctx)
+		return err
+	})
+	if errors.Is(err, jetstream.ErrMsgNotFound) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, fmt.Errorf("stream %s: %w", name, err)
+	}
+	return m, nil
+}
+
+// plain makes a text from outside safe to print on one line: no key in it, and
+// nothing that a terminal would obey.
+func plain(s string) string {
+	return strings.Map(func(r rune) rune {
+		if unicode.IsControl(r) || unicode.Is(unicode.Cf, r) {
+			return ' '
+		}
+		return r
+	}, telemetry.Redact(strings.ToValidUTF8(s, "\uFFFD")))
+}
+
+// clock is a point in time as people on call read it.
+func clock(t time.Time) string { return t.UTC().Format(time.RFC3339) }
+
+// since is a time and how far away it is.
+func since(t time.Time) string {
+	return clock(t) + ", " + humanize.RelTime(t, time.Now().Truncate(time.Second), "ago", "from now")
+}

@@ -1,0 +1,217 @@
+package main
+
+import (
+	"context"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/nats-io/nats-server/v2/server"
+	"github.com/nats-io/nats.go/jetstream"
+
+	"gemini-client/events"
+	"gemini-client/service/openrouter/simulator"
+	"gemini-client/service/servicetest"
+)
+
+// duty is everything a person on call may meet: a NATS server with the
+// service's streams, an OpenRouter, a backend, and workers if they are started.
+type duty struct {
+	*servicetest.Backend
+	t          *testing.T
+	nats       *servicetest.NATS
+	openrouter *servicetest.OpenRouter
+}
+
+// onDuty puts the settings of every command into the environment. Requests
+// that fail for now fail for good at once, and leave a dead letter.
+func onDuty(t *testing.T, changes ...func(*server.Options)) *duty {
+	t.Helper()
+	n := servicetest.RunNATS(t, changes...)
+	or := servicetest.RunOpenRouter(t, simulator.Config{})
+	for name, value := range map[string]string{
+		"OPENROUTER_BASE_URL": or.URL, "OPENROUTER_API_KEYS": servicetest.Key, "HTTP_ADDR": "127.0.0.1:0", "NATS_URL": n.URL,
+		"LOG_FORMAT": "json", "QUEUE_MAX_RETRIES": "0", "ACK_WAIT": "3s",
+	} {
+		t.Setenv(name, value)
+	}
+	d := &duty{t: t, nats: n, openrouter: or}
+	if len(changes) == 0 {
+		d.Backend = servicetest.NewBackend(t, n)
+		d.command(0, "provision")
+	}
+	return d
+}
+
+// work starts a worker and waits until it answers requests.
+func (d *duty) work() (stop func() int) {
+	d.t.Helper()
+	ctx, cancel := context.WithCancel(context.Background())
+	out := &output{}
+	ended := make(chan int, 1)
+	go func() { ended <- run(ctx, []string{"serve"}, streams{strings.NewReader(""), out, out}) }()
+	stop = sync.OnceValue(func() int { cancel(); return <-ended })
+	d.t.Cleanup(func() { stop() })
+	await(d.t, out, "answering requests", "model")
+	return stop
+}
+
+// command runs a command that must end with a code, and returns all it wrote.
+func (d *duty) command(want int, args ...string) string {
+	d.t.Helper()
+	code, out, errs := invoke(d.t, "", args...)
+	if code != want {
+		d.t.Fatalf("%v: exit code %d, want %d:\n%s%s", args, code, want, out, errs)
+	}
+	return out + errs
+}
+
+// expect runs a command that must end well and say all of some texts.
+func (d *duty) expect(args []string, texts ...string) string {
+	d.t.Helper()
+	out := d.command(0, args...)
+	contains(d.t, out, texts...)
+	return out
+}
+
+func contains(t *testing.T, out string, texts ...string) {
+	t.Helper()
+	for _, text := range texts {
+		if !strings.Contains(out, text) {
+			t.Errorf("it does not say %q:\n%s", text, out)
+		}
+	}
+}
+
+// failure publishes a request, waits for its failed result and returns its id.
+func (d *duty) failure(prompt string, more map[string]any) string {
+	d.t.Helper()
+	id := d.Ask(prompt, more)
+	if got := d.Result(id); got.Result.Status != events.StatusError {
+		d.t.Fatalf("it did not fail: %s", got.Body)
+	}
+	d.Idle()
+	return id
+}
+
+// results waits for a request's results and returns their subjects' verdicts.
+func (d *duty) results(id string, n int) []servicetest.Stored {
+	d.t.Helper()
+	return d.Collect(d.Names.ResponsesStream(), events.AnyResult(d.Names.ResponseQueue, id), n)
+}
+
+// count returns how many messages a stream holds.
+func (d *duty) count(stream string) uint64 { return d.State(stream).Msgs }
+
+// message reads the last message of a subject.
+func (d *duty) message(stream, subject string) *jetstream.RawStreamMsg {
+	d.t.Helper()
+	s, err := d.JS.Stream(d.Context(), stream)
+	if err != nil {
+		d.t.Fatal(err)
+	}
+	m, err := s.GetLastMsgForSubject(d.Context(), subject)
+	if err != nil {
+		d.t.Fatalf("%s %s: %v", stream, subject, err)
+	}
+	return m
+}
+
+func TestOnCallHelp(t *testing.T) {
+	for _, args := range [][]string{
+		{"cancel"},
+		{"deadletters"},
+		{"deadletters", "list"},
+		{"deadletters", "show"},
+		{"deadletters", "replay"},
+		{"deadletters", "purge"},
+		{"status"},
+		{"pause"},
+		{"resume"},
+	} {
+		if code, out, errs := invoke(t, "", append(args, "--help")...); code != 0 || len(out) < 100 || errs != "" {
+			t.Errorf("%v: exit code %d: %s%s", args, code, out, errs)
+		}
+	}
+}
+
+// What is misspelt is told before anything is done, and before NATS is needed.
+func TestOnCallUsage(t *testing.T) {
+	t.Setenv("NATS_URL", "nats://127.0.0.1:1")
+	id := servicetest.NewID()
+	for want, args := range map[string][]string{
+		`"42" is no request_id`:               {"cancel", id, "42"},
+		"requires at least 1 arg":             {"cancel"},
+		`--code "timeout": want one of`:       {"deadletters", "list", "--code", "timeout"},
+		`--since "yesterday": want`:           {"deadletters", "list", "--since", "yesterday"},
+		`--before "-2h": want`:                {"deadletters", "list", "--before", "-2h"},
+		`--id "42": want a UUID`:              {"deadletters", "purge", "--id", "42"},
+		"--limit -1: want 0 or more":          {"deadletters", "list", "--limit", "-1"},
+		"say which":                           {"deadletters", "replay", "--limit", "5"},
+		"say which: sequences":                {"deadletters", "purge"},
+		"not both":                            {"deadletters", "purge", "--all", "17"},
+		"--for 1ms: want a second":            {"pause", "--for", "1ms"},
+		"--interval 0s: want more":            {"status", "--interval", "0s"},
+		"--scan -1: want 0 or more":           {"status", "--scan", "-1"},
+		`"42" is no request_id: want a UUID `: {"status", "42"},
+	} {
+		if code, out, errs := invoke(t, "", args...); code != 2 || !strings.Contains(errs, want) || out != "" {
+			t.Errorf("%v: exit code %d, want 2 and %q: %s%s", args, code, want, out, errs)
+		}
+	}
+}
+
+// Before any service has run, the commands say what is missing.
+func TestOnCallWithoutStreams(t *testing.T) {
+	n := servicetest.RunNATS(t)
+	t.Setenv("NATS_URL", n.URL)
+	id := servicetest.NewID()
+	for _, args := range [][]string{
+		{"cancel", id}, {"deadletters", "list"}, {"deadletters", "show", "1"}, {"deadletters", "replay", "--all"}, {"deadletters", "purge", id}, {"pause"}, {"resume"},
+	} {
+		if code, out, errs := invoke(t, "", args...); code != 2 || !strings.Contains(errs, "gemini-client provision") {
+			t.Errorf("%v: exit code %d: %s%s", args, code, out, errs)
+		}
+	}
+	code, out, errs := invoke(t, "", "status")
+	if code != 0 || strings.Count(out, "not seen") < 3 || !strings.Contains(out, "GEMINI_DEADLETTERS") {
+		t.Errorf("status: exit code %d: %s%s", code, out, errs)
+	}
+}
+
+func TestCancelCommand(t *testing.T) {
+	d := onDuty(t)
+	one, two := servicetest.NewID(), servicetest.NewID()
+	d.expect([]string{"cancel", strings.ToUpper(one), two}, one+"  cancelled", two+"  cancelled")
+	for _, id := range []string{one, two} {
+		d.message(d.Names.CancelsStream(), d.Names.Cancel(id))
+	}
+	d.work()
+	d.Publish(servicetest.Body(one, "not wanted", nil), nil)
+	if got := d.Result(one); *got.Result.ErrorCode != events.Cancelled || d.openrouter.Count() != 0 {
+		t.Errorf("%d calls, result %s", d.openrouter.Count(), got.Body)
+	}
+}
+
+func TestPauseAndResume(t *testing.T) {
+	d := onDuty(t)
+	stop := d.work()
+	d.expect([]string{"pause", "--for", "10m"}, "paused until", "10 minutes from now")
+	d.expect([]string{"status"}, "requests paused until", "retries paused until")
+	id := d.Ask("wait for it", nil)
+	d.expect([]string{"status", id}, "queued", "0 waiting before it")
+	if code := stop(); code != 0 { // a worker can be stopped while the intake is paused
+		t.Errorf("serve: exit code %d", code)
+	}
+	d.work()
+	if n := d.openrouter.Count(); n != 0 {
+		t.Errorf("calls while paused: %d", n)
+	}
+	d.expect([]string{"resume"}, "open")
+	began := time.Now()
+	if got := d.Result(id); got.Result.Status != events.StatusSuccess || time.Since(began) > 20*time.Second {
+		t.Errorf("%s after it was resumed: %s", time.Since(began), got.Body)
+	}
+	d.expect([]string{"status"}, "intake       open")
+}

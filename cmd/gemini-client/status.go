@@ -1,0 +1,114 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"gemini-client/events"
+)
+
+// statusOptions is how the state is shown.
+type statusOptions struct {
+	watch, json bool
+	interval    time.Duration
+	scan        int
+}
+
+func statusCommand(configFile *string, std streams) *cobra.Command {
+	var o statusOptions
+	cmd := &cobra.Command{
+		Use:   "status [ID]",
+		Short: "Show the queues and every running worker, or where one request is",
+		Long: `Show what waits and what is at work, dead letters, whether the intake is paused,
+and how every running worker is: breaker, keys, slots. What this NATS user may
+not see is named.
+
+With a request_id: whether the request is queued, at work (where), waiting to be
+tried again (until when), answered, cancelled or among the dead letters. Exit code
+1: nothing is known of it.`,
+		Example: `  gemini-client status --watch
+  gemini-client status --json | jq .requests.waiting
+  gemini-client status 0190f5a1-7c3e-7b1a-9a55-2f6e1c0d4b3a`,
+		Args: cobra.MaximumNArgs(1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			if err := o.check(args); err != nil {
+				return err
+			}
+			d, err := openDesk(cmd.Context(), *configFile, std)
+			if err != nil {
+				return err
+			}
+			defer d.close()
+			show := func(ctx context.Context) ([]byte, error) { return d.overview(ctx, o.json) }
+			if len(args) > 0 {
+				show = func(ctx context.Context) ([]byte, error) { return d.trace(ctx, args[0], o) }
+			}
+			if o.watch {
+				return d.watch(cmd.Context(), o.interval, isTerminal(std.out) && !o.json, show)
+			}
+			text, err := show(cmd.Context())
+			_, _ = d.out.Write(text)
+			return err
+		},
+	}
+	f := cmd.Flags()
+	f.BoolVar(&o.watch, "watch", false, "show it again and again, until Ctrl-C")
+	f.DurationVar(&o.interval, "interval", 2*time.Second, "how often with --watch")
+	f.BoolVar(&o.json, "json", false, "a JSON object (with --watch, one a line)")
+	f.IntVar(&o.scan, "scan", 10000, "with ID: look through so many messages of each queue")
+	return cmd
+}
+
+func (o statusOptions) check(args []string) error {
+	var errs []error
+	if o.interval <= 0 {
+		errs = append(errs, fmt.Errorf("--interval %s: want more than nothing, such as 2s", o.interval))
+	}
+	if o.scan < 0 {
+		errs = append(errs, fmt.Errorf("--scan %d: want 0 or more", o.scan))
+	}
+	if len(args) > 0 && !events.ValidID(args[0]) {
+		errs = append(errs, fmt.Errorf("%q is no request_id: want a UUID such as 0190f5a1-7c3e-7b1a-9a55-2f6e1c0d4b3a", args[0]))
+	}
+	return errors.Join(errs...)
+}
+
+// clearScreen moves a terminal's cursor home and erases what is below.
+const clearScreen = "\x1b[H\x1b[J"
+
+// watch shows it until ctx ends. What can be seen may come and go meanwhile:
+// that a request is not known yet ends nothing.
+func (d *desk) watch(ctx context.Context, interval time.Duration, repaint bool, show func(context.Context) ([]byte, error)) error {
+	tick := time.NewTicker(interval)
+	defer tick.Stop()
+	for {
+		text, err := show(ctx)
+		if ctx.Err() != nil {
+			return nil
+		}
+		if err != nil && !errors.Is(err, errFailed) {
+			return err
+		}
+		if repaint {
+			text = append([]byte(clearScreen), text...)
+		}
+		_, _ = d.out.Write(text)
+		select {
+		case <-tick.C:
+		case <-ctx.Done():
+			return nil
+		}
+	}
+}
+
+func jsonLine(v any) ([]byte, error) {
+	var b bytes.Buffer
+	err := json.NewEncoder(&b).Encode(v)
+	return b.Bytes(), err
+}

@@ -1,0 +1,116 @@
+package main
+
+import (
+	"bytes"
+	"cmp"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/dustin/go-humanize"
+
+	"gemini-client/service"
+)
+
+// text is the overview as a person reads it.
+func (o *overview) text() []byte {
+	var b bytes.Buffer
+	row := func(name, format string, args ...any) {
+		fmt.Fprintf(&b, "%-13s%s\n", name, fmt.Sprintf(format, args...))
+	}
+	row("at", "%s", clock(o.Time))
+	if o.Requests != nil {
+		row("requests", "%s (stream: %s)", o.Requests, humanize.IBytes(o.Requests.Bytes))
+	}
+	if o.Retries != nil {
+		row("retries", "%s", o.Retries)
+	}
+	if o.Later != nil {
+		row("later", "%s", o.Later)
+	}
+	if o.DeadLetters != nil {
+		row("dead letters", "%s", o.DeadLetters)
+	}
+	row("intake", "%s", o.intake())
+	if len(o.Workers) == 0 {
+		row("workers", "none answered: is `gemini-client serve` running?")
+	} else {
+		row("workers", "%d", len(o.Workers))
+	}
+	for _, w := range o.Workers {
+		fmt.Fprintf(&b, "  %s\n", workerLine(w))
+	}
+	for _, text := range o.Unseen {
+		row("not seen", "%s", text)
+	}
+	return b.Bytes()
+}
+
+func (q *queueState) String() string {
+	text := fmt.Sprintf("%s waiting", humanize.Comma(int64(q.Waiting))) //nolint:gosec // a count
+	if q.OldestAt != nil {
+		text += fmt.Sprintf(" (the oldest since %s)", since(*q.OldestAt))
+	}
+	return fmt.Sprintf("%s, %s in flight", text, humanize.Comma(int64(q.InFlight)))
+}
+
+func (l *laterState) String() string {
+	text := fmt.Sprintf("%s waiting to be tried again", humanize.Comma(int64(l.Waiting))) //nolint:gosec // a count
+	if l.NextAt != nil {
+		text += ", the next at " + since(*l.NextAt)
+	}
+	return text
+}
+
+func (l *lettersState) String() string {
+	text := humanize.Comma(int64(l.Total)) //nolint:gosec // a count
+	if len(l.ByCode) == 0 {
+		return text
+	}
+	var parts []string
+	for _, code := range slices.Sorted(maps.Keys(l.ByCode)) {
+		parts = append(parts, fmt.Sprintf("%s %d", code, l.ByCode[code]))
+	}
+	return text + ": " + strings.Join(parts, ", ")
+}
+
+// intake says whether the queues are paused; workers may hold back for reasons
+// of their own.
+func (o *overview) intake() string {
+	var parts []string
+	for _, q := range []struct {
+		name  string
+		state *queueState
+	}{{"requests", o.Requests}, {"retries", o.Retries}} {
+		switch {
+		case q.state == nil:
+			parts = append(parts, q.name+" not seen")
+		case q.state.PausedUntil != nil:
+			parts = append(parts, q.name+" paused until "+since(*q.state.PausedUntil))
+		default:
+			parts = append(parts, q.name+" open")
+		}
+	}
+	if parts[0] == "requests open" && parts[1] == "retries open" {
+		return "open"
+	}
+	return strings.Join(parts, "; ")
+}
+
+func workerLine(w service.WorkerStatus) string {
+	state := "ready"
+	if !w.Ready {
+		state = "not ready: " + w.Why
+	}
+	var keys []string
+	for _, name := range slices.Sorted(maps.Keys(w.Keys)) {
+		if w.Keys[name] > 0 {
+			keys = append(keys, fmt.Sprintf("%d %s", w.Keys[name], name))
+		}
+	}
+	up := strings.TrimSpace(humanize.RelTime(w.Since, time.Now(), "", ""))
+	return plain(fmt.Sprintf("%s  %s  version %s, up %s, %s; %d of %d slots in use, intake %s, breaker %s, keys: %s",
+		w.Instance, w.Hostname, cmp.Or(w.Version, "unknown"), up, state, w.InFlight, w.Slots, w.Intake, w.Breaker, cmp.Or(strings.Join(keys, ", "), "none")))
+}

@@ -1,0 +1,107 @@
+package service
+
+import (
+	"context"
+	"log/slog"
+	"slices"
+	"time"
+)
+
+// keysLook is how often the file with the keys is looked at.
+const keysLook = 2 * time.Second
+
+// replace takes up a new list of keys. What is known of the ones that stay
+// stays known; calls under way with the ones that go are not disturbed.
+func (k *keys) replace(secrets []string) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	known := map[string]*apiKey{}
+	for _, key := range k.all {
+		known[key.secret] = key
+	}
+	k.all = nil
+	for _, secret := range secrets {
+		key := known[secret]
+		if key == nil {
+			key = &apiKey{secret: secret}
+		}
+		k.all = append(k.all, key)
+	}
+}
+
+func (k *keys) secrets() []string {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	var list []string
+	for _, key := range k.all {
+		list = append(list, key.secret)
+	}
+	return list
+}
+
+// follow takes up changes of the file with the keys until ctx ends. A file
+// that cannot be read, or holds no key or a wrong one, changes nothing: it may
+// be half written, and the keys in use may still be good.
+func (k *keys) follow(ctx context.Context, path string, log *slog.Logger) {
+	look := time.NewTicker(keysLook)
+	defer look.Stop()
+	complained := ""
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-look.C:
+		}
+		secrets, why := readUsable(path)
+		switch {
+		case why != "" && why != complained:
+			log.ErrorContext(ctx, "OPENROUTER_API_KEYS_FILE is not taken up, the keys before it stay in use", "error", why)
+		case why == "" && !slices.Equal(secrets, k.secrets()):
+			k.replace(secrets)
+			log.InfoContext(ctx, "OPENROUTER_API_KEYS_FILE has changed and was taken up", "keys", len(secrets))
+		}
+		complained = why
+	}
+}
+
+// readUsable returns the keys of a file, or why they cannot be used.
+func readUsable(path string) ([]string, string) {
+	secrets, err := ReadKeys(path)
+	if err != nil {
+		return nil, err.Error()
+	}
+	if len(secrets) == 0 {
+		return nil, "it holds no key"
+	}
+	for i, secret := range secrets {
+		if err := checkKey(i, secret); err != nil {
+			return nil, err.Error()
+		}
+	}
+	return secrets, ""
+}
+
+// KeyStatus is a key as people on call may see it.
+type KeyStatus struct {
+	End      string     `json:"end"`   // its last four characters
+	State    string     `json:"state"` // usable, or why it rests (a failure code)
+	Until    *time.Time `json:"until"` // when it is tried again; null if it is usable
+	InFlight int        `json:"in_flight"`
+}
+
+// list tells the state of each key.
+func (k *keys) list() []KeyStatus {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	now := time.Now()
+	var list []KeyStatus
+	for _, key := range k.all {
+		s := KeyStatus{End: key.secret[max(0, len(key.secret)-4):], State: "usable", InFlight: key.inUse}
+		if key.restsTil.After(now) {
+			until := key.restsTil.UTC()
+			s.State, s.Until = string(key.why), &until
+		}
+		list = append(list, s)
+	}
+	return list
+}
