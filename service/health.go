@@ -29,6 +29,7 @@ type Status struct {
 	InFlight int              `json:"in_flight"`
 	Slots    int              `json:"slots"`
 	Keys     map[string]int64 `json:"keys"` // how many, by state
+	KeyList  []KeyStatus      `json:"key_list"`
 }
 
 func (h *Health) watch(nc *nats.Conn, c *consumer, p *policies) {
@@ -50,7 +51,7 @@ func (h *Health) status() Status {
 	if h.consumer == nil {
 		return Status{Why: "starting: NATS or JetStream is not there yet", Intake: "not yet"}
 	}
-	s := Status{Ready: true, Intake: "open", Breaker: h.policies.breaker.State().String(), InFlight: h.consumer.busy(), Slots: cap(h.consumer.slots), Keys: h.policies.keys.states()}
+	s := Status{Ready: true, Intake: "open", Breaker: h.policies.breaker.State().String(), InFlight: h.consumer.busy(), Slots: cap(h.consumer.slots), Keys: h.policies.keys.states(), KeyList: h.policies.keys.list()}
 	switch {
 	case h.ending:
 		s.Ready, s.Why, s.Intake = false, "stopping", "stopping"

@@ -8,6 +8,7 @@ import (
 
 	"gemini-client/service"
 	"gemini-client/service/openrouter/simulator"
+	"gemini-client/service/servicetest"
 )
 
 func TestHealth(t *testing.T) {
@@ -20,6 +21,9 @@ func TestHealth(t *testing.T) {
 	var s service.Status
 	if err := json.Unmarshal([]byte(text), &s); err != nil || !ok {
 		t.Fatalf("readyz?verbose: %s, %v", text, err)
+	}
+	if len(s.KeyList) != 1 || s.KeyList[0].End != servicetest.Key[len(servicetest.Key)-4:] || s.KeyList[0].State != "usable" || strings.Contains(text, servicetest.Key) {
+		t.Errorf("keys: %s", text)
 	}
 	if !s.Ready || s.Intake != "open" || s.Breaker != "closed" || s.Slots != 100 || s.Keys["usable"] != 1 {
 		t.Errorf("status: %+v", s)

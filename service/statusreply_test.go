@@ -38,8 +38,8 @@ func TestWorkersTellTheirStatus(t *testing.T) {
 		if !w.Ready || w.Slots != 100 || w.Breaker != "closed" || w.Keys["usable"] != 1 || w.Hostname == "" || w.Since.IsZero() {
 			t.Errorf("status: %s", m.Data)
 		}
-		if strings.Contains(string(m.Data), servicetest.Key[len(servicetest.Key)-4:]) {
-			t.Errorf("a key shows: %s", m.Data)
+		if strings.Contains(string(m.Data), servicetest.Key[len(servicetest.Key)-5:]) {
+			t.Errorf("more than the end of a key shows: %s", m.Data)
 		}
 		instances[w.Instance] = true
 	}
