@@ -10,6 +10,8 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 
 	"gemini-client/events"
+	"gemini-client/service"
+	"gemini-client/service/openrouter/simulator"
 	"gemini-client/service/servicetest"
 )
 
@@ -133,4 +135,40 @@ func TestFiredScheduleAndALeftClaim(t *testing.T) {
 		t.Errorf("result: %s", got.Body)
 	}
 	b.Idle()
+}
+
+// A fired schedule that meets its request at work in the same process is not
+// acknowledged for that: the other message may be about to leave because it
+// has seen the schedule that has just fired.
+func TestFiredScheduleAndAMessageAtWork(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	b.start()
+	release := b.openrouter.Hold()
+	defer release()
+	body := servicetest.Body(servicetest.NewID(), "at work", nil)
+	b.Publish(body, nil)
+	if err := b.openrouter.Wait(b.Context(), func(s simulator.Stats) bool { return s.Started == 1 }); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := b.JS.Publish(b.Context(), b.Names.Retries(), body); err != nil {
+		t.Fatal(err)
+	}
+	b.Until("the fired one was delivered twice, or is gone", func() (string, bool) {
+		c, err := b.JS.Consumer(b.Context(), b.Names.RetriesStream(), service.Durable)
+		if err != nil {
+			return err.Error(), false
+		}
+		info := c.CachedInfo()
+		return fmt.Sprint(info.Delivered.Consumer), info.Delivered.Consumer >= 2 || b.stream(b.Names.RetriesStream()).Msgs == 0
+	})
+	if n := b.stream(b.Names.RetriesStream()).Msgs; n != 1 {
+		t.Errorf("fired messages left: %d, want 1 until there is a result", n)
+	}
+	release()
+	b.Result(requestID(t, body))
+	b.Idle()
+	if n := b.openrouter.Count(); n != 1 {
+		t.Errorf("calls: got %d, want 1", n)
+	}
 }

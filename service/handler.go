@@ -53,8 +53,11 @@ func (h *handler) process(ctx context.Context, d delivery, request events.Reques
 	calls, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
 	leave, ok := h.atWork.enter(callback, id, d, cancel)
-	if !ok {
+	if !ok && d.Stream == h.config.Names().RequestsStream() {
 		return report{outcome: telemetry.VerdictDuplicate, note: "this process is answering it"}
+	}
+	if !ok { // what came through the retries may be the request's only trace
+		return h.busy(ctx, d, request)
 	}
 	defer leave()
 	claim, state, err := h.claims.take(ctx, callback, id, d)
@@ -77,7 +80,7 @@ func (h *handler) busy(ctx context.Context, d delivery, request events.Request) 
 	if err == nil && answered {
 		return report{outcome: telemetry.VerdictDuplicate, note: "already answered"}
 	}
-	return report{outcome: outcomeGivenBack, settlement: giveBack(time.Second), note: "another process is answering it"}
+	return report{outcome: outcomeGivenBack, settlement: giveBack(time.Second), note: "it is being answered"}
 }
 
 // interrupted is a delivery that the end of the process cut short: nothing is
