@@ -115,5 +115,10 @@ func first(h Header, name string) string {
 }
 
 func isNATS(name string) bool {
+	// Status and Description are what a server's word to its client carries: a
+	// client takes a message without a body that has them for such a word.
+	if strings.EqualFold(name, "Status") || strings.EqualFold(name, "Description") {
+		return true
+	}
 	return len(name) >= len(headerNATSPrefix) && strings.EqualFold(name[:len(headerNATSPrefix)], headerNATSPrefix)
 }

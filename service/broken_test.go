@@ -198,3 +198,34 @@ func TestPublisherCannotDamageTheQueue(t *testing.T) {
 		t.Errorf("results: got %d, want %d", got, len(ids)+accepted)
 	}
 }
+
+// A message without a body that looks like the server's word to its client is
+// a dead letter like any other, and stops nothing.
+func TestRequestsThatLookLikeAStatus(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	b.provision()
+	hostile := []nats.Header{
+		{"Status": {"100"}},
+		{"Status": {"404"}},
+		{"Status": {"408"}},
+		{"Status": {"503"}},
+		{"Status": {"409"}, "Description": {"Consumer Deleted"}},
+	}
+	for _, h := range hostile {
+		b.Publish(nil, h)
+	}
+	var ids []string
+	for range 20 {
+		ids = append(ids, b.Ask("behind them", nil))
+	}
+	b.start()
+	for _, id := range ids {
+		b.Result(id)
+	}
+	b.Collect(b.Names.DeadlettersStream(), "", len(hostile))
+	b.Idle()
+	if log := b.log.String(); strings.Contains(log, `"deliveries":`) || strings.Contains(log, "cannot be read") {
+		t.Errorf("something was delivered again, or the queue could not be read:\n%s", log)
+	}
+}

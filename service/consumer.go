@@ -42,11 +42,10 @@ type consumer struct {
 type queue struct {
 	stream  string
 	subject string
-	pull    jetstream.Consumer
-	bind    func(context.Context) (jetstream.Consumer, error)
-	ackIn   time.Duration // the consumer's own AckWait
-	wait    time.Duration // how long a pull stays open; 0: answer at once
-	broken  bool          // the last pull failed, and the log says so
+	bind    func(context.Context) (jetstream.Consumer, error) // finds or makes the consumer
+	ackIn   time.Duration                                     // the consumer's own AckWait
+	wait    time.Duration                                     // how long a pull stays open; 0: answer at once
+	broken  bool                                              // the last pull failed, and the log says so
 }
 
 func newConsumer(slots int, queues []*queue, work func(context.Context, delivery) report, hold func() (time.Duration, string), nc *nats.Conn, tel *telemetry.Telemetry) *consumer {
@@ -127,28 +126,17 @@ func (c *consumer) open(intake context.Context) bool {
 // fetch pulls up to n messages and puts each into a slot as it comes. It
 // returns how many slots it used.
 func (c *consumer) fetch(intake, ctx context.Context, q *queue, n int) int {
-	var batch jetstream.MessageBatch
-	var err error
-	if q.wait == 0 {
-		batch, err = q.pull.FetchNoWait(n)
-	} else {
-		batch, err = q.pull.Fetch(n, jetstream.FetchMaxWait(q.wait))
-	}
-	if err != nil {
-		c.failing(intake, q, err)
-		return 0
-	}
 	used := 0
-	for m := range batch.Messages() {
+	err := q.pull(c.nc, n, func(m pulled) {
 		if intake.Err() != nil { // it came while we were stopping
-			c.tell(ctx, "give back", m.Nak())
-			continue
+			c.tell(ctx, "give back", m.nak(0))
+			return
 		}
 		if c.begin(ctx, q, m) {
 			used++
 		}
-	}
-	if err := batch.Error(); err != nil {
+	})
+	if err != nil {
 		c.failing(intake, q, err)
 		return used
 	}
@@ -174,13 +162,13 @@ func (c *consumer) failing(intake context.Context, q *queue, err error) {
 	}
 	one, cancel := context.WithTimeout(intake, brokerTimeout)
 	defer cancel()
-	if pull, err := q.bind(one); err == nil {
-		q.pull = pull
+	if _, err := q.bind(one); err != nil {
+		c.log.DebugContext(intake, "the consumer was not found", "stream", q.stream, "error", err)
 	}
 }
 
 // begin puts a message into a slot, unless it is in one already.
-func (c *consumer) begin(ctx context.Context, q *queue, m jetstream.Msg) bool {
+func (c *consumer) begin(ctx context.Context, q *queue, m pulled) bool {
 	meta, err := m.Metadata()
 	if err != nil {
 		c.log.ErrorContext(ctx, "a message without JetStream's reply subject", "error", err)
@@ -198,7 +186,7 @@ func (c *consumer) begin(ctx context.Context, q *queue, m jetstream.Msg) bool {
 	h := &held{m: m}
 	c.held[key] = h
 	d := delivery{
-		Body: m.Data(), Header: m.Headers(), Stream: q.stream, Sequence: meta.Sequence.Stream,
+		Body: m.Data, Header: m.Header, Stream: q.stream, Sequence: meta.Sequence.Stream,
 		Deliveries: meta.NumDelivered, Stored: meta.Timestamp, Taken: time.Now(),
 	}
 	c.wg.Go(func() {

@@ -18,11 +18,7 @@ func testConsumer(t *testing.T, b *broker, slots int, work func(context.Context,
 	bind := func(ctx context.Context) (jetstream.Consumer, error) {
 		return b.js.Consumer(ctx, b.names.RequestsStream(), Durable)
 	}
-	pull, err := bind(t.Context())
-	if err != nil {
-		t.Fatal(err)
-	}
-	q := &queue{stream: b.names.RequestsStream(), subject: b.names.RequestQueue, pull: pull, bind: bind, ackIn: time.Minute, wait: idlePull}
+	q := &queue{stream: b.names.RequestsStream(), subject: b.names.RequestQueue, bind: bind, ackIn: time.Minute, wait: idlePull}
 	c := newConsumer(slots, []*queue{q}, work, hold, b.nc, telemetry.Nop())
 	return func(intake context.Context) { c.run(intake, context.WithoutCancel(intake)) }
 }

@@ -15,7 +15,7 @@
 //	connect.go       the NATS connection
 //	topology.go      streams and consumers as data; provision.go creates and compares them
 //	service.go       New and Run: ties the steps together, starts and stops them
-//	consumer.go      takes messages, one for each free slot; slot.go keeps one alive and settles it
+//	consumer.go      takes messages, one for each free slot (pull.go); slot.go keeps one alive and settles it
 //	handler.go       the straight line from a delivery to its result; report.go tells of it
 //	atwork.go        what this process works on; claims.go what any process works on
 //	policies.go      retry, breaker, keys, time limits around a call; keys.go the pool

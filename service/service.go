@@ -165,11 +165,11 @@ func (s *Service) bind(ctx context.Context, js jetstream.JetStream, topology Top
 			}
 			return js.Consumer(ctx, want.Stream, want.Config.Durable)
 		}
-		pull, err := q.bind(ctx)
+		found, err := q.bind(ctx)
 		if err != nil {
 			return nil, 0, err
 		}
-		q.pull, q.ackIn = pull, pull.CachedInfo().Config.AckWait
+		q.ackIn = found.CachedInfo().Config.AckWait
 		if i == 0 {
 			q.wait = idlePull
 		}

@@ -2,13 +2,10 @@ package service
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"runtime/debug"
 	"sync"
 	"time"
-
-	"github.com/nats-io/nats.go/jetstream"
 
 	"gemini-client/telemetry"
 )
@@ -24,10 +21,10 @@ type heldKey struct {
 // held is a message in a slot. A redelivery of it replaces its handle.
 type held struct {
 	mu sync.Mutex
-	m  jetstream.Msg
+	m  pulled
 }
 
-func (h *held) handle() jetstream.Msg {
+func (h *held) handle() pulled {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	return h.m
@@ -51,18 +48,11 @@ func (c *consumer) process(ctx context.Context, q *queue, h *held, d delivery) {
 	r := c.guarded(ctx, q, d)
 	stop()
 	if r.settlement.again {
-		c.tell(ctx, "give back", nak(h.handle(), r.settlement.after))
+		c.tell(ctx, "give back", h.handle().nak(r.settlement.after))
 	} else {
 		c.acknowledge(ctx, q, h)
 	}
 	r.describe(span)
-}
-
-func nak(m jetstream.Msg, after time.Duration) error {
-	if after <= 0 {
-		return m.Nak()
-	}
-	return m.NakWithDelay(after)
 }
 
 // guarded is the work; a panic in it gives the message back, for the handler
@@ -91,7 +81,7 @@ func (c *consumer) keepAlive(ctx context.Context, q *queue, h *held) (stop func(
 			case <-done:
 				return
 			case <-beat.C:
-				if err := h.handle().InProgress(); err != nil {
+				if err := h.handle().inProgress(); err != nil {
 					c.log.DebugContext(ctx, "a message was not kept alive; it will be delivered again", "stream", q.stream, "error", err)
 				}
 			}
@@ -110,9 +100,9 @@ func (c *consumer) acknowledge(ctx context.Context, q *queue, h *held) {
 	var err error
 	for range 3 {
 		one, cancel := context.WithTimeout(ctx, brokerTimeout)
-		err = h.handle().DoubleAck(one)
+		err = h.handle().ack(one)
 		cancel()
-		if err == nil || errors.Is(err, jetstream.ErrMsgAlreadyAckd) || sleep(ctx, 100*time.Millisecond) != nil {
+		if err == nil || sleep(ctx, 100*time.Millisecond) != nil {
 			break
 		}
 	}
@@ -121,7 +111,7 @@ func (c *consumer) acknowledge(ctx context.Context, q *queue, h *held) {
 }
 
 func (c *consumer) tell(ctx context.Context, what string, err error) {
-	if err != nil && !errors.Is(err, jetstream.ErrMsgAlreadyAckd) {
+	if err != nil {
 		c.log.WarnContext(ctx, "could not "+what+" a message; it will be delivered again and settled then", "error", err)
 	}
 }
