@@ -47,6 +47,7 @@ type broker struct {
 	responses jetstream.Stream
 	claims    jetstream.Stream
 	retries   jetstream.Stream
+	cancels   jetstream.Stream
 	patience  failsafe.Executor[any]
 }
 
@@ -56,7 +57,7 @@ func newBroker(ctx context.Context, nc *nats.Conn, js jetstream.JetStream, names
 	bind := []struct {
 		to   *jetstream.Stream
 		name string
-	}{{&b.responses, names.ResponsesStream()}, {&b.claims, names.ClaimsStream()}, {&b.retries, names.RetriesStream()}}
+	}{{&b.responses, names.ResponsesStream()}, {&b.claims, names.ClaimsStream()}, {&b.retries, names.RetriesStream()}, {&b.cancels, names.CancelsStream()}}
 	for _, stream := range bind {
 		s, err := js.Stream(ctx, stream.name)
 		if err != nil {

@@ -3,95 +3,54 @@ package service
 import (
 	"context"
 	"fmt"
-	"sync"
-	"time"
 
+	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 
 	"gemini-client/events"
 )
 
-// cancels is the set of cancelled requests, kept current by an ordered
-// consumer, and the way a cancellation reaches a call under way.
+// cancels knows which requests were cancelled: the stream remembers them, and
+// a subscription brings those that come now to calls under way. It asks the
+// stream for the subject and never reads the message: a cancellation has no
+// body, and a client takes such a message for the server's own word when it
+// carries a Status header, which any requester can write.
 type cancels struct {
-	names  events.Names
-	keep   time.Duration
-	notify func(id string)
-	live   func(id string) // told of those that come while we follow
-
-	mu  sync.Mutex
-	set map[string]time.Time
+	broker *broker
+	notify func(id string) // ends calls under way
+	live   func(id string) // looks after requests that wait
 }
 
-// follow fills the set with what is stored and keeps it current until stop is
-// called. It returns when the set is complete as of now.
-func (c *cancels) follow(ctx context.Context, js jetstream.JetStream) (stop func(), err error) {
-	c.set = map[string]time.Time{}
-	consumer, err := js.OrderedConsumer(ctx, c.names.CancelsStream(), jetstream.OrderedConsumerConfig{DeliverPolicy: jetstream.DeliverLastPerSubjectPolicy})
-	if err != nil {
-		return nil, fmt.Errorf("follow %s: %w", c.names.CancelsStream(), err)
-	}
-	info, err := consumer.Info(ctx)
-	if err != nil {
-		return nil, fmt.Errorf("follow %s: %w", c.names.CancelsStream(), err)
-	}
-	current := make(chan struct{})
-	left := info.NumPending
-	if left == 0 {
-		close(current)
-	}
-	following, err := consumer.Consume(func(m jetstream.Msg) {
-		id, ok := c.add(m)
-		if left == 0 && ok {
+// follow listens for cancellations until stop is called.
+func (c *cancels) follow(ctx context.Context) (stop func(), err error) {
+	b := c.broker
+	heard, err := b.nc.Subscribe(b.names.CancelsAll(), func(m *nats.Msg) {
+		if id, ok := b.names.CancelledID(m.Subject); ok {
+			c.notify(id)
 			c.live(id)
-		}
-		if left > 0 {
-			if left--; left == 0 {
-				close(current)
-			}
 		}
 	})
 	if err != nil {
-		return nil, fmt.Errorf("follow %s: %w", c.names.CancelsStream(), err)
+		return nil, fmt.Errorf("listen to %s: %w", b.names.CancelsAll(), err)
 	}
-	select {
-	case <-current:
-		return func() { following.Stop(); <-following.Closed() }, nil
-	case <-ctx.Done():
-		following.Stop()
-		return nil, context.Cause(ctx)
+	ctx, cancel := context.WithTimeout(ctx, brokerTimeout)
+	defer cancel()
+	if err := b.nc.FlushWithContext(ctx); err != nil {
+		b.log.WarnContext(ctx, "cancellations are heard as soon as NATS answers", "error", err)
 	}
+	return func() { _ = heard.Unsubscribe() }, nil
 }
 
-func (c *cancels) add(m jetstream.Msg) (id string, ok bool) {
-	id, ok = c.names.CancelledID(m.Subject())
-	if !ok {
-		return "", false
-	}
-	c.mu.Lock()
-	c.set[id] = time.Now()
-	if len(c.set)%1024 == 0 {
-		c.forget()
-	}
-	c.mu.Unlock()
-	c.notify(id)
-	return id, true
-}
-
-// forget drops what the stream has dropped as well, so that the set does not
-// grow for ever. The caller holds the lock.
-func (c *cancels) forget() {
-	for id, at := range c.set {
-		if c.keep > 0 && time.Since(at) > c.keep {
-			delete(c.set, id)
+// has returns whether a request was cancelled; false when ctx ends first.
+func (c *cancels) has(ctx context.Context, id string) bool {
+	subject := c.broker.names.Cancel(events.CanonicalID(id))
+	found := false
+	_ = c.broker.patiently(ctx, func(ctx context.Context) error { // its error is ctx's, and the caller sees that
+		info, err := c.broker.cancels.Info(ctx, jetstream.WithSubjectFilter(subject))
+		if err == nil {
+			found = info.State.Subjects[subject] > 0
 		}
-	}
-}
-
-// has returns whether a request was cancelled.
-func (c *cancels) has(id string) bool {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	_, ok := c.set[events.CanonicalID(id)]
-	return ok
+		return err
+	})
+	return found
 }

@@ -6,8 +6,6 @@ import (
 	"testing"
 	"time"
 
-	"github.com/nats-io/nats.go/jetstream"
-
 	"gemini-client/events"
 	"gemini-client/telemetry"
 )
@@ -37,19 +35,20 @@ func TestOnlyLiveCancellationsAreSearchedFor(t *testing.T) {
 	}
 	cancel(before)
 	live := make(chan string, 10)
-	c := &cancels{names: b.names, notify: func(string) {}, live: func(id string) { live <- id }}
-	js, err := jetstream.New(b.nc)
-	if err != nil {
-		t.Fatal(err)
-	}
-	stop, err := c.follow(t.Context(), js)
+	c := &cancels{broker: b, notify: func(string) {}, live: func(id string) { live <- id }}
+	stop, err := c.follow(t.Context())
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer stop()
 	cancel(after)
-	if id := <-live; id != after || !c.has(before) || !c.has(after) {
-		t.Errorf("searched for %s, want %s; known: %v, %v", id, after, c.has(before), c.has(after))
+	if id := <-live; id != after {
+		t.Errorf("searched for %s, want %s", id, after)
+	}
+	for id, want := range map[string]bool{before: true, after: true, "00000000-0000-4000-8000-000000000003": false} {
+		if got := c.has(t.Context(), id); got != want {
+			t.Errorf("has %s: got %v, want %v", id, got, want)
+		}
 	}
 }
 

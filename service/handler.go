@@ -168,7 +168,7 @@ func (h *handler) decide(ctx context.Context, d delivery, request events.Request
 	switch {
 	case errors.As(broken, &failure):
 		return failed(failure.Code, failure.Message), re
-	case h.cancels.has(request.ID):
+	case h.cancels.has(ctx, request.ID):
 		return failed(events.Cancelled, "The request was cancelled."), re
 	case !request.Deadline.IsZero() && !request.Deadline.After(time.Now()):
 		return failed(events.DeadlineExceeded, "The request's deadline passed before a worker took it."), re

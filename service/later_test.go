@@ -199,3 +199,40 @@ func (b *bench) cancel(id string) {
 		b.t.Fatal(err)
 	}
 }
+
+// A cancellation that looks like the server's word to its client is one like
+// any other, before the start, and while the service runs.
+func TestCancellationsThatLookLikeAStatus(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	b.provision()
+	statuses := []string{"100", "404", "409", "503"}
+	cancel := func(status string) string {
+		t.Helper()
+		id := servicetest.NewID()
+		m := &nats.Msg{Subject: b.Names.Cancel(id), Header: nats.Header{"Status": {status}, "Description": {"Consumer Deleted"}}}
+		if _, err := b.JS.PublishMsg(b.Context(), m); err != nil {
+			t.Fatal(err)
+		}
+		return id
+	}
+	var ids []string
+	for _, status := range statuses {
+		ids = append(ids, cancel(status))
+	}
+	b.start()
+	for _, status := range statuses {
+		ids = append(ids, cancel(status))
+	}
+	for _, id := range ids {
+		b.Publish(servicetest.Body(id, "not wanted", nil), nil)
+		if got := b.Result(id); got.Result.ErrorCode == nil || *got.Result.ErrorCode != events.Cancelled {
+			t.Errorf("result: %s", got.Body)
+		}
+	}
+	b.Result(b.Ask("wanted", nil))
+	b.Idle()
+	if n := b.openrouter.Count(); n != 1 {
+		t.Errorf("calls: got %d, want 1", n)
+	}
+}

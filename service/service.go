@@ -92,7 +92,7 @@ func (s *Service) Run(ctx context.Context) error {
 		return err
 	}
 	defer stop()
-	return s.serve(ctx, js, w)
+	return s.serve(ctx, w)
 }
 
 // stopped makes an end by request a good end.
@@ -133,7 +133,7 @@ func (s *Service) assemble(ctx context.Context, js jetstream.JetStream, topology
 			log.WarnContext(ctx, "another worker took over a request that was still at work here; the first result counts", "claim", subject)
 		}},
 		results: &publisher{b}, schedules: &schedules{b}, letters: &deadletters{b},
-		cancels:  &cancels{names: names, keep: c.ResultsMaxAge, notify: func(id string) { work.cancel(id, errCancelled) }},
+		cancels:  &cancels{broker: b, notify: func(id string) { work.cancel(id, errCancelled) }},
 		policies: newPolicies(c, s.client, s.tel),
 		live:     &live{nc: s.nc, names: names, log: log},
 	}
@@ -190,10 +190,10 @@ func (s *Service) announce(ctx context.Context) {
 }
 
 // serve runs until ctx ends: intake first, then the calls, then what is left.
-func (s *Service) serve(ctx context.Context, js jetstream.JetStream, w *worker) error {
+func (s *Service) serve(ctx context.Context, w *worker) error {
 	work, endWork := context.WithCancelCause(context.WithoutCancel(ctx))
 	defer endWork(nil)
-	stop, err := w.handler.cancels.follow(ctx, js)
+	stop, err := w.handler.cancels.follow(ctx)
 	if err != nil {
 		return stopped(ctx, err)
 	}
