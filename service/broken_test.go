@@ -1,6 +1,7 @@
 package service_test
 
 import (
+	"fmt"
 	"strings"
 	"testing"
 	"time"
@@ -197,6 +198,25 @@ func TestPublisherCannotDamageTheQueue(t *testing.T) {
 	if got := len(b.Results()); got != len(ids)+accepted {
 		t.Errorf("results: got %d, want %d", got, len(ids)+accepted)
 	}
+}
+
+// A message whose headers do not fit into its dead letter keeps its body.
+func TestDeadLetterWithTooManyHeaders(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	b.provision()
+	header := nats.Header{}
+	for i := range 2000 {
+		header[fmt.Sprintf("Nats-%04d", i)] = []string{"x"}
+	}
+	body := []byte(strings.Repeat("x", 1<<20-16<<10-28100))
+	b.Publish(body, header)
+	b.start()
+	letter := b.Collect(b.Names.DeadlettersStream(), "", 1)[0]
+	if string(letter.Body) != string(body) {
+		t.Errorf("the body: %d bytes, want %d", len(letter.Body), len(body))
+	}
+	b.Idle()
 }
 
 // A message without a body that looks like the server's word to its client is

@@ -2,6 +2,7 @@ package service
 
 import (
 	"context"
+	"errors"
 	"strings"
 
 	"github.com/nats-io/nats.go"
@@ -16,10 +17,19 @@ type deadletters struct{ broker *broker }
 
 // bury stores a delivery under its failure code; id is "" when the message has
 // no usable one. Storing the same queue message twice within JetStream's
-// duplicate window is one dead letter. Errors: errTooLarge, ctx's cause.
+// duplicate window is one dead letter. Headers that make it too large are left
+// behind rather than the body. Errors: errTooLarge, ctx's cause.
 func (l *deadletters) bury(ctx context.Context, d delivery, code events.Code, id, reason string) error {
+	err := l.try(ctx, d, events.AsOriginal(d.Header), code, id, reason)
+	if errors.Is(err, errTooLarge) {
+		err = l.try(ctx, d, nil, code, id, reason)
+	}
+	return err
+}
+
+func (l *deadletters) try(ctx context.Context, d delivery, header events.Header, code events.Code, id, reason string) error {
 	return l.broker.patiently(ctx, func(ctx context.Context) error {
-		m := &nats.Msg{Subject: l.broker.names.Deadletter(code, id), Header: cloneHeader(events.AsOriginal(d.Header)), Data: d.Body}
+		m := &nats.Msg{Subject: l.broker.names.Deadletter(code, id), Header: cloneHeader(header), Data: d.Body}
 		m.Header.Set(events.HeaderReason, headerValue(reason))
 		_, err := l.broker.put(ctx, m, jetstream.WithMsgID(strings.Replace(d.message(), " ", "/", 1)))
 		return err

@@ -38,11 +38,17 @@ func streamDifferences(have, want jetstream.StreamConfig, leastAge time.Duration
 	}
 	if queue {
 		compare.add("max_age", have.MaxAge, want.MaxAge, "requests would disappear unanswered")
+		compare.add("max_msgs", unlimited(have.MaxMsgs), int64(-1), "requests would disappear unanswered")
+		compare.add("max_msgs_per_subject", unlimited(have.MaxMsgsPerSubject), int64(-1), "requests would disappear unanswered")
 	} else {
 		compare.age(have.MaxAge, want.MaxAge, leastAge)
 	}
 	compare.add("storage", have.Storage, want.Storage, "")
-	compare.add("max_bytes", unlimited(have.MaxBytes), unlimited(want.MaxBytes), "")
+	limited := ""
+	if queue && have.Discard == jetstream.DiscardOld {
+		limited = "requests would disappear unanswered"
+	}
+	compare.add("max_bytes", unlimited(have.MaxBytes), unlimited(want.MaxBytes), limited)
 	compare.add("max_msg_size", unlimited(int64(have.MaxMsgSize)), unlimited(int64(want.MaxMsgSize)), "")
 	compare.add("num_replicas", have.Replicas, max(1, want.Replicas), "")
 	return compare.found
@@ -55,6 +61,7 @@ func consumerDifferences(have, want jetstream.ConsumerConfig) []difference {
 	compare.add("filter_subject", have.FilterSubject, want.FilterSubject, "requests would not be delivered")
 	compare.add("backoff", len(have.BackOff), 0, "it replaces ack_wait: a dead worker's requests would come back too early or too late")
 	compare.add("max_deliver", have.MaxDeliver, want.MaxDeliver, "requests would be stranded in the queue")
+	compare.add("headers_only", have.HeadersOnly, false, "requests would come without their bodies")
 	compare.add("ack_wait", have.AckWait, want.AckWait, "")
 	compare.add("max_ack_pending", have.MaxAckPending, want.MaxAckPending, "")
 	return compare.found

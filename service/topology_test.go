@@ -125,6 +125,18 @@ func TestHarmfulDifferences(t *testing.T) {
 		"claims without life": {"allow_msg_ttl", func(b *bench) {
 			recreate(b, b.Names.ClaimsStream(), func(c *jetstream.StreamConfig) { c.AllowMsgTTL = false })
 		}},
+		"retries with a limit": {"max_msgs", func(b *bench) {
+			change(b, b.Names.RetriesStream(), func(c *jetstream.StreamConfig) { c.MaxMsgs = 2 })
+		}},
+		"retries with a size": {"max_bytes", func(b *bench) {
+			change(b, b.Names.RetriesStream(), func(c *jetstream.StreamConfig) { c.MaxBytes = 1 << 20 })
+		}},
+		"requests limited by subject": {"max_msgs_per_subject", func(b *bench) {
+			change(b, b.Names.RequestsStream(), func(c *jetstream.StreamConfig) { c.MaxMsgsPerSubject = 1 })
+		}},
+		"headers only": {"headers_only", func(b *bench) {
+			consumer(b, b.Names.RequestsStream(), func(c *jetstream.ConsumerConfig) { c.HeadersOnly = true })
+		}},
 		"back-off": {"backoff", func(b *bench) {
 			consumer(b, b.Names.RequestsStream(), func(c *jetstream.ConsumerConfig) { c.BackOff = []time.Duration{time.Second} })
 		}},
