@@ -77,6 +77,7 @@ type NATS struct {
 	TLSKey       string `yaml:"nats_tls_key" env:"NATS_TLS_KEY" env-description:"PEM file of our certificate's key"`
 	TLSFirst     bool   `yaml:"nats_tls_first" env:"NATS_TLS_FIRST" env-default:"false" env-description:"TLS before the server's greeting (handshake_first)"`
 	InboxPrefix  string `yaml:"nats_inbox_prefix" env:"NATS_INBOX_PREFIX" env-default:"_INBOX" env-description:"prefix of our inboxes, so that permissions can keep them apart"`
+	APIPrefix    string `yaml:"nats_js_api_prefix" env:"NATS_JS_API_PREFIX" env-default:"$JS.API" env-description:"prefix of JetStream's API: $JS.<domain>.API in a domain, or what an account imports it as (gemini.js in deploy/nats/nats.conf)"`
 	Provision    bool   `yaml:"nats_provision" env:"NATS_PROVISION" env-default:"true" env-description:"create missing streams and consumers at start; false = only bind to them"`
 	Replicas     int    `yaml:"nats_replicas" env:"NATS_REPLICAS" env-default:"1" env-description:"copies of each stream that we create (1, 3 or 5)"`
 	Embedded     bool   `yaml:"nats_embedded" env:"NATS_EMBEDDED" env-default:"false" env-description:"run a NATS server in this process, on 127.0.0.1:4222"`

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
 )
 
 // ErrClosed ends Run when the NATS client has given up its connection for
@@ -48,6 +49,16 @@ func Connect(ctx context.Context, c NATS, log *slog.Logger) (*nats.Conn, error) 
 		}
 	}
 	return nc, nil
+}
+
+// JetStream returns JetStream on a connection, under the API prefix in force.
+// The error is ErrConfig.
+func (c NATS) JetStream(nc *nats.Conn) (jetstream.JetStream, error) {
+	js, err := jetstream.NewWithAPIPrefix(nc, c.APIPrefix)
+	if err != nil {
+		return nil, fmt.Errorf("%w: NATS_JS_API_PREFIX=%s: %w", ErrConfig, c.APIPrefix, err)
+	}
+	return js, nil
 }
 
 func errorText(err error) string {

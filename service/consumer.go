@@ -42,6 +42,7 @@ type consumer struct {
 type queue struct {
 	stream  string
 	subject string
+	next    string                                            // where to ask for messages
 	bind    func(context.Context) (jetstream.Consumer, error) // finds or makes the consumer
 	ackIn   time.Duration                                     // the consumer's own AckWait
 	wait    time.Duration                                     // how long a pull stays open; 0: answer at once

@@ -18,7 +18,7 @@ func testConsumer(t *testing.T, b *broker, slots int, work func(context.Context,
 	bind := func(ctx context.Context) (jetstream.Consumer, error) {
 		return b.js.Consumer(ctx, b.names.RequestsStream(), Durable)
 	}
-	q := &queue{stream: b.names.RequestsStream(), subject: b.names.RequestQueue, bind: bind, ackIn: time.Minute, wait: idlePull}
+	q := &queue{stream: b.names.RequestsStream(), subject: b.names.RequestQueue, next: "$JS.API.CONSUMER.MSG.NEXT." + b.names.RequestsStream() + "." + Durable, bind: bind, ackIn: time.Minute, wait: idlePull}
 	c := newConsumer(slots, []*queue{q}, work, hold, b.nc, telemetry.Nop())
 	return func(intake context.Context) { c.run(intake, context.WithoutCancel(intake)) }
 }

@@ -30,7 +30,7 @@ func (q *queue) pull(nc *nats.Conn, n int, take func(pulled)) error {
 	if err != nil {
 		return err
 	}
-	if err := nc.PublishRequest("$JS.API.CONSUMER.MSG.NEXT."+q.stream+"."+Durable, inbox.Subject, body); err != nil {
+	if err := nc.PublishRequest(q.next, inbox.Subject, body); err != nil {
 		return err
 	}
 	limit := time.NewTimer(q.wait + pullGrace)

@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"net/url"
 	"slices"
+	"strings"
 	"sync"
 	"time"
 
@@ -72,7 +73,7 @@ func (s *Service) Run(ctx context.Context) error {
 	}
 	defer nc.Close()
 	s.nc = nc
-	js, err := jetstream.New(nc)
+	js, err := s.config.JetStream(nc)
 	if err != nil {
 		return err
 	}
@@ -159,6 +160,7 @@ func (s *Service) bind(ctx context.Context, js jetstream.JetStream, topology Top
 	shortest := time.Duration(0)
 	for i, want := range slices.Backward(topology.Consumers) {
 		q := &queue{stream: want.Stream, subject: want.Config.FilterSubject}
+		q.next = strings.TrimSuffix(s.config.APIPrefix, ".") + ".CONSUMER.MSG.NEXT." + want.Stream + "." + want.Config.Durable
 		q.bind = func(ctx context.Context) (jetstream.Consumer, error) {
 			if _, err := ensureConsumer(ctx, js, want, s.config.Provision); err != nil {
 				return nil, err

@@ -8,7 +8,6 @@ import (
 	"text/tabwriter"
 	"time"
 
-	"github.com/nats-io/nats.go/jetstream"
 	"github.com/spf13/cobra"
 
 	"gemini-client/service"
@@ -48,7 +47,7 @@ func provision(ctx context.Context, c *service.Config, std streams) error {
 		return fmt.Errorf("NATS at %s: %w", c.NATS.URL, err)
 	}
 	defer nc.Close()
-	js, err := jetstream.New(nc)
+	js, err := c.JetStream(nc)
 	if err != nil {
 		return err
 	}

@@ -156,7 +156,7 @@ func newReader(ctx context.Context, c *service.Config, tel *telemetry.Telemetry,
 		return nil, fmt.Errorf("NATS is not reachable at NATS_URL=%s (is `gemini-client serve --embedded` running?): %w", c.NATS.URL, err)
 	}
 	r := &reader{id: id, names: c.Names(), nc: nc, updates: make(chan *nats.Msg, 1024)}
-	if r.js, err = jetstream.New(nc); err != nil {
+	if r.js, err = c.JetStream(nc); err != nil {
 		nc.Close()
 		return nil, err
 	}

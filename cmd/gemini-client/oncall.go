@@ -65,7 +65,7 @@ func openDesk(ctx context.Context, configFile string, std streams) (*desk, error
 	if err != nil {
 		return nil, fmt.Errorf("NATS is not reachable at the address in NATS_URL (`gemini-client config` shows it): %w", err)
 	}
-	js, err := jetstream.New(nc)
+	js, err := c.JetStream(nc)
 	if err != nil {
 		nc.Close()
 		return nil, err

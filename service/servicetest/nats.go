@@ -18,6 +18,7 @@ const ready = 20 * time.Second
 // and its files over a Restart.
 type NATS struct {
 	URL    string
+	As     []nats.Option // who Connect is, unless it is told
 	t      testing.TB
 	server *server.Server
 	opts   server.Options
@@ -69,6 +70,9 @@ func (n *NATS) Stop() {
 // Connect returns a connection that is closed with the test.
 func (n *NATS) Connect(options ...nats.Option) *nats.Conn {
 	n.t.Helper()
+	if len(options) == 0 {
+		options = n.As
+	}
 	nc, err := nats.Connect(n.URL, append([]nats.Option{nats.MaxReconnects(-1), nats.ReconnectWait(20 * time.Millisecond)}, options...)...)
 	if err != nil {
 		n.t.Fatalf("connect: %v", err)
