@@ -2,6 +2,7 @@ package service
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -95,7 +96,15 @@ func (h *handler) bury(ctx context.Context, d delivery, broken error) report {
 	if err != nil && !errors.Is(err, errTooLarge) {
 		return interrupted(err)
 	}
+	h.buried(ctx, events.InvalidRequest, err)
 	return report{outcome: telemetry.VerdictFailed, code: events.InvalidRequest, text: broken.Error(), note: "kept as a dead letter"}
+}
+
+// buried counts a dead letter, if it could be written.
+func (h *handler) buried(ctx context.Context, code events.Code, err error) {
+	if err == nil {
+		h.tel.Instruments.DeadLettered(ctx, string(code))
+	}
 }
 
 // work is one claimed delivery on its way to a result.
@@ -194,7 +203,7 @@ func (h *handler) call(ctx context.Context, request events.Request) reply {
 		defer cancel()
 	}
 	chat := chatRequest(request, h.config.FallbackModels)
-	ctx, span := h.tel.StartChat(ctx, h.chatInfo(chat))
+	ctx, span := h.tel.StartChat(ctx, h.chatInfo(request, chat))
 	run := h.live.start(request)
 	re := h.policies.call(ctx, chat, run.piece)
 	run.done()
@@ -219,9 +228,11 @@ func (h *handler) conclude(ctx context.Context, d delivery, request events.Reque
 		r.outcome, r.text = v.kind, v.failure.Message
 	}
 	if v.kind == telemetry.VerdictFailed && v.failure.Code.Deadletter() {
-		if err := h.letters.bury(ctx, d, v.failure.Code, request.ID, v.failure.Message); err != nil && !errors.Is(err, errTooLarge) {
+		err := h.letters.bury(ctx, d, v.failure.Code, request.ID, v.failure.Message)
+		if err != nil && !errors.Is(err, errTooLarge) {
 			return interrupted(err)
 		}
+		h.buried(ctx, v.failure.Code, err)
 	}
 	stored, err := h.store(ctx, d, request, v, re)
 	if err != nil {
@@ -234,13 +245,44 @@ func (h *handler) conclude(ctx context.Context, d delivery, request events.Reque
 	return r
 }
 
-func (h *handler) chatInfo(r openrouter.Request) telemetry.ChatInfo {
+// chatInfo is what the span of a call tells. Stop sequences are not among it:
+// they are the requester's text. What is asked is recorded on demand only.
+func (h *handler) chatInfo(request events.Request, r openrouter.Request) telemetry.ChatInfo {
 	port, _ := strconv.Atoi(h.upstream.Port())
 	if port == 0 {
 		port = 443
 	}
 	return telemetry.ChatInfo{
-		Model: r.Model, Temperature: r.Temperature, TopP: r.TopP, TopK: r.TopK, MaxTokens: r.MaxTokens, // no stop sequences: they are the requester's text
-		Stream: true, ServerAddress: h.upstream.Hostname(), ServerPort: port,
+		Model: r.Model, Temperature: r.Temperature, TopP: r.TopP, TopK: r.TopK, MaxTokens: r.MaxTokens,
+		Seed: extraField[int64](r, "seed"), Frequency: extraField[float64](r, "frequency_penalty"), Presence: extraField[float64](r, "presence_penalty"),
+		OutputType: outputType(r), Stream: true, ServerAddress: h.upstream.Hostname(), ServerPort: port,
+		Instruction: request.SystemInstruction, Prompt: request.Prompt, Messages: request.Messages,
 	}
+}
+
+// extraField reads one of the fields that are passed on unseen; nil if it is
+// not there, or not what OpenRouter expects.
+func extraField[T any](r openrouter.Request, name string) *T {
+	var value *T
+	if json.Unmarshal(r.Extra[name], &value) != nil {
+		return nil
+	}
+	return value
+}
+
+// outputType is the kind of answer that is asked for, as the conventions name
+// it; empty if none is.
+func outputType(r openrouter.Request) string {
+	format := extraField[struct {
+		Type string `json:"type"`
+	}](r, "response_format")
+	switch {
+	case format == nil:
+		return ""
+	case format.Type == "json_object", format.Type == "json_schema":
+		return "json"
+	case format.Type == "text":
+		return "text"
+	}
+	return ""
 }

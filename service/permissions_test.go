@@ -87,7 +87,7 @@ func TestLeastPrivilegeSuffices(t *testing.T) {
 	s.replay(dead)
 	s.askStatus(2)
 	s.Idle()
-	for _, word := range []string{"NATS refuses", "NATS reports an error", "queue cannot be read", "does not answer"} {
+	for _, word := range []string{"NATS refuses", "NATS reports an error", "a metric is missing", "queue cannot be read", "does not answer"} {
 		if strings.Contains(s.log.String(), word) {
 			t.Errorf("the log says %q", word)
 		}

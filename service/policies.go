@@ -226,7 +226,7 @@ func (c *calling) attempt(ctx context.Context) (*openrouter.Completion, error) {
 	}
 	c.attempts++
 	heard := false
-	answer, err := c.once(ctx, key.key.secret, func(text string) {
+	answer, err := c.once(telemetry.WithAttempt(ctx, c.attempts), key.key.secret, func(text string) {
 		if c.firstToken == 0 {
 			c.firstToken = time.Since(c.start)
 		}

@@ -108,8 +108,8 @@ func (r report) word() string {
 	return "given back"
 }
 
-// chatResult is what the span of a call tells. Texts that quote the request
-// are cut: no prompt in a span.
+// chatResult is what the span of a call tells. Error texts that quote the
+// request are cut: no prompt in a span. The answer is recorded on demand only.
 func chatResult(re reply, request events.Request) telemetry.ChatResult {
 	r := telemetry.ChatResult{FirstChunk: re.firstToken}
 	if re.answer == nil {
@@ -119,6 +119,7 @@ func chatResult(re reply, request events.Request) telemetry.ChatResult {
 	}
 	c := re.answer
 	r.ResponseID, r.Model, r.FinishReason, r.Provider = c.ID, c.Model, c.FinishReason, c.Provider
+	r.Content, r.Refusal, r.Reasoning, r.ToolCalls = c.Content, c.Refusal, c.Reasoning, c.ToolCalls
 	if c.Usage != nil {
 		r.InputTokens, r.OutputTokens = &c.Usage.PromptTokens, &c.Usage.CompletionTokens
 		r.CachedTokens, r.ReasoningTokens, r.Cost = c.Usage.CachedTokens, c.Usage.ReasoningTokens, c.Usage.Cost

@@ -12,7 +12,7 @@ import (
 )
 
 // No key and, unless an answer quotes it, no prompt in any log line at DEBUG,
-// any span, any metric, any error text (promise 7). The prompts here are
+// any span, any metric, any error text (promise 7), and no answer either. The prompts here are
 // quoted by failing providers as well.
 func TestNothingSecretLeaks(t *testing.T) {
 	t.Parallel()
@@ -29,12 +29,13 @@ func TestNothingSecretLeaks(t *testing.T) {
 		"", "[sim:400]", "[sim:400_provider]", "[sim:401]", "[sim:402]", "[sim:403_moderation]", "[sim:403_guardrail]",
 		"[sim:429 times=1 retry_after=1]", "[sim:503]", "[sim:200_error]", "[sim:mid_error]", "[sim:502_html]", "[sim:finish_error]",
 	}
-	failures := 0
+	failures, answer := 0, ""
 	for _, marker := range markers {
 		id := servicetest.NewID()
 		b.Publish(servicetest.Body(id, secret+" "+marker, map[string]any{"system_instruction": "keep " + secret}), nats.Header{"X": {"y"}})
 		got := b.Result(id)
 		if got.Result.Error == nil {
+			answer = *got.Result.Content
 			continue
 		}
 		failures++
@@ -45,7 +46,7 @@ func TestNothingSecretLeaks(t *testing.T) {
 			t.Errorf("%s: the result holds the key", marker)
 		}
 	}
-	if failures < 8 {
+	if failures < 8 || len(answer) < 24 {
 		t.Errorf("only %d of the requests failed: the test looks at nothing", failures)
 	}
 	b.Publish([]byte(`{"request_id":"x","prompt":"`+secret+`"}`), nil)
@@ -66,6 +67,9 @@ func TestNothingSecretLeaks(t *testing.T) {
 		}
 		if leak := quoted(text, secret); leak != "" {
 			t.Errorf("%s: quotes the prompt: %q", name, leak)
+		}
+		if leak := quoted(text, answer); leak != "" {
+			t.Errorf("%s: quotes the answer: %q", name, leak)
 		}
 	}
 }

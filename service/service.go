@@ -15,6 +15,7 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 	"github.com/nats-io/nuid"
 
+	"gemini-client/events"
 	"gemini-client/service/openrouter"
 	"gemini-client/telemetry"
 )
@@ -109,6 +110,7 @@ type worker struct {
 	consumer *consumer
 	handler  *handler
 	waiting  *waitingCancels
+	gauges   *gauges
 }
 
 // assemble ties the steps together, in the order of the flow.
@@ -140,9 +142,35 @@ func (s *Service) assemble(ctx context.Context, js jetstream.JetStream, topology
 	}
 	waiting := newWaitingCancels(h)
 	h.cancels.live = waiting.heard
-	s.tel.Instruments.SetSlots(ctx, c.Concurrency)
-	s.tel.Instruments.ObserveKeys(h.policies.keys.states)
-	return &worker{handler: h, waiting: waiting, consumer: newConsumer(c.Concurrency, queues, h.accept, h.policies.hold, s.nc, s.tel)}, nil
+	return &worker{handler: h, waiting: waiting, gauges: s.observe(ctx, h.policies.keys), consumer: newConsumer(c.Concurrency, queues, h.accept, h.policies.hold, s.nc, s.tel)}, nil
+}
+
+// observe ties the metrics to what they show, so that each is there from the
+// first scrape on. The queues' gauges begin when they run.
+func (s *Service) observe(ctx context.Context, k *keys) *gauges {
+	g := newGauges(s.nc, s.config.APIPrefix, s.config.Names(), s.tel.Logger)
+	s.nc.SetErrorHandler(g.listen(s.nc.ErrorHandler()))
+	s.tel.SetBroker(s.nc.ConnectedUrlRedacted)
+	i := s.tel.Instruments
+	i.SetSlots(ctx, s.config.Concurrency)
+	i.ObserveKeys(func() map[string]int64 { return keyStates(k) })
+	i.ObserveQueues(func() telemetry.QueueNumbers { return g.numbers(time.Now()) })
+	for _, code := range events.Codes() {
+		if code.Deadletter() || code == events.InvalidRequest { // the latter without a usable id
+			i.DeclareDeadLetters(ctx, string(code))
+		}
+	}
+	return g
+}
+
+// keyStates counts the keys by state, with a 0 for each state that a key can
+// have.
+func keyStates(k *keys) map[string]int64 {
+	count := k.states()
+	for _, code := range []events.Code{events.RateLimited, events.Unauthorized, events.InsufficientCredits} {
+		count[string(code)] += 0
+	}
+	return count
 }
 
 // maxRequest is the largest body that is accepted.
@@ -214,6 +242,7 @@ func (s *Service) serve(ctx context.Context, w *worker) error {
 		beside.Go(func() { w.handler.policies.keys.follow(intake, path, s.tel.Logger) })
 	}
 	beside.Go(func() { w.waiting.run(intake) })
+	beside.Go(func() { w.gauges.run(intake) })
 	defer beside.Wait()
 	done := make(chan struct{})
 	go func() {

@@ -1,6 +1,8 @@
 package service_test
 
 import (
+	"net"
+	"slices"
 	"strings"
 	"testing"
 
@@ -49,9 +51,25 @@ func TestOneTraceARequest(t *testing.T) {
 	if len(spans["POST"]) != 2 {
 		t.Errorf("HTTP spans: got %d, want one for each of 2 attempts", len(spans["POST"]))
 	}
+	var resent, statuses []string
 	for _, s := range spans["POST"] {
 		if s.Parent.SpanID().String() != chat {
 			t.Errorf("an HTTP span's parent is %s, want chat %s", s.Parent.SpanID(), chat)
+		}
+		attrs := attributes(s)
+		resent = append(resent, attrs["http.request.resend_count"])
+		statuses = append(statuses, attrs["http.response.status_code"]+attrs["error.type"])
+	}
+	if !slices.Equal(resent, []string{"", "1"}) || !slices.Equal(statuses, []string{"503503", "200"}) {
+		t.Errorf("attempts: resend counts %q, statuses and error types %q", resent, statuses)
+	}
+	host, port, err := net.SplitHostPort(strings.TrimPrefix(b.nats.URL, "nats://"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, name := range []string{"process gemini.requests", "publish gemini.responses", "ack gemini.requests"} {
+		if attrs := attributes(spans[name][0]); attrs["server.address"] != host || attrs["server.port"] != port || attrs["messaging.system"] != "nats" {
+			t.Errorf("%s: %v, want server %s and port %s", name, attrs, host, port)
 		}
 	}
 	if h := result.Header["traceparent"]; len(h) != 1 || !strings.Contains(h[0], traceID+"-"+publish) {
@@ -60,6 +78,14 @@ func TestOneTraceARequest(t *testing.T) {
 	if call := b.openrouter.Calls()[0]; call.Header.Get("traceparent") != "" {
 		t.Error("the trace context was sent to OpenRouter")
 	}
+}
+
+func attributes(s tracetest.SpanStub) map[string]string {
+	all := map[string]string{}
+	for _, a := range s.Attributes {
+		all[string(a.Key)] = a.Value.String()
+	}
+	return all
 }
 
 func names(spans map[string][]tracetest.SpanStub) []string {

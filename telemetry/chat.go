@@ -2,6 +2,7 @@ package telemetry
 
 import (
 	"context"
+	"encoding/json"
 	"sync"
 	"time"
 
@@ -18,10 +19,20 @@ type ChatInfo struct {
 	TopK          *int
 	MaxTokens     int
 	Stop          []string
-	OutputType    string // "json" or "text", where the request asks for one
+	Seed          *int64
+	Frequency     *float64 // penalty
+	Presence      *float64 // penalty
+	OutputType    string   // "json" or "text", where the request asks for one
 	Stream        bool
 	ServerAddress string
 	ServerPort    int
+
+	// What is asked is recorded only where the operator wants it: an
+	// instruction, and either a prompt or a list of messages as OpenRouter's API
+	// has it.
+	Instruction string
+	Prompt      string
+	Messages    json.RawMessage
 }
 
 func (c ChatInfo) attributes() []attribute.KeyValue {
@@ -33,7 +44,16 @@ func (c ChatInfo) attributes() []attribute.KeyValue {
 		attrs = append(attrs, keyRequestTopP.Float64(*c.TopP))
 	}
 	if c.TopK != nil {
-		attrs = append(attrs, keyRequestTopK.Int(*c.TopK))
+		attrs = append(attrs, keyRequestTopK.Float64(float64(*c.TopK)))
+	}
+	if c.Seed != nil {
+		attrs = append(attrs, keyRequestSeed.Int64(*c.Seed))
+	}
+	if c.Frequency != nil {
+		attrs = append(attrs, keyRequestFrequency.Float64(*c.Frequency))
+	}
+	if c.Presence != nil {
+		attrs = append(attrs, keyRequestPresence.Float64(*c.Presence))
 	}
 	if c.MaxTokens > 0 {
 		attrs = append(attrs, keyRequestMaxTokens.Int(c.MaxTokens))
@@ -84,6 +104,13 @@ type ChatResult struct {
 	FirstChunk      time.Duration // from the start of the call to its first chunk; 0 if none came
 	ErrorType       string        // of a small closed set; empty for success
 	Err             error         // its text is shortened and redacted; it must hold no prompt and no answer
+
+	// The answer, recorded only where the operator wants it. ToolCalls is a list
+	// as OpenRouter's API has it.
+	Content   string
+	Refusal   string
+	Reasoning string
+	ToolCalls json.RawMessage
 }
 
 func (r ChatResult) attributes() []attribute.KeyValue {
@@ -120,22 +147,29 @@ func (r ChatResult) attributes() []attribute.KeyValue {
 // ChatSpan is one logical model call, all its attempts included, until its
 // answer has been read to the end.
 type ChatSpan struct {
-	span   trace.Span
-	start  time.Time
-	record func(r ChatResult, errorType string, took time.Duration)
-	once   sync.Once
+	span    trace.Span
+	start   time.Time
+	capture bool
+	record  func(r ChatResult, errorType string, took time.Duration)
+	once    sync.Once
 }
 
-// StartChat starts the span of a model call. Neither prompts nor answers are
-// recorded. Its end records duration, tokens, time to the first chunk and cost.
+// StartChat starts the span of a model call. Its end records duration, tokens,
+// time to the first chunk and cost. Prompt and answer are recorded only if the
+// environment asks for it, and on this span alone.
 func (t *Telemetry) StartChat(ctx context.Context, c ChatInfo) (context.Context, *ChatSpan) {
 	start := time.Now()
 	ctx, span := t.begin(ctx, operationChat+" "+c.Model, start,
 		trace.WithSpanKind(trace.SpanKindClient),
 		trace.WithAttributes(c.attributes()...))
+	capture := t.capture && span.IsRecording()
+	if capture {
+		span.SetAttributes(c.content()...)
+	}
 	return ctx, &ChatSpan{
-		span:  span,
-		start: start,
+		span:    span,
+		start:   start,
+		capture: capture,
 		record: func(r ChatResult, errorType string, took time.Duration) {
 			t.Instruments.chatted(ctx, c, r, errorType, took)
 		},
@@ -147,6 +181,9 @@ func (s *ChatSpan) End(r ChatResult) {
 	s.once.Do(func() {
 		end := time.Now()
 		s.span.SetAttributes(r.attributes()...)
+		if s.capture {
+			s.span.SetAttributes(r.content()...)
+		}
 		errorType := markFailed(s.span, r.ErrorType, r.Err)
 		s.record(r, errorType, end.Sub(s.start))
 		s.span.End(trace.WithTimestamp(end))

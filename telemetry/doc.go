@@ -16,9 +16,13 @@
 //	├── publish gemini.responses.…        PRODUCER  StartPublish   its context travels in the result's headers
 //	└── ack gemini.requests               CLIENT    StartSettle
 //
+// Only chat spans have gen_ai attributes. Messaging spans say at which NATS
+// server they took place.
+//
 // Ending a span records its metrics too, with the span's context, so that the
 // metrics carry exemplars that lead back to the trace. A step that has no span
-// reports through a method of [Instruments].
+// reports through a method of [Instruments]. What can be 0 before anything has
+// happened is reported as 0 from the start.
 //
 // A request is processed inside the trace of whoever published it. Where the
 // queue wait makes such traces too long to be useful, Config.TraceLink starts a
@@ -36,8 +40,11 @@
 //	OTEL_EXPORTER_OTLP_ENDPOINT     and the other OTEL_EXPORTER_OTLP_*, also per signal
 //	OTEL_EXPORTER_OTLP_PROTOCOL     http/protobuf (the default), grpc
 //	OTEL_PROPAGATORS                tracecontext,baggage unless set; works with tracing off as well
-//	OTEL_TRACES_SAMPLER             and OTEL_TRACES_SAMPLER_ARG, OTEL_BSP_*, OTEL_METRIC_EXPORT_*
+//	OTEL_TRACES_SAMPLER             and OTEL_TRACES_SAMPLER_ARG, OTEL_METRIC_EXPORT_*
+//	OTEL_BSP_MAX_QUEUE_SIZE         spans that may wait for an export, 2048 unless set; and the other OTEL_BSP_*
 //	OTEL_RESOURCE_ATTRIBUTES        and OTEL_SERVICE_NAME (gemini-client unless set)
+//	OTEL_INSTRUMENTATION_GENAI_CAPTURE_MESSAGE_CONTENT
+//	                                true, span_only, span_and_event: prompts and answers on chat spans; unset, false, no_content: nowhere
 //	OTEL_SDK_DISABLED               true: no spans and no metrics; trace context still passes through
 //
 // A value that is not understood is an error that names its variable.
@@ -45,13 +52,25 @@
 // The OTLP exporters never use HTTP_PROXY or HTTPS_PROXY: in this program those
 // variables are for calls to OpenRouter alone.
 //
+// Spans that a collector does not take are counted (gemini_spans_lost_total):
+// those that found too many waiting, and those whose export failed. No span is
+// lost unseen, and none is waited for.
+//
 // # What never leaves
 //
-// Spans hold no prompt, no answer and no header. Anything that looks like an
-// OpenRouter key is masked in every log line and every span, see [Redact]. OpenRouter is not sent our trace context.
+// Spans hold no header and, unless the operator asks for it, no prompt and no
+// answer. Where they are recorded, it is on the chat span alone, as JSON in the
+// shape of the conventions: a part's text is cut after 8 KiB, all texts of an
+// attribute after 64 KiB, the newest kept, and images, files and sounds are
+// named by their type only. Anything that looks like an OpenRouter key is masked
+// in every log line and every span, see [Redact]. OpenRouter is not sent our
+// trace context.
 //
 // # Names
 //
-// Every name is in names.go. The GenAI conventions are those of semantic
+// Every name is in names.go. What a metric is, in what unit, with which labels
+// and what it means is in definitions.go, from which the instruments, their help
+// texts and README's table are made ([MetricsTable]). No label's values are
+// unbounded: models beyond the first fifty are one. The GenAI conventions are those of semantic
 // conventions 1.41.0, the last version that has them; all others are 1.43.0.
 package telemetry

@@ -11,6 +11,7 @@ import (
 
 	"go.opentelemetry.io/contrib/propagators/autoprop"
 	"go.opentelemetry.io/otel/propagation"
+	sdktrace "go.opentelemetry.io/otel/sdk/trace"
 )
 
 const (
@@ -39,6 +40,8 @@ type environment struct {
 type signal struct {
 	exporters []string
 	protocol  string
+	queue     int  // spans that may wait for an export
+	capture   bool // record prompts and answers
 }
 
 // readEnvironment reads and checks the OTEL_* variables. Its error names every
@@ -53,6 +56,10 @@ func readEnvironment() (environment, error) {
 	if !e.disabled {
 		e.traces, err = readSignal(signalTraces, exporterOTLP, exporterConsole)
 		errs = append(errs, err, checkSampler())
+		e.traces.queue, err = readQueueSize()
+		errs = append(errs, err)
+		e.traces.capture, err = readCapture()
+		errs = append(errs, err)
 		e.metrics, err = readSignal(signalMetrics, exporterOTLP, exporterConsole, exporterPrometheus)
 		errs = append(errs, err)
 	}
@@ -145,6 +152,37 @@ func checkSampler() error {
 		return nil
 	default:
 		return fmt.Errorf("OTEL_TRACES_SAMPLER: unknown sampler %q", name)
+	}
+}
+
+// readQueueSize reads how many spans may wait, as the SDK does, but refuses what
+// the SDK would quietly replace, or panic at.
+func readQueueSize() (int, error) {
+	const variable = "OTEL_BSP_MAX_QUEUE_SIZE"
+	value := getenv(variable)
+	if value == "" {
+		return sdktrace.DefaultMaxQueueSize, nil
+	}
+	n, err := strconv.Atoi(value)
+	if err != nil || n < 1 {
+		return 0, fmt.Errorf("%s: %q is not a whole number of 1 or more", variable, value)
+	}
+	return n, nil
+}
+
+// captureVariable is the name other instrumentations of GenAI have given it.
+const captureVariable = "OTEL_INSTRUMENTATION_GENAI_CAPTURE_MESSAGE_CONTENT"
+
+// readCapture reads whether prompts and answers are recorded. We have spans
+// only, so asking for events alone is a mistake.
+func readCapture() (bool, error) {
+	switch value := strings.ToLower(getenv(captureVariable)); value {
+	case "", "false", "no_content":
+		return false, nil
+	case "true", "span_only", "span_and_event":
+		return true, nil
+	default:
+		return false, fmt.Errorf("%s: %q is not possible here, want true, span_only or span_and_event (on spans), or false or no_content", captureVariable, value)
 	}
 }
 

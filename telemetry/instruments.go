@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"sync/atomic"
 
-	"go.opentelemetry.io/otel/attribute"
 	"go.opentelemetry.io/otel/metric"
 )
 
@@ -32,68 +31,68 @@ type Instruments struct {
 	slots          metric.Int64Gauge
 	retries        metric.Int64Counter
 	scheduled      metric.Int64Counter
+	deadLetters    metric.Int64Counter
 	claimsLost     metric.Int64Counter
 	resultsRefused metric.Int64Counter
+	spansLost      metric.Int64Counter
 	breaker        metric.Int64Gauge
 
-	keys    atomic.Pointer[func() map[string]int64]
-	pending atomic.Pointer[func() map[string]int64]
+	keys   atomic.Pointer[func() map[string]int64]
+	queues atomic.Pointer[func() QueueNumbers]
 }
 
 func newInstruments(meter metric.Meter) (*Instruments, error) {
-	b := &builder{meter: meter}
-	chat, messages := chatBuckets(), messagingBuckets()
+	b := &builder{meter: meter, known: map[string]definition{}}
+	for _, d := range definitions() {
+		b.known[d.name] = d
+	}
 	i := &Instruments{
 		models: newModelSet(),
 
-		chatDuration:   b.seconds(metricChatDuration, "GenAI operation duration.", chat),
-		chatTokens:     b.tokens(metricChatTokens, "Number of input and output tokens used."),
-		chatFirstChunk: b.seconds(metricChatFirstChunk, "Time to receive the first chunk, measured from when the client issues the generation request to when the first chunk is received in the response stream.", chat),
-		cost:           b.money(metricCost, "What OpenRouter charged."),
+		chatDuration:   b.seconds(metricChatDuration),
+		chatTokens:     b.tokens(metricChatTokens),
+		chatFirstChunk: b.seconds(metricChatFirstChunk),
+		cost:           b.money(metricCost),
 
-		processDuration: b.seconds(metricProcessDuration, "Duration of processing operation.", append(chatBuckets(), 163.84, 327.68)),
-		clientDuration:  b.seconds(metricClientDuration, "Duration of messaging operation initiated by a producer or consumer client.", messages),
-		consumedCount:   b.counter(metricConsumed, "{message}", "Number of messages that were delivered to the application."),
-		sentCount:       b.counter(metricSent, "{message}", "Number of messages producer attempted to send to the broker."),
+		processDuration: b.seconds(metricProcessDuration),
+		clientDuration:  b.seconds(metricClientDuration),
+		consumedCount:   b.counter(metricConsumed),
+		sentCount:       b.counter(metricSent),
 
-		requests:       b.counter(metricRequests, "{request}", "Deliveries that were settled, by verdict."),
-		calls:          b.counter(metricCalls, "{call}", "Attempts to call OpenRouter, by outcome."),
-		inFlight:       b.upDown(metricInFlight, "{request}", "Requests being worked on."),
-		slots:          b.gauge(metricSlots, "{slot}", "Requests this process may work on at the same time."),
-		retries:        b.counter(metricRetries, "{retry}", "Attempts repeated at once, by the reason."),
-		scheduled:      b.counter(metricScheduled, "{request}", "Requests put off for later, by the reason."),
-		claimsLost:     b.counter(metricClaimsLost, "{claim}", "Claims on requests that another worker took over."),
-		resultsRefused: b.counter(metricResultsRefused, "{result}", "Results the server refused because there was one already."),
-		breaker:        b.gauge(metricBreakerState, "", "Circuit breaker: 0 closed, 1 half-open, 2 open."),
+		requests:       b.counter(metricRequests),
+		calls:          b.counter(metricCalls),
+		inFlight:       b.upDown(metricInFlight),
+		slots:          b.gauge(metricSlots),
+		retries:        b.counter(metricRetries),
+		scheduled:      b.counter(metricScheduled),
+		deadLetters:    b.counter(metricDeadLetters),
+		claimsLost:     b.counter(metricClaimsLost),
+		resultsRefused: b.counter(metricResultsRefused),
+		spansLost:      b.counter(metricSpansLost),
+		breaker:        b.gauge(metricBreakerState),
 	}
-	b.observe(metricKeys, "{key}", "API keys, by state.", labelState, &i.keys)
-	b.observe(metricQueuePending, "{message}", "Messages waiting in a queue.", labelQueue, &i.pending)
+	b.observeKeys(&i.keys)
+	b.observeQueues(&i.queues)
+	i.begin(context.Background())
 	return i, errors.Join(b.errs...)
 }
 
-// chatBuckets are the bounds the GenAI conventions want, in seconds.
-func chatBuckets() []float64 {
-	return []float64{0.01, 0.02, 0.04, 0.08, 0.16, 0.32, 0.64, 1.28, 2.56, 5.12, 10.24, 20.48, 40.96, 81.92}
+// begin reports 0 for what has not happened yet, where all label values are
+// known: a dashboard shows it, and an increase from 0 to 1 is one.
+func (i *Instruments) begin(ctx context.Context) {
+	i.inFlight.Add(ctx, 0)
+	i.claimsLost.Add(ctx, 0)
+	i.resultsRefused.Add(ctx, 0)
+	i.lost(0, lostQueueFull)
+	i.lost(0, lostExportFailed)
+	i.SetBreaker(ctx, BreakerClosed)
 }
 
-// tokenBuckets are the bounds the GenAI conventions want: powers of four.
-func tokenBuckets() []float64 {
-	bounds := make([]float64, 14)
-	for i := range bounds {
-		bounds[i] = float64(int64(1) << (2 * i))
-	}
-	return bounds
-}
-
-// messagingBuckets are the bounds the messaging conventions want, in seconds.
-// Processing has those of a model call instead, and longer ones.
-func messagingBuckets() []float64 {
-	return []float64{0.005, 0.01, 0.025, 0.05, 0.075, 0.1, 0.25, 0.5, 0.75, 1, 2.5, 5, 7.5, 10}
-}
-
-// builder creates instruments and keeps the errors for the end.
+// builder creates instruments from their definitions and keeps the errors for
+// the end.
 type builder struct {
 	meter metric.Meter
+	known map[string]definition
 	errs  []error
 }
 
@@ -103,52 +102,85 @@ func (b *builder) keep(name string, err error) {
 	}
 }
 
-func (b *builder) seconds(name, description string, bounds []float64) metric.Float64Histogram {
-	h, err := b.meter.Float64Histogram(name, metric.WithUnit("s"), metric.WithDescription(description), metric.WithExplicitBucketBoundaries(bounds...))
+func (b *builder) seconds(name string) metric.Float64Histogram {
+	d := b.known[name]
+	h, err := b.meter.Float64Histogram(name, metric.WithUnit(d.unit), metric.WithDescription(d.meaning), metric.WithExplicitBucketBoundaries(d.bounds...))
 	b.keep(name, err)
 	return h
 }
 
-func (b *builder) tokens(name, description string) metric.Int64Histogram {
-	h, err := b.meter.Int64Histogram(name, metric.WithUnit("{token}"), metric.WithDescription(description), metric.WithExplicitBucketBoundaries(tokenBuckets()...))
+func (b *builder) tokens(name string) metric.Int64Histogram {
+	d := b.known[name]
+	h, err := b.meter.Int64Histogram(name, metric.WithUnit(d.unit), metric.WithDescription(d.meaning), metric.WithExplicitBucketBoundaries(d.bounds...))
 	b.keep(name, err)
 	return h
 }
 
-func (b *builder) money(name, description string) metric.Float64Counter {
-	c, err := b.meter.Float64Counter(name, metric.WithUnit("{USD}"), metric.WithDescription(description))
+func (b *builder) money(name string) metric.Float64Counter {
+	d := b.known[name]
+	c, err := b.meter.Float64Counter(name, metric.WithUnit(d.unit), metric.WithDescription(d.meaning))
 	b.keep(name, err)
 	return c
 }
 
-func (b *builder) counter(name, unit, description string) metric.Int64Counter {
-	c, err := b.meter.Int64Counter(name, metric.WithUnit(unit), metric.WithDescription(description))
+func (b *builder) counter(name string) metric.Int64Counter {
+	d := b.known[name]
+	c, err := b.meter.Int64Counter(name, metric.WithUnit(d.unit), metric.WithDescription(d.meaning))
 	b.keep(name, err)
 	return c
 }
 
-func (b *builder) upDown(name, unit, description string) metric.Int64UpDownCounter {
-	c, err := b.meter.Int64UpDownCounter(name, metric.WithUnit(unit), metric.WithDescription(description))
+func (b *builder) upDown(name string) metric.Int64UpDownCounter {
+	d := b.known[name]
+	c, err := b.meter.Int64UpDownCounter(name, metric.WithUnit(d.unit), metric.WithDescription(d.meaning))
 	b.keep(name, err)
 	return c
 }
 
-func (b *builder) gauge(name, unit, description string) metric.Int64Gauge {
-	g, err := b.meter.Int64Gauge(name, metric.WithUnit(unit), metric.WithDescription(description))
+func (b *builder) gauge(name string) metric.Int64Gauge {
+	d := b.known[name]
+	g, err := b.meter.Int64Gauge(name, metric.WithUnit(d.unit), metric.WithDescription(d.meaning))
 	b.keep(name, err)
 	return g
 }
 
-// observe creates a gauge that asks source, once there is one, at each scrape.
-func (b *builder) observe(name, unit, description string, label attribute.Key, source *atomic.Pointer[func() map[string]int64]) {
-	_, err := b.meter.Int64ObservableGauge(name, metric.WithUnit(unit), metric.WithDescription(description),
+// observeKeys creates a gauge that asks source, once there is one, at each
+// scrape.
+func (b *builder) observeKeys(source *atomic.Pointer[func() map[string]int64]) {
+	d := b.known[metricKeys]
+	_, err := b.meter.Int64ObservableGauge(d.name, metric.WithUnit(d.unit), metric.WithDescription(d.meaning),
 		metric.WithInt64Callback(func(_ context.Context, o metric.Int64Observer) error {
 			if ask := source.Load(); ask != nil {
-				for value, n := range (*ask)() {
-					o.Observe(n, metric.WithAttributes(label.String(value)))
+				for state, n := range (*ask)() {
+					o.Observe(n, metric.WithAttributes(labelState.String(state)))
 				}
 			}
 			return nil
 		}))
-	b.keep(name, err)
+	b.keep(d.name, err)
+}
+
+// observeQueues creates the gauges of the queues, which share one source, asked
+// once at each scrape.
+func (b *builder) observeQueues(source *atomic.Pointer[func() QueueNumbers]) {
+	m, a := b.known[MetricQueueMessages], b.known[MetricQueueOldest]
+	messages, err := b.meter.Int64ObservableGauge(m.name, metric.WithUnit(m.unit), metric.WithDescription(m.meaning))
+	b.keep(m.name, err)
+	oldest, err := b.meter.Float64ObservableGauge(a.name, metric.WithUnit(a.unit), metric.WithDescription(a.meaning))
+	b.keep(a.name, err)
+	_, err = b.meter.RegisterCallback(func(_ context.Context, o metric.Observer) error {
+		ask := source.Load()
+		if ask == nil {
+			return nil
+		}
+		numbers := (*ask)()
+		for _, n := range numbers.Messages {
+			o.ObserveInt64(messages, n.Count, metric.WithAttributes(labelQueue.String(n.Queue), labelState.String(n.State)))
+		}
+		for _, n := range numbers.Oldest {
+			o.ObserveFloat64(oldest, n.Age.Seconds(), metric.WithAttributes(labelQueue.String(n.Queue)))
+		}
+		return nil
+	}, messages, oldest)
+	b.keep(m.name, err)
 }

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"go.opentelemetry.io/otel/semconv/v1.41.0/genaiconv"
+	"go.opentelemetry.io/otel/semconv/v1.43.0/httpconv"
 	"go.opentelemetry.io/otel/semconv/v1.43.0/messagingconv"
 )
 
@@ -36,7 +37,14 @@ func useEverything(t *testing.T, b bundle) {
 	i.ClaimLost(ctx)
 	i.ResultRefused(ctx)
 	i.ObserveKeys(func() map[string]int64 { return map[string]int64{"usable": 2, "cooling": 0} })
-	i.ObservePending(func() map[string]int64 { return map[string]int64{"gemini.requests": 7} })
+	i.DeclareDeadLetters(ctx, "rate_limited", "internal")
+	i.DeadLettered(ctx, "rate_limited")
+	i.ObserveQueues(func() QueueNumbers {
+		return QueueNumbers{
+			Messages: []QueueMessages{{"gemini.requests", "waiting", 7}, {"gemini.retries", "later", 0}},
+			Oldest:   []QueueAge{{"gemini.requests", 1500 * time.Millisecond}},
+		}
+	})
 	process.End("", nil)
 	process.End("", nil) // counts nothing
 }
@@ -76,7 +84,13 @@ func TestMetrics(t *testing.T) {
 		`gemini_breaker_state 2.0`,
 		`gemini_keys{state="usable"} 2.0`,
 		`gemini_keys{state="cooling"} 0.0`,
-		`gemini_queue_pending{queue="gemini.requests"} 7.0`,
+		`gemini_deadletters_total{code="rate_limited"} 1.0`,
+		`gemini_deadletters_total{code="internal"} 0.0`,
+		`gemini_queue_messages{queue="gemini.requests",state="waiting"} 7.0`,
+		`gemini_queue_messages{queue="gemini.retries",state="later"} 0.0`,
+		`gemini_queue_oldest_age_seconds{queue="gemini.requests"} 1.5`,
+		`gemini_spans_lost_total{reason="queue_full"} 0.0`,
+		`gemini_spans_lost_total{reason="export_failed"} 0.0`,
 		`go_goroutine_count `,
 		`process_resident_memory_bytes `,
 		`service_version="1.2.3"`,
@@ -93,10 +107,25 @@ func TestMetrics(t *testing.T) {
 	}
 }
 
+// A dashboard must not say "no data" of what has not happened yet.
+func TestMetricsBeginWithZero(t *testing.T) {
+	t.Parallel()
+	text := setup(t, Config{}).scrape(t, "text/plain")
+	for _, want := range []string{
+		"gemini_inflight 0", "gemini_breaker_state 0", "gemini_claims_lost_total 0", "gemini_results_refused_total 0",
+		`gemini_spans_lost_total{reason="queue_full"} 0`, `gemini_spans_lost_total{reason="export_failed"} 0`,
+	} {
+		if !strings.Contains(text, "\n"+want+"\n") {
+			t.Errorf("the first scrape lacks %s", want)
+		}
+	}
+}
+
 func TestBuckets(t *testing.T) {
 	t.Parallel()
 	b := setup(t, Config{})
 	useEverything(t, b)
+	call(t.Context(), t, b.Telemetry, "http://127.0.0.1:0")
 	text := b.scrape(t, "text/plain")
 	tests := []struct{ metric, first, last string }{
 		{"gen_ai_client_operation_duration_seconds", "0.01", "81.92"},
@@ -104,6 +133,7 @@ func TestBuckets(t *testing.T) {
 		{"gen_ai_client_token_usage", "1", "6.7108864e+07"},
 		{"messaging_process_duration_seconds", "0.01", "327.68"},
 		{"messaging_client_operation_duration_seconds", "0.005", "10"},
+		{"http_client_request_duration_seconds", "0.01", "327.68"},
 	}
 	for _, test := range tests {
 		var bounds []string
@@ -122,6 +152,7 @@ func TestExemplarsLeadToTheSpan(t *testing.T) {
 	t.Parallel()
 	b := setup(t, Config{})
 	useEverything(t, b)
+	call(t.Context(), t, b.Telemetry, "http://127.0.0.1:1")
 	text := b.scrape(t, openMetrics)
 	for metric, name := range map[string]string{
 		"gen_ai_client_operation_duration_seconds_bucket": "chat google/gemini-2.5-flash",
@@ -129,6 +160,7 @@ func TestExemplarsLeadToTheSpan(t *testing.T) {
 		"messaging_process_duration_seconds_bucket":       "process gemini.requests",
 		"messaging_client_sent_messages_total":            "publish gemini.responses.completed.{request_id}",
 		"gemini_requests_total":                           "process gemini.requests",
+		"http_client_request_duration_seconds_bucket":     "POST",
 	} {
 		span := b.span(t, name).SpanContext
 		exemplar := regexp.MustCompile(metric + `\{.*# \{.*span_id="` + span.SpanID().String() + `"`)
@@ -215,6 +247,8 @@ func TestNamesAreThoseOfTheConventions(t *testing.T) {
 		metricClientDuration:  messagingconv.ClientOperationDuration{}.Name(),
 		metricConsumed:        messagingconv.ClientConsumedMessages{}.Name(),
 		metricSent:            messagingconv.ClientSentMessages{}.Name(),
+		metricHTTPDuration:    httpconv.ClientRequestDuration{}.Name(),
+		metricHTTPBodySize:    httpconv.ClientRequestBodySize{}.Name(),
 	} {
 		if ours != theirs {
 			t.Errorf("metric %s is called %s", ours, theirs)

@@ -34,6 +34,12 @@ const (
 	eventRetry         = "gemini.retry"
 )
 
+// Why a span was lost, a closed list.
+const (
+	lostQueueFull    = "queue_full"
+	lostExportFailed = "export_failed"
+)
+
 // Attributes of chat spans and chat metrics. No other span may have a gen_ai
 // attribute: Jaeger would take it for a model call.
 const (
@@ -47,6 +53,12 @@ const (
 	keyRequestMaxTokens  = genai.GenAIRequestMaxTokensKey
 	keyRequestStop       = genai.GenAIRequestStopSequencesKey
 	keyRequestStream     = genai.GenAIRequestStreamKey
+	keyRequestSeed       = genai.GenAIRequestSeedKey
+	keyRequestFrequency  = genai.GenAIRequestFrequencyPenaltyKey
+	keyRequestPresence   = genai.GenAIRequestPresencePenaltyKey
+	keyInputMessages     = genai.GenAIInputMessagesKey
+	keyOutputMessages    = genai.GenAIOutputMessagesKey
+	keyInstructions      = genai.GenAISystemInstructionsKey
 	keyResponseID        = genai.GenAIResponseIDKey
 	keyResponseModel     = genai.GenAIResponseModelKey
 	keyResponseFinish    = genai.GenAIResponseFinishReasonsKey
@@ -83,6 +95,11 @@ const (
 	keyServerAddress = semconv.ServerAddressKey
 	keyServerPort    = semconv.ServerPortKey
 	keyResendCount   = semconv.HTTPRequestResendCountKey
+	keyMethod        = semconv.HTTPRequestMethodKey
+	keyStatus        = semconv.HTTPResponseStatusCodeKey
+	keyScheme        = semconv.URLSchemeKey
+	keyProtocol      = semconv.NetworkProtocolNameKey
+	keyHTTPVersion   = semconv.NetworkProtocolVersionKey
 	keyRequestID     = attribute.Key("gemini.request.id")
 	keySpanVerdict   = attribute.Key("gemini.verdict")
 	keySpanCode      = attribute.Key("gemini.code")
@@ -111,6 +128,8 @@ const (
 	metricClientDuration  = "messaging.client.operation.duration"
 	metricConsumed        = "messaging.client.consumed.messages"
 	metricSent            = "messaging.client.sent.messages"
+	metricHTTPDuration    = "http.client.request.duration"
+	metricHTTPBodySize    = "http.client.request.body.size"
 )
 
 // Instruments of our own.
@@ -126,7 +145,13 @@ const (
 	metricResultsRefused = "gemini.results.refused"
 	metricBreakerState   = "gemini.breaker.state"
 	metricKeys           = "gemini.keys"
-	metricQueuePending   = "gemini.queue.pending"
+	metricDeadLetters    = "gemini.deadletters"
+	metricSpansLost      = "gemini.spans.lost"
+
+	// MetricQueueMessages and MetricQueueOldest are read from NATS; see
+	// Instruments.ObserveQueues.
+	MetricQueueMessages = "gemini.queue.messages"
+	MetricQueueOldest   = "gemini.queue.oldest.age"
 )
 
 // Fields of a log line.

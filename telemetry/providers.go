@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net/http"
+	"sync/atomic"
 
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/collectors"
@@ -49,16 +50,19 @@ func (t *Telemetry) startTraces(ctx context.Context, c Config, s signal, r *reso
 			return fmt.Errorf("start span exporter %s: %w", name, err)
 		}
 		exporters = append(exporters, exporter)
-		options = append(options, sdktrace.WithBatcher(cleanExporter{exporter}))
+		options = append(options, sdktrace.WithSpanProcessor(newCountedProcessor(cleanExporter{exporter}, s.queue, t.Instruments.lost)))
 	}
 	if c.SpanExporter != nil {
-		options = append(options, sdktrace.WithSyncer(cleanExporter{c.SpanExporter}))
+		options = append(options, sdktrace.WithSyncer(countedExporter{cleanExporter{c.SpanExporter}, &atomic.Int64{}, t.Instruments.lost}))
 	}
 	if len(options) == 1 {
 		return nil
 	}
 	provider := sdktrace.NewTracerProvider(options...)
-	t.tracers = provider
+	t.tracers, t.capture = provider, s.capture
+	if s.capture {
+		t.Logger.WarnContext(ctx, "prompts and answers are being recorded on spans", "because", captureVariable)
+	}
 	t.Tracer = provider.Tracer(ScopeName, trace.WithInstrumentationVersion(c.Version))
 	t.stops = append(t.stops, func(ctx context.Context) error {
 		err := provider.Shutdown(ctx)
@@ -89,7 +93,7 @@ func (t *Telemetry) startMetrics(ctx context.Context, s signal, r *resource.Reso
 	if err != nil {
 		return fmt.Errorf("start prometheus exporter: %w", err)
 	}
-	options := []sdkmetric.Option{sdkmetric.WithResource(r), sdkmetric.WithReader(reader)}
+	options := []sdkmetric.Option{sdkmetric.WithResource(r), sdkmetric.WithReader(reader), sdkmetric.WithView(httpViews()...)}
 	for _, name := range s.exporters {
 		if name == exporterPrometheus {
 			continue
@@ -108,6 +112,23 @@ func (t *Telemetry) startMetrics(ctx context.Context, s signal, r *resource.Reso
 		return fmt.Errorf("start runtime metrics: %w", err)
 	}
 	return nil
+}
+
+// httpViews shape what the HTTP library records: bounds that fit a model's
+// times. Its labels stay as they are, though some never change: what a view
+// filters out goes into the exemplars, which are then too long for Prometheus.
+// The sizes of the bodies would be as many series again, and tokens tell more.
+func httpViews() []sdkmetric.View {
+	views := []sdkmetric.View{sdkmetric.NewView(sdkmetric.Instrument{Name: metricHTTPBodySize}, sdkmetric.Stream{Aggregation: sdkmetric.AggregationDrop{}})}
+	for _, d := range definitions() {
+		if d.name == metricHTTPDuration {
+			views = append(views, sdkmetric.NewView(sdkmetric.Instrument{Name: d.name}, sdkmetric.Stream{
+				Description: d.meaning,
+				Aggregation: sdkmetric.AggregationExplicitBucketHistogram{Boundaries: d.bounds},
+			}))
+		}
+	}
+	return views
 }
 
 // metricsHandler serves a registry. Exemplars exist in OpenMetrics only.

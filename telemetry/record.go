@@ -60,6 +60,24 @@ func (i *Instruments) RequestScheduled(ctx context.Context, reason string) {
 	i.scheduled.Add(ctx, 1, metric.WithAttributes(labelReason.String(reason)))
 }
 
+// DeadLettered counts a dead letter that was written, by its failure code.
+func (i *Instruments) DeadLettered(ctx context.Context, code string) {
+	i.deadLetters.Add(ctx, 1, metric.WithAttributes(labelCode.String(code)))
+}
+
+// DeclareDeadLetters makes the count of dead letters begin with 0 for each code
+// that there can be, so that the first one shows as an increase.
+func (i *Instruments) DeclareDeadLetters(ctx context.Context, codes ...string) {
+	for _, code := range codes {
+		i.deadLetters.Add(ctx, 0, metric.WithAttributes(labelCode.String(code)))
+	}
+}
+
+// lost counts spans that no collector will see.
+func (i *Instruments) lost(n int, reason string) {
+	i.spansLost.Add(context.Background(), int64(n), metric.WithAttributes(labelReason.String(reason)))
+}
+
 // InFlight adds delta to the number of requests being worked on.
 func (i *Instruments) InFlight(ctx context.Context, delta int64) {
 	i.inFlight.Add(ctx, delta)
@@ -91,11 +109,29 @@ func (i *Instruments) ObserveKeys(source func() map[string]int64) {
 	i.keys.Store(&source)
 }
 
-// ObservePending sets the source of the number of messages waiting, by queue.
-// It is asked at each scrape, possibly by several at once, and must answer from
-// memory.
-func (i *Instruments) ObservePending(source func() map[string]int64) {
-	i.pending.Store(&source)
+// QueueNumbers is how full the queues are. What is not known is left out.
+type QueueNumbers struct {
+	Messages []QueueMessages
+	Oldest   []QueueAge
+}
+
+// QueueMessages is how many messages of a queue are in a state.
+type QueueMessages struct {
+	Queue string // its subject
+	State string // of a small closed set
+	Count int64
+}
+
+// QueueAge is how long the oldest message of a queue has been waiting.
+type QueueAge struct {
+	Queue string // its subject
+	Age   time.Duration
+}
+
+// ObserveQueues sets the source of the queues' numbers. It is asked at each
+// scrape, possibly by several at once, and must answer from memory.
+func (i *Instruments) ObserveQueues(source func() QueueNumbers) {
+	i.queues.Store(&source)
 }
 
 func (i *Instruments) chatted(ctx context.Context, c ChatInfo, r ChatResult, errorType string, took time.Duration) {

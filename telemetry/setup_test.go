@@ -99,6 +99,11 @@ func TestSetupNamesWrongVariables(t *testing.T) {
 		{variable: "OTEL_TRACES_SAMPLER_ARG", value: "NaN", others: map[string]string{"OTEL_TRACES_SAMPLER": "traceidratio"}},
 		{variable: "OTEL_EXPORTER_OTLP_PROTOCOL", value: "smoke", others: map[string]string{"OTEL_TRACES_EXPORTER": "otlp"}},
 		{variable: "OTEL_EXPORTER_OTLP_METRICS_PROTOCOL", value: "smoke", others: map[string]string{"OTEL_METRICS_EXPORTER": "otlp"}},
+		{variable: "OTEL_BSP_MAX_QUEUE_SIZE", value: "0"},
+		{variable: "OTEL_BSP_MAX_QUEUE_SIZE", value: "-1"},
+		{variable: "OTEL_BSP_MAX_QUEUE_SIZE", value: "many"},
+		{variable: captureVariable, value: "event_only"},
+		{variable: captureVariable, value: "yes"},
 		{variable: "OTEL_EXPORTER_OTLP_ENDPOINT", value: "collector:4318"},
 		{variable: "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", value: "collector"},
 		{variable: "OTEL_EXPORTER_OTLP_ENDPOINT", value: "10.0.0.1:4317", others: map[string]string{"OTEL_EXPORTER_OTLP_PROTOCOL": "grpc"}},
@@ -112,6 +117,9 @@ func TestSetupNamesWrongVariables(t *testing.T) {
 			_, err := Setup(t.Context(), Config{})
 			if err == nil || !strings.Contains(err.Error(), test.variable+":") {
 				t.Errorf("error is %v, want one that names %s", err, test.variable)
+			}
+			if test.variable == captureVariable && (!strings.Contains(err.Error(), test.value) || !strings.Contains(err.Error(), "span_only")) {
+				t.Errorf("error is %v, want the value and what is allowed", err)
 			}
 		})
 	}

@@ -3,6 +3,7 @@ package telemetry
 import (
 	"context"
 	"math"
+	"net/url"
 	"slices"
 	"strconv"
 	"strings"
@@ -132,6 +133,7 @@ func (t *Telemetry) StartProcess(ctx context.Context, p ProcessInfo) (context.Co
 	options := []trace.SpanStartOption{
 		trace.WithSpanKind(trace.SpanKindConsumer),
 		trace.WithAttributes(p.attributes()...),
+		t.atBroker(),
 	}
 	if origin := trace.SpanContextFromContext(ctx); t.link && origin.IsValid() {
 		options = append(options, trace.WithNewRoot(), trace.WithLinks(trace.Link{SpanContext: origin}))
@@ -161,7 +163,8 @@ func (t *Telemetry) StartPublish(ctx context.Context, template, messageID string
 	return t.startSpan(ctx, operationPublish+" "+template, record,
 		trace.WithSpanKind(trace.SpanKindProducer),
 		trace.WithAttributes(attrs...),
-		trace.WithAttributes(keyMessageID.String(messageID)))
+		trace.WithAttributes(keyMessageID.String(messageID)),
+		t.atBroker())
 }
 
 // StartSettle starts the span of settling a message: operation is ack, nak or
@@ -173,7 +176,28 @@ func (t *Telemetry) StartSettle(ctx context.Context, operation, destination stri
 	}
 	return t.startSpan(ctx, operation+" "+destination, record,
 		trace.WithSpanKind(trace.SpanKindClient),
-		trace.WithAttributes(attrs...))
+		trace.WithAttributes(attrs...),
+		t.atBroker())
+}
+
+// SetBroker sets the source of the URL of the NATS server that we are connected
+// to, "" while there is none. Messaging spans carry its host and port.
+func (t *Telemetry) SetBroker(server func() string) {
+	t.broker.Store(&server)
+}
+
+// atBroker says at which server a messaging span took place.
+func (t *Telemetry) atBroker() trace.SpanStartEventOption {
+	var attrs []attribute.KeyValue
+	if ask := t.broker.Load(); ask != nil {
+		if at, err := url.Parse((*ask)()); err == nil && at.Hostname() != "" {
+			attrs = append(attrs, keyServerAddress.String(at.Hostname()))
+			if port, err := strconv.Atoi(at.Port()); err == nil {
+				attrs = append(attrs, keyServerPort.Int(port))
+			}
+		}
+	}
+	return trace.WithAttributes(attrs...)
 }
 
 // messaging returns what all messaging spans and metrics have.

@@ -140,6 +140,29 @@ func TestPublishAndSettleSpans(t *testing.T) {
 	})
 }
 
+func TestMessagingSpansNameTheServer(t *testing.T) {
+	t.Parallel()
+	b := setup(t, Config{})
+	url := ""
+	b.SetBroker(func() string { return url })
+	ctx, process := b.StartProcess(t.Context(), sampleProcess())
+	process.End("", nil)
+	url = "nats://user:xxxxx@nats-1:4222"
+	_, publish := b.StartPublish(ctx, "gemini.responses", "1")
+	publish.End("", nil)
+	_, settle := b.StartSettle(ctx, "ack", "gemini.requests")
+	settle.End("", nil)
+	for name, want := range map[string]string{"process gemini.requests": " ", "publish gemini.responses": "nats-1 4222", "ack gemini.requests": "nats-1 4222"} {
+		attrs := attributesOf(b.span(t, name).Attributes)
+		if got := attrs["server.address"] + " " + attrs["server.port"]; got != want {
+			t.Errorf("%s took place at %q, want %q", name, got, want)
+		}
+	}
+	if text := b.scrape(t, "text/plain"); strings.Contains(text, "nats-1") {
+		t.Error("the server is a label of the metrics")
+	}
+}
+
 func TestLogLinesInASpanCarryItsIDs(t *testing.T) {
 	t.Parallel()
 	b := setup(t, Config{})

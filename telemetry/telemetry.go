@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"net/http"
 	"sync"
+	"sync/atomic"
 
 	"github.com/prometheus/client_golang/prometheus"
 	"go.opentelemetry.io/otel/metric"
@@ -61,6 +62,8 @@ type Telemetry struct {
 	propagator propagation.TextMapPropagator
 	metrics    http.Handler
 	link       bool
+	capture    bool // record prompts and answers
+	broker     atomic.Pointer[func() string]
 	stopOnce   sync.Once
 	stops      []func(context.Context) error
 }
@@ -116,9 +119,6 @@ func newTelemetry(log *slog.Logger, propagator propagation.TextMapPropagator) *T
 
 func (t *Telemetry) start(ctx context.Context, c Config, env environment) error {
 	resource := newResource(ctx, c.Version, t.Logger)
-	if err := t.startTraces(ctx, c, env.traces, resource); err != nil {
-		return err
-	}
 	if err := t.startMetrics(ctx, env.metrics, resource); err != nil {
 		return err
 	}
@@ -127,7 +127,7 @@ func (t *Telemetry) start(ctx context.Context, c Config, env environment) error 
 		return err
 	}
 	t.Instruments = instruments
-	return nil
+	return t.startTraces(ctx, c, env.traces, resource) // they count what they lose
 }
 
 // MetricsHandler serves all metrics in Prometheus' formats, with exemplars for

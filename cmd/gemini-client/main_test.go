@@ -17,9 +17,10 @@ import (
 	"gemini-client/events"
 	"gemini-client/service/openrouter/simulator"
 	"gemini-client/service/servicetest"
+	"gemini-client/telemetry"
 )
 
-var update = flag.Bool("update", false, "write README's configuration table") //nolint:gochecknoglobals // flags of a test binary are
+var update = flag.Bool("update", false, "write README's tables") //nolint:gochecknoglobals // flags of a test binary are
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
@@ -242,26 +243,30 @@ func TestHelp(t *testing.T) {
 	}
 }
 
-// README's table is made from the struct: `make tidy` writes it anew.
+// README's tables are made from the code: `make tidy` writes them anew.
 func TestReadmeTable(t *testing.T) {
-	const path, begin, end = "../../README.md", "<!-- configuration -->\n", "<!-- /configuration -->"
+	const path = "../../README.md"
 	readme, err := os.ReadFile(path)
 	if err != nil {
 		t.Fatal(err)
 	}
-	_, want, _ := invoke(t, "", "config", "--markdown")
-	before, rest, ok := strings.Cut(string(readme), begin)
-	table, after, ok2 := strings.Cut(rest, end)
-	if !ok || !ok2 {
-		t.Fatalf("README.md has no %s … %s", begin, end)
+	text := string(readme)
+	_, configuration, _ := invoke(t, "", "config", "--markdown")
+	for name, want := range map[string]string{"configuration": configuration, "metrics": telemetry.MetricsTable()} {
+		begin, end := "<!-- "+name+" -->\n", "<!-- /"+name+" -->"
+		before, rest, ok := strings.Cut(text, begin)
+		table, after, ok2 := strings.Cut(rest, end)
+		if !ok || !ok2 {
+			t.Fatalf("README.md has no %s … %s", begin, end)
+		}
+		if table != want && !*update {
+			t.Errorf("README.md's table of %s is stale: run `make tidy`\n got:\n%s\nwant:\n%s", name, table, want)
+		}
+		text = before + begin + want + end + after
 	}
 	if *update {
-		if err := os.WriteFile(path, []byte(before+begin+want+end+after), 0o644); err != nil {
+		if err := os.WriteFile(path, []byte(text), 0o644); err != nil {
 			t.Fatal(err)
 		}
-		return
-	}
-	if table != want {
-		t.Errorf("README.md's configuration table is stale: run `make tidy`\n got:\n%s\nwant:\n%s", table, want)
 	}
 }

@@ -1,0 +1,146 @@
+package telemetry
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+
+	"go.opentelemetry.io/otel/attribute"
+)
+
+// kind is the type of a metric, as a scrape has it.
+type kind string
+
+const (
+	kindCounter   kind = "counter"
+	kindGauge     kind = "gauge"
+	kindHistogram kind = "histogram"
+)
+
+// definition is everything about a metric. The instruments are made from the
+// definitions, and so is the table in README.
+type definition struct {
+	name    string
+	kind    kind
+	unit    string // as OpenTelemetry writes it
+	labels  []attribute.Key
+	bounds  []float64 // of a histogram
+	meaning string    // one sentence for people on call; also the help text of a scrape
+}
+
+// definitions returns all our metrics, in the order of the table.
+func definitions() []definition {
+	return slices.Concat(flowMetrics(), stateMetrics(), conventionMetrics())
+}
+
+// flowMetrics count what happens to requests.
+func flowMetrics() []definition {
+	return []definition{
+		{metricRequests, kindCounter, "{request}", []attribute.Key{labelVerdict, labelCode, keyRequestModel}, nil, "Deliveries settled, by verdict (completed, failed, later, acked-duplicate, given_back) and failure code; the rate of failed is the first thing to look at, and code=cancelled counts cancellations."},
+		{metricCalls, kindCounter, "{call}", []attribute.Key{labelOutcome, keyRequestModel}, nil, "Attempts to call OpenRouter, by outcome: success or a failure code; failures here that retries heal never reach a requester."},
+		{metricCost, kindCounter, "{USD}", []attribute.Key{keyRequestModel}, nil, "What OpenRouter charged for answers, in USD; its rate is what the service spends."},
+		{metricRetries, kindCounter, "{retry}", []attribute.Key{labelReason}, nil, "Calls repeated within the same delivery, by the failure code that made it necessary."},
+		{metricScheduled, kindCounter, "{request}", []attribute.Key{labelReason}, nil, "Requests put back for later, by failure code; they wait as schedules (state later of the queues)."},
+		{metricDeadLetters, kindCounter, "{message}", []attribute.Key{labelCode}, nil, "Dead letters written, by failure code; each is a request that failed for good and can be replayed."},
+		{metricResultsRefused, kindCounter, "{result}", nil, nil, "Results that the server refused because another one was stored first; more than a few mean that requests are called for twice."},
+		{metricClaimsLost, kindCounter, "{claim}", nil, nil, "Requests that another worker took over while this one was still at work; it happens when a worker was cut off from NATS."},
+		{metricSpansLost, kindCounter, "{span}", []attribute.Key{labelReason}, nil, "Spans that never reached the collector: queue_full when it is too slow, export_failed when it is away or refuses; no request suffers."},
+	}
+}
+
+// stateMetrics show how things are now.
+func stateMetrics() []definition {
+	return []definition{
+		{MetricQueueMessages, kindGauge, "{message}", []attribute.Key{labelQueue, labelState}, nil, "Messages by queue and state: waiting, at_work (delivered and not settled), later (waits for its time), dead (dead letters kept); every replica reports the same numbers, so take max(); absent while NATS is away."},
+		{MetricQueueOldest, kindGauge, "s", []attribute.Key{labelQueue}, nil, "Age of the oldest message that waits for a worker, 0 if none waits; take max(); if it grows, the workers do not keep up or take nothing."},
+		{metricInFlight, kindGauge, "{request}", nil, nil, "Requests this process is working on; equal to the slots means it is full."},
+		{metricSlots, kindGauge, "{slot}", nil, nil, "Requests this process may work on at once (WORKER_CONCURRENCY)."},
+		{metricBreakerState, kindGauge, "", nil, nil, "Circuit breaker over OpenRouter: 0 closed, 1 half-open, 2 open; while it is open nothing is taken from the queues."},
+		{metricKeys, kindGauge, "{key}", []attribute.Key{labelState}, nil, "API keys by state: usable, or why they rest (rate_limited, unauthorized, insufficient_credits); with none usable nothing is taken from the queues."},
+	}
+}
+
+// conventionMetrics are those of OpenTelemetry's conventions. That of HTTP is
+// recorded by its own library and shaped by a view.
+func conventionMetrics() []definition {
+	chat := []attribute.Key{keyChatOperation, keyChatProvider, keyRequestModel, keyResponseModel, keyServerAddress, keyServerPort}
+	received := []attribute.Key{keySystem, keyOperation, keyDestination, keyConsumerGroup}
+	sent := []attribute.Key{keySystem, keyOperation, keyOperationType, keyTemplate, keyErrorType}
+	return []definition{
+		{metricChatDuration, kindHistogram, "s", append(chat, keyErrorType), chatBuckets(), "Model calls with all their attempts, until the answer is complete."},
+		{metricChatFirstChunk, kindHistogram, "s", chat, chatBuckets(), "Time until the first piece of an answer, waits for retries included."},
+		{metricChatTokens, kindHistogram, "{token}", append(chat, keyTokenType), tokenBuckets(), "Tokens of a call, by type (input, output); the sums are what is billed."},
+		{metricHTTPDuration, kindHistogram, "s", []attribute.Key{keyMethod, keyStatus, keyErrorType, keyServerAddress, keyServerPort, keyScheme, keyProtocol, keyHTTPVersion}, longBuckets(), "One HTTP request to OpenRouter until its headers, by status; error_type where there was no status: the network or the proxy failed."},
+		{metricProcessDuration, kindHistogram, "s", append(received, keyErrorType), longBuckets(), "One delivery from taking it to settling it."},
+		{metricConsumed, kindCounter, "{message}", received, nil, "Messages taken from the queues, redeliveries included."},
+		{metricSent, kindCounter, "{message}", sent, nil, "Results published; error_type where NATS did not take one before the process ended."},
+		{metricClientDuration, kindHistogram, "s", append(sent, keyDestination), messagingBuckets(), "Time that NATS took to store a result (publish) or to confirm an acknowledgement (ack); slow means a slow disk or network there."},
+	}
+}
+
+// chatBuckets are the bounds the GenAI conventions want, in seconds.
+func chatBuckets() []float64 {
+	return []float64{0.01, 0.02, 0.04, 0.08, 0.16, 0.32, 0.64, 1.28, 2.56, 5.12, 10.24, 20.48, 40.96, 81.92}
+}
+
+// longBuckets go on to the longest that one call may take with its retries.
+func longBuckets() []float64 {
+	return append(chatBuckets(), 163.84, 327.68)
+}
+
+// tokenBuckets are the bounds the GenAI conventions want: powers of four.
+func tokenBuckets() []float64 {
+	bounds := make([]float64, 14)
+	for i := range bounds {
+		bounds[i] = float64(int64(1) << (2 * i))
+	}
+	return bounds
+}
+
+// messagingBuckets are the bounds the messaging conventions want, in seconds.
+// Processing has those of a model call instead, and longer ones.
+func messagingBuckets() []float64 {
+	return []float64{0.005, 0.01, 0.025, 0.05, 0.075, 0.1, 0.25, 0.5, 0.75, 1, 2.5, 5, 7.5, 10}
+}
+
+// MetricsTable returns the table of all metrics in README, in Markdown, with
+// their names and labels as a scrape has them.
+func MetricsTable() string {
+	var b strings.Builder
+	b.WriteString("| metric | type | unit | labels | meaning |\n|---|---|---|---|---|\n")
+	for _, d := range definitions() {
+		labels := make([]string, len(d.labels))
+		for i, key := range d.labels {
+			labels[i] = "`" + scrapedName(string(key)) + "`"
+		}
+		slices.Sort(labels)
+		fmt.Fprintf(&b, "| `%s` | %s | %s | %s | %s |\n", d.scraped(), d.kind, strings.Trim(d.unit, "{}"), strings.Join(labels, ", "), d.meaning)
+	}
+	return b.String()
+}
+
+// MetricName returns the name that a metric of ours has in a scrape, "" if
+// there is none of that name.
+func MetricName(name string) string {
+	for _, d := range definitions() {
+		if d.name == name {
+			return d.scraped()
+		}
+	}
+	return ""
+}
+
+// scraped is the name as the Prometheus exporter writes it, which appends the
+// unit if it is one and not an annotation.
+func (d definition) scraped() string {
+	name := scrapedName(d.name)
+	if d.unit == "s" {
+		name += "_seconds"
+	}
+	if d.kind == kindCounter {
+		name += "_total"
+	}
+	return name
+}
+
+func scrapedName(name string) string { return strings.ReplaceAll(name, ".", "_") }
