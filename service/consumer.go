@@ -110,7 +110,7 @@ func (c *consumer) open(intake context.Context) bool {
 		if why != c.paused {
 			c.paused = why
 			if why != "" {
-				c.log.WarnContext(intake, "taking no requests", "why", why)
+				c.log.WarnContext(intake, "taking no requests: "+why, "looking_again_in", rounded(wait))
 			} else {
 				c.log.InfoContext(intake, "taking requests again")
 			}

@@ -84,19 +84,6 @@ func diagnose(err error) fault {
 // sentence ends a text with one full stop, whatever it ended with.
 func sentence(text string) string { return strings.TrimRight(text, ". ") + "." }
 
-// reason is the kind and the status of a call's error: what the log may say of
-// it before anybody has looked for quotations of the prompt.
-func reason(err error) string {
-	var api *openrouter.Error
-	switch {
-	case !errors.As(err, &api):
-		return err.Error()
-	case api.Status == 0:
-		return string(api.Kind)
-	}
-	return string(api.Kind) + " " + strconv.Itoa(api.Status)
-}
-
 func diagnoseCall(e *openrouter.Error) fault {
 	if e.Kind == openrouter.KindStatus {
 		return diagnoseStatus(e)

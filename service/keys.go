@@ -235,12 +235,13 @@ func (l *lease) works() {
 }
 
 // done gives a key back and learns from how its call ended. No lease, and one
-// that is over, change nothing.
-func (k *keys) done(l *lease, f fault, ok bool) {
+// that is over, change nothing. It returns how long a key rests that did not
+// rest before.
+func (k *keys) done(l *lease, f fault, ok bool) (rests time.Duration) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	if l == nil || l.over {
-		return
+		return 0
 	}
 	if ok {
 		l.works()
@@ -249,7 +250,7 @@ func (k *keys) done(l *lease, f fault, ok bool) {
 	key, rest := l.key, time.Duration(0)
 	switch f.key {
 	case keyFine:
-		return
+		return 0
 	case keyRests:
 		if rest = f.wait; rest == 0 {
 			rest = k.cooldown
@@ -261,9 +262,16 @@ func (k *keys) done(l *lease, f fault, ok bool) {
 	case keySpent:
 		rest, key.doubted = spentRest, true
 	}
-	if til := time.Now().Add(rest); rest > 0 && til.After(key.restsTil) {
-		key.restsTil, key.why = til, f.code
+	now := time.Now()
+	til := now.Add(rest)
+	if rest == 0 || !til.After(key.restsTil) {
+		return 0
 	}
+	if !key.restsTil.After(now) {
+		rests = rest
+	}
+	key.restsTil, key.why = til, f.code
+	return rests
 }
 
 // rest returns how long until a key can be used: 0 if one can be now. The rate

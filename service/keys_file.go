@@ -89,6 +89,16 @@ type KeyStatus struct {
 	InFlight int        `json:"in_flight"`
 }
 
+// end is what may be shown of a key: its last four characters, if enough
+// others stay unknown.
+func (key *apiKey) end() string {
+	const shown, hidden = 4, 12
+	if len(key.secret) < shown+hidden {
+		return "…"
+	}
+	return "…" + key.secret[len(key.secret)-shown:]
+}
+
 // list tells the state of each key.
 func (k *keys) list() []KeyStatus {
 	k.mu.Lock()

@@ -78,9 +78,7 @@ func (p *policies) newRetry() failsafe.Policy[*openrouter.Completion] {
 			return backoff(diagnose(e.LastError()), e.Attempts())
 		}).
 		OnRetryScheduled(func(e failsafe.ExecutionScheduledEvent[*openrouter.Completion]) {
-			f := diagnose(e.LastError())
-			p.tel.Instruments.CallRetried(e.Context(), e.Attempts(), string(f.code), e.Delay)
-			p.tel.Logger.InfoContext(e.Context(), "a call failed and is repeated", "code", f.code, "attempt", e.Attempts(), "wait", e.Delay, "reason", reason(e.LastError()))
+			p.retried(e.Context(), e.LastError(), e.Attempts(), e.Delay)
 		}).
 		ReturnLastFailure().
 		Build()
@@ -251,7 +249,9 @@ func (c *calling) attempt(ctx context.Context) (*openrouter.Completion, error) {
 // matter.
 func (c *calling) learn(ctx context.Context, key *lease, err error) error {
 	f := diagnose(err)
-	c.keys.done(key, f, false)
+	if rest := c.keys.done(key, f, false); rest > 0 {
+		c.rested(ctx, key, err, rest)
+	}
 	c.tel.Instruments.CallFinished(ctx, string(f.code), c.request.Model)
 	wait := f.wait
 	if c.refused = nil; f.key != keyFine {

@@ -302,7 +302,7 @@ func TestRetryLogQuotesNothing(t *testing.T) {
 		var log bytes.Buffer
 		p.tel.Logger = slog.New(slog.NewTextHandler(&log, nil))
 		checkReply(t, p.ask(t.Context()), "")
-		for _, want := range []string{"attempt=1", "attempt=2", "code=upstream_unavailable", `reason="status 502"`, "code=upstream_timeout", `reason="timeout exceeded"`} {
+		for _, want := range []string{"attempt=1", "attempt=2", "code=upstream_unavailable", `failing (502)`, "code=upstream_timeout", `within CALL_TIMEOUT`} {
 			if !strings.Contains(log.String(), want) {
 				t.Errorf("log: want %s in it:\n%s", want, &log)
 			}

@@ -57,6 +57,9 @@ func (h *handler) log(ctx context.Context, d delivery, r report) {
 	add("code", string(r.code))
 	add("note", r.note)
 	add("error", r.text)
+	if r.outcome == telemetry.VerdictFailed {
+		add("way_out", wayOut(r.code))
+	}
 	if !r.at.IsZero() {
 		add("next_try", r.at.UTC().Format(time.RFC3339))
 	}

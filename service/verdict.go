@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/dustin/go-humanize/english"
+
 	"gemini-client/events"
 	"gemini-client/service/openrouter"
 	"gemini-client/telemetry"
@@ -45,7 +47,7 @@ func judgeFault(f fault, s situation) verdict {
 		return failed(f.code, f.text)
 	}
 	if s.called && s.retryCount >= s.maxRetries {
-		return failed(f.code, fmt.Sprintf("%s Given up after %d retries (QUEUE_MAX_RETRIES).", f.text, s.retryCount))
+		return failed(f.code, fmt.Sprintf("%s Given up after %s (QUEUE_MAX_RETRIES).", f.text, english.Plural(s.retryCount, "retry", "retries")))
 	}
 	at := s.now.Add(max(s.delay, f.wait))
 	if !s.deadline.IsZero() && !at.Before(s.deadline) {

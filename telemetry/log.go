@@ -71,8 +71,12 @@ func newLogHandler(output io.Writer, level slog.Level, format string) slog.Handl
 	return &logHandler{root: base, next: base}
 }
 
-// replaceBuiltIn writes times in UTC with milliseconds and gives CRITICAL its name.
+// replaceBuiltIn writes times in UTC with milliseconds, durations as people
+// read them (JSON would have nanoseconds), and gives CRITICAL its name.
 func replaceBuiltIn(groups []string, a slog.Attr) slog.Attr {
+	if a.Value.Kind() == slog.KindDuration {
+		a.Value = slog.StringValue(a.Value.Duration().String())
+	}
 	if len(groups) > 0 {
 		return a
 	}

@@ -79,7 +79,7 @@ func TestLogLine(t *testing.T) {
 	ctx := WithLogAttrs(withRemoteSpan(t), slog.String("request_id", "r-0"), slog.String("queue", "q"))
 	ctx = WithLogAttrs(ctx, slog.String("request_id", "r-1"))
 	log, output := newTestLogger(t, Config{LogFormat: "JSON"})
-	log.With("a", 1).WithGroup("").WarnContext(ctx, "hello", "b", "x")
+	log.With("a", 1).WithGroup("").WarnContext(ctx, "hello", "b", "x", "wait", 1500*time.Millisecond)
 	log.With("a", 1).WithGroup("g").With("c", 2).WithGroup("h").Log(ctx, LevelCritical, "hello", "time", "x", "level", LevelCritical)
 
 	if strings.Contains(output.String(), "r-0") {
@@ -88,7 +88,7 @@ func TestLogLine(t *testing.T) {
 	decoder := json.NewDecoder(output)
 	plain, grouped := decodeLine(t, decoder), decodeLine(t, decoder)
 	wantLine(t, plain, map[string]any{
-		"level": "WARN", "msg": "hello", "a": 1.0, "b": "x",
+		"level": "WARN", "msg": "hello", "a": 1.0, "b": "x", "wait": "1.5s",
 		"request_id": "r-1", "queue": "q", "trace_id": traceID, "span_id": spanID,
 	})
 	wantLine(t, grouped, map[string]any{
