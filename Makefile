@@ -7,8 +7,17 @@ LINT := .tools/golangci-lint-$(GOLANGCI_LINT)
 # every fuzz target, as package:name
 FUZZ = $(shell grep -rhoE '^func Fuzz[A-Za-z0-9_]+' --include='*_test.go' . | sed 's/func //' | sort)
 
+# images: the network of `docker build` (default for one of its own), engines
+# without buildx, either generation of compose, and images built from source
+# unless the environment names others (`make images` writes that file)
+BUILD_NETWORK ?= host
+BUILDER = $(if $(shell docker buildx version 2>/dev/null),,DOCKER_BUILDKIT=0 COMPOSE_DOCKER_CLI_BUILD=0)
+COMPOSE = $(BUILDER) $(if $(shell docker compose version 2>/dev/null),docker compose,docker-compose)
+$(foreach line,$(shell cat .tools/images.env 2>/dev/null),$(eval export $(subst =, ?= ,$(line))))
+MAX_IMAGE := 40000000
+
 .DEFAULT_GOAL := help
-.PHONY: help demo run build test lint fuzz integration chaos bench tidy config-table
+.PHONY: help demo run build test lint fuzz integration chaos bench tidy image images up-demo down-demo
 
 help: ## show this help
 	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -36,8 +45,8 @@ fuzz: ## fuzz each target for FUZZTIME (30s)
 	  done; \
 	done
 
-integration: ## run the integration suite: real processes, the figures and three seeds of chaos
-	go test -tags integration -parallel 4 -timeout 20m ./service/integration/...
+integration: ## run the integration suite: processes and containers, the figures, three seeds of chaos
+	$(BUILDER) go test -tags integration -p 1 -parallel 4 -timeout 20m ./service/integration/...
 
 chaos: ## play SEEDS (10) scenarios of faults, or one again with SEED=n
 	CHAOS_SEEDS=$(SEEDS) CHAOS_SEED=$(SEED) go test -tags integration -run '^TestChaos$$' -parallel 3 -timeout 4h -v ./service/integration
@@ -45,7 +54,24 @@ chaos: ## play SEEDS (10) scenarios of faults, or one again with SEED=n
 bench: ## run the benchmarks
 	go test -run '^$$' -bench . -benchmem ./...
 
-tidy: $(LINT) ## format, tidy modules, write README's configuration table
+image: ## build the service's image, gemini-client:VERSION and gemini-client:dev
+	$(BUILDER) docker build -f deploy/Dockerfile --network $(BUILD_NETWORK) -t gemini-client:$(VERSION) -t gemini-client:dev \
+	  --build-arg VERSION=$(VERSION) --build-arg REVISION=$(shell git rev-parse HEAD 2>/dev/null) \
+	  $(if $(GO_IMAGE),--build-arg GO_IMAGE=$(GO_IMAGE)) $(if $(GOPROXY),--build-arg GOPROXY=$(GOPROXY)) .
+	@size=$$(docker image inspect -f '{{.Size}}' gemini-client:dev); echo "gemini-client:dev: $$size bytes, at most $(MAX_IMAGE)"; test $$size -lt $(MAX_IMAGE)
+
+images: ## build NATS, Jaeger, a proxy and Go's image from source, where nothing can be pulled
+	@sh deploy/images/build.sh
+
+up-demo: ## start NATS, Jaeger, the service and an OpenRouter simulator in containers
+	GEMINI_CLIENT_VERSION=$(VERSION) $(COMPOSE) --env-file deploy/demo.env --profile demo up -d --build
+	@echo 'ask:    $(COMPOSE) --env-file deploy/demo.env run --rm ask "Why is the sky blue?"'
+	@echo 'traces: http://127.0.0.1:16686'
+
+down-demo: ## stop the demo and delete its data
+	$(COMPOSE) --env-file deploy/demo.env --profile demo down -v
+
+tidy: $(LINT) ## format, tidy modules, write the tables of README
 	$(LINT) fmt ./...
 	go mod tidy
 	go test ./cmd/gemini-client -run TestReadmeTable -update

@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"runtime/debug"
 	"strings"
@@ -17,27 +18,59 @@ import (
 // connectTime is how long a command that a person waits for tries to connect.
 const connectTime = 10 * time.Second
 
+// provisioning is what the flags of provision say.
+type provisioning struct {
+	missing bool
+	readers []string // NAME or NAME=CALLBACK
+}
+
 func provisionCommand(configFile *string, std streams) *cobra.Command {
-	return &cobra.Command{
+	var p provisioning
+	cmd := &cobra.Command{
 		Use:   "provision",
 		Short: "Create the streams and consumers, or apply the configuration to them",
 		Long: `Create the streams and consumers that are missing and apply the configuration to
 those that exist. The service itself only ever creates; changing what runs is a
-person's decision. Needs a NATS user that may manage streams.`,
+person's decision. With --missing nothing that exists is changed, as fits a start
+script: what the service could not work with is reported, with exit code 2. Needs
+a NATS user that may manage streams.`,
+		Example: `  gemini-client provision
+  gemini-client provision --missing --reader backend
+  gemini-client provision --reader team-a=gemini.responses.a --reader team-b=gemini.responses.b`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			c, _, err := service.Load(*configFile)
 			if err != nil {
 				return err
 			}
+			readers, err := readers(&c, p.readers)
+			if err != nil {
+				return err
+			}
 			ctx, cancel := context.WithTimeout(cmd.Context(), 2*connectTime)
 			defer cancel()
-			return provision(ctx, &c, std)
+			return provision(ctx, &c, p.missing, readers, std)
 		},
 	}
+	cmd.Flags().BoolVar(&p.missing, "missing", false, "create what is missing and change nothing that exists")
+	cmd.Flags().StringArrayVar(&p.readers, "reader", nil, "also a durable consumer `NAME[=CALLBACK]` of the results, for a backend that may create none (default callback: RESPONSE_QUEUE); may be repeated")
+	return cmd
 }
 
-func provision(ctx context.Context, c *service.Config, std streams) error {
+// readers are the consumers that --reader asks for; the error joins every
+// mistake.
+func readers(c *service.Config, specs []string) ([]service.QueueConsumer, error) {
+	var list []service.QueueConsumer
+	var mistakes []error
+	for _, spec := range specs {
+		name, callback, _ := strings.Cut(spec, "=")
+		reader, err := c.Reader(name, callback)
+		list, mistakes = append(list, reader), append(mistakes, err)
+	}
+	return list, errors.Join(mistakes...)
+}
+
+func provision(ctx context.Context, c *service.Config, missing bool, readers []service.QueueConsumer, std streams) error {
 	log, err := telemetry.NewLogger(telemetry.Config{LogLevel: "WARN", Output: std.err})
 	if err != nil {
 		return err
@@ -52,7 +85,12 @@ func provision(ctx context.Context, c *service.Config, std streams) error {
 		return err
 	}
 	topology := service.NewTopology(c, nc.MaxPayload())
-	if err := topology.Provision(ctx, js); err != nil {
+	if missing {
+		err = topology.Ensure(ctx, js, true, log)
+	} else {
+		err = topology.Provision(ctx, js)
+	}
+	if err != nil {
 		return err
 	}
 	for _, s := range topology.Streams {
@@ -60,6 +98,13 @@ func provision(ctx context.Context, c *service.Config, std streams) error {
 	}
 	for _, q := range topology.Consumers {
 		_, _ = fmt.Fprintf(std.out, "consumer  %-20s %s, ack wait %s\n", q.Stream, q.Config.Durable, q.Config.AckWait)
+	}
+	for _, want := range readers {
+		have, err := service.ProvisionReader(ctx, js, want, !missing)
+		if err != nil {
+			return err
+		}
+		_, _ = fmt.Fprintf(std.out, "reader    %-20s %s, %s\n", want.Stream, have.Durable, have.FilterSubject)
 	}
 	return nil
 }

@@ -1,6 +1,7 @@
 // Command gemini-client puts OpenRouter behind NATS JetStream: `serve` answers
 // request events, `ask` is the smallest client of it, `provision` applies the
-// streams' configuration, `config` explains every variable.
+// streams' configuration, `config` explains every variable, `health` is the
+// container's health check.
 //
 // For people on call: `status` shows queues, workers or one request, `cancel`
 // cancels, `pause` and `resume` close and open the intake, `deadletters` lists,
@@ -10,6 +11,7 @@
 //	serve.go      the service and what stands around it; embedded.go: NATS in this process
 //	ask.go        one request to its answer; screen.go shows it
 //	admin.go      provision, config, version
+//	health.go     is the service in this container alive, or ready
 //	oncall.go     the connection of the commands below, and what NATS refuses them
 //	status*.go    overview (queues), workers, one request, and how they are printed
 //	deadletters.go, letters*.go   which dead letters; list, purge, show, replay

@@ -1,0 +1,82 @@
+package main
+
+import (
+	"strings"
+	"testing"
+
+	"github.com/nats-io/nats.go/jetstream"
+
+	"gemini-client/service/servicetest"
+)
+
+// provisioned is a server to provision, and the environment for it.
+func provisioned(t *testing.T) jetstream.JetStream {
+	t.Helper()
+	n := servicetest.RunNATS(t)
+	t.Setenv("NATS_URL", n.URL)
+	return n.JetStream()
+}
+
+func TestProvisionMissingChangesNothing(t *testing.T) {
+	js := provisioned(t)
+	names := servicetest.Names()
+	for range 2 {
+		code, out, errs := invoke(t, "", "provision", "--missing", "--reader", "backend")
+		if code != 0 || errs != "" || !strings.Contains(out, names.DeadlettersStream()) || !strings.Contains(out, "backend, gemini.responses.>") {
+			t.Fatalf("exit code %d: %s%s", code, out, errs)
+		}
+	}
+	change := func(edit func(*jetstream.StreamConfig)) {
+		t.Helper()
+		s, err := js.Stream(t.Context(), names.RequestsStream())
+		if err != nil {
+			t.Fatal(err)
+		}
+		c := s.CachedInfo().Config
+		edit(&c)
+		if _, err := js.UpdateStream(t.Context(), c); err != nil {
+			t.Fatal(err)
+		}
+	}
+	description := func() string {
+		t.Helper()
+		s, err := js.Stream(t.Context(), names.RequestsStream())
+		if err != nil {
+			t.Fatal(err)
+		}
+		return s.CachedInfo().Config.Description
+	}
+
+	change(func(c *jetstream.StreamConfig) { c.Description = "changed by hand" })
+	if code, out, errs := invoke(t, "", "provision", "--missing"); code != 0 || description() != "changed by hand" {
+		t.Errorf("a harmless difference: exit code %d, description %q: %s%s", code, description(), out, errs)
+	}
+	change(func(c *jetstream.StreamConfig) { c.Discard = jetstream.DiscardOld })
+	if code, _, errs := invoke(t, "", "provision", "--missing"); code != 2 || !strings.Contains(errs, "discard") {
+		t.Errorf("a harmful difference: exit code %d: %s", code, errs)
+	}
+	if code, _, errs := invoke(t, "", "provision"); code != 0 || description() == "changed by hand" {
+		t.Errorf("without --missing: exit code %d, description %q: %s", code, description(), errs)
+	}
+}
+
+func TestProvisionReaders(t *testing.T) {
+	js := provisioned(t)
+	t.Setenv("CALLBACK_ALLOW", "gemini.responses.a,gemini.responses.b")
+	code, _, errs := invoke(t, "", "provision", "--reader", "team a", "--reader", "x=gemini.claims", "--reader", "y")
+	if code != 2 || !strings.Contains(errs, `"team a"`) || !strings.Contains(errs, `"gemini.claims"`) || !strings.Contains(errs, `"gemini.responses"`) {
+		t.Errorf("three mistakes: exit code %d: %s", code, errs)
+	}
+	if code, _, errs = invoke(t, "", "provision", "--reader", "a=gemini.responses.a", "--reader", "b=gemini.responses.b"); code != 0 {
+		t.Fatalf("exit code %d: %s", code, errs)
+	}
+	for _, name := range []string{"a", "b"} {
+		consumer, err := js.Consumer(t.Context(), servicetest.Names().ResponsesStream(), name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if c := consumer.CachedInfo().Config; c.FilterSubject != "gemini.responses."+name+".>" || c.AckPolicy != jetstream.AckExplicitPolicy || c.MaxDeliver != -1 {
+			t.Errorf("%s: %+v", name, c)
+		}
+	}
+}
