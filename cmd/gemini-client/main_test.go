@@ -4,9 +4,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
-	"flag"
 	"fmt"
-	"os"
 	"strings"
 	"sync"
 	"testing"
@@ -17,10 +15,7 @@ import (
 	"gemini-client/events"
 	"gemini-client/service/openrouter/simulator"
 	"gemini-client/service/servicetest"
-	"gemini-client/telemetry"
 )
-
-var update = flag.Bool("update", false, "write README's tables") //nolint:gochecknoglobals // flags of a test binary are
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
@@ -240,33 +235,5 @@ func TestHelp(t *testing.T) {
 	}
 	if code, _, errs := invoke(t, "", "sever"); code != 2 || !strings.Contains(errs, "serve") {
 		t.Errorf("a misspelt command: exit code %d: %s", code, errs)
-	}
-}
-
-// README's tables are made from the code: `make tidy` writes them anew.
-func TestReadmeTable(t *testing.T) {
-	const path = "../../README.md"
-	readme, err := os.ReadFile(path)
-	if err != nil {
-		t.Fatal(err)
-	}
-	text := string(readme)
-	_, configuration, _ := invoke(t, "", "config", "--markdown")
-	for name, want := range map[string]string{"configuration": configuration, "metrics": telemetry.MetricsTable()} {
-		begin, end := "<!-- "+name+" -->\n", "<!-- /"+name+" -->"
-		before, rest, ok := strings.Cut(text, begin)
-		table, after, ok2 := strings.Cut(rest, end)
-		if !ok || !ok2 {
-			t.Fatalf("README.md has no %s … %s", begin, end)
-		}
-		if table != want && !*update {
-			t.Errorf("README.md's table of %s is stale: run `make tidy`\n got:\n%s\nwant:\n%s", name, table, want)
-		}
-		text = before + begin + want + end + after
-	}
-	if *update {
-		if err := os.WriteFile(path, []byte(text), 0o644); err != nil {
-			t.Fatal(err)
-		}
 	}
 }
