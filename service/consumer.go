@@ -4,6 +4,7 @@ import (
 	"context"
 	"log/slog"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/nats-io/nats.go"
@@ -46,7 +47,7 @@ type queue struct {
 	bind    func(context.Context) (jetstream.Consumer, error) // finds or makes the consumer
 	ackIn   time.Duration                                     // the consumer's own AckWait
 	wait    time.Duration                                     // how long a pull stays open; 0: answer at once
-	broken  bool                                              // the last pull failed, and the log says so
+	broken  atomic.Bool                                       // the last pull failed, and the log says so
 }
 
 func newConsumer(slots int, queues []*queue, work func(context.Context, delivery) report, hold func() (time.Duration, string), nc *nats.Conn, tel *telemetry.Telemetry) *consumer {
@@ -141,8 +142,7 @@ func (c *consumer) fetch(intake, ctx context.Context, q *queue, n int) int {
 		c.failing(intake, q, err)
 		return used
 	}
-	if q.broken && (used > 0 || c.nc.IsConnected()) {
-		q.broken = false
+	if c.nc.IsConnected() && q.broken.CompareAndSwap(true, false) {
 		c.log.InfoContext(ctx, "the queue can be read again", "stream", q.stream)
 	}
 	return used
@@ -154,8 +154,7 @@ func (c *consumer) failing(intake context.Context, q *queue, err error) {
 	if intake.Err() != nil {
 		return
 	}
-	if !q.broken {
-		q.broken = true
+	if q.broken.CompareAndSwap(false, true) {
 		c.log.WarnContext(intake, "the queue cannot be read, trying until it can", "stream", q.stream, "error", err)
 	}
 	if sleep(intake, idlePull) != nil || !c.nc.IsConnected() {
@@ -166,6 +165,16 @@ func (c *consumer) failing(intake context.Context, q *queue, err error) {
 	if _, err := q.bind(one); err != nil {
 		c.log.DebugContext(intake, "the consumer was not found", "stream", q.stream, "error", err)
 	}
+}
+
+// unreadable returns the stream of a queue that cannot be read, "" if both can.
+func (c *consumer) unreadable() string {
+	for _, q := range c.queues {
+		if q.broken.Load() {
+			return q.stream
+		}
+	}
+	return ""
 }
 
 // begin puts a message into a slot, unless it is in one already.

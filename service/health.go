@@ -57,6 +57,8 @@ func (h *Health) status() Status {
 		s.Ready, s.Why, s.Intake = false, "stopping", "stopping"
 	case !h.nc.IsConnected():
 		s.Ready, s.Why = false, "NATS is not connected"
+	case h.consumer.unreadable() != "":
+		s.Ready, s.Why = false, "the queue in stream "+h.consumer.unreadable()+" cannot be read: is its consumer there? (gemini-client provision --missing)"
 	}
 	if _, why := h.policies.hold(); why != "" && s.Ready {
 		s.Intake = why

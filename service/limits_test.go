@@ -152,15 +152,31 @@ func TestConsumerDeletedWithoutProvision(t *testing.T) {
 	t.Parallel()
 	b := setup(t, func(c *service.Config) { c.Provision = false })
 	b.provision()
-	b.start()
-	b.Result(b.Ask("before", nil))
+	b.loseConsumers(b.start(), b.Backend)
+}
+
+// The same with the least rights, where JetStream is another account's.
+func TestConsumerDeletedWithLeastPrivilege(t *testing.T) {
+	t.Parallel()
+	s := runStack(t)
+	s.loseConsumers(s.start(), s.backend)
+}
+
+func (b *bench) loseConsumers(r *replica, backend *servicetest.Backend) {
+	b.t.Helper()
+	b.Result(backend.Ask("before", nil))
 	b.Idle()
 	b.deleteConsumers()
-	id := b.Ask("after", nil)
+	id := backend.Ask("after", nil)
 	b.says("the queue cannot be read")
+	b.Until("it is not ready", func() (string, bool) {
+		text, ready := r.get("/readyz")
+		return text, !ready && strings.Contains(text, "cannot be read")
+	})
 	b.provision()
+	r.waitReady()
 	if got := b.Result(id); got.Result.Status != events.StatusSuccess {
-		t.Errorf("result: %s", got.Body)
+		b.t.Errorf("result: %s", got.Body)
 	}
 	b.says("the queue can be read again")
 }
@@ -178,9 +194,13 @@ func TestPermissionMissing(t *testing.T) {
 		o.NoAuthUser = "admin"
 	})
 	b := setupOn(t, n, servicetest.RunOpenRouter(t, simulator.Config{}), func(c *service.Config) { c.User, c.Password = "worker", "w" })
-	b.start()
+	r := b.start()
 	id := b.Ask("nobody may take it", nil)
 	b.says(`ermissions Violation for Publish to \"$JS.API.CONSUMER.MSG.NEXT.GEMINI_REQUESTS.gemini-client`)
+	b.Until("it is not ready", func() (string, bool) {
+		text, ready := r.get("/readyz")
+		return text, !ready && strings.Contains(text, "cannot be read")
+	})
 	b.Publish(servicetest.Body(servicetest.NewID(), "nor this", nil), nil)
 	before := n.Received()
 	b.Until("more pulls were refused", func() (string, bool) {

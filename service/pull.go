@@ -42,8 +42,8 @@ func (q *queue) pull(nc *nats.Conn, n int, take func(pulled)) error {
 				return pullStatus(m.Header)
 			}
 			take(pulled{m, nc})
-		case <-limit.C:
-			return nil
+		case <-limit.C: // the server ends every pull with a word of its own
+			return fmt.Errorf("no answer within %s: may this NATS user publish to %s?", q.wait+pullGrace, q.next)
 		}
 	}
 	return nil
