@@ -45,8 +45,9 @@ fuzz: ## fuzz each target for FUZZTIME (30s)
 	  done; \
 	done
 
-integration: ## run the integration suite: processes and containers, the figures, three seeds of chaos
-	$(BUILDER) go test -tags integration -p 1 -parallel 4 -timeout 20m ./service/integration/...
+integration: ## run the integration suite: killed and starved processes, then containers (needs Docker)
+	go test -tags integration -parallel 4 -timeout 20m ./service/integration
+	$(BUILDER) go test -tags integration -v -parallel 4 -timeout 20m ./service/integration/stack
 
 chaos: ## play SEEDS (10) scenarios of faults, or one again with SEED=n
 	CHAOS_SEEDS=$(SEEDS) CHAOS_SEED=$(SEED) go test -tags integration -run '^TestChaos$$' -parallel 3 -timeout 4h -v ./service/integration

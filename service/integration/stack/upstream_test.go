@@ -1,0 +1,74 @@
+//go:build integration
+
+package stack
+
+import (
+	"net"
+	"net/http/httptest"
+	"net/netip"
+	"strconv"
+
+	"github.com/moby/moby/client"
+
+	"gemini-client/service/openrouter/simulator"
+)
+
+// hostName is this machine, seen from a container.
+const hostName = "host.docker.internal"
+
+// upstream is the OpenRouter simulator in the test's process, where its account
+// of calls is at hand.
+type upstream struct {
+	*simulator.Simulator
+	stage *stage
+	url   string // for containers
+}
+
+// upstream starts a simulator that ends with the test.
+func (s *stage) upstream(c simulator.Config) *upstream {
+	s.t.Helper()
+	sim := simulator.New(c)
+	listener := s.listen()
+	server := httptest.NewUnstartedServer(sim)
+	server.Listener.Close()
+	server.Listener = listener
+	server.Start()
+	s.t.Cleanup(func() {
+		sim.Close()
+		server.CloseClientConnections()
+		server.Close()
+	})
+	port := listener.Addr().(*net.TCPAddr).Port
+	return &upstream{Simulator: sim, stage: s, url: "http://" + net.JoinHostPort(hostName, strconv.Itoa(port)) + "/api/v1"}
+}
+
+// listen opens a port that containers reach as hostName and nobody outside this
+// machine does: on our end of Docker's bridge or, where the engine has a machine
+// of its own (Docker Desktop), on loopback.
+func (s *stage) listen() net.Listener {
+	s.t.Helper()
+	bridge, err := s.docker.NetworkInspect(s.t.Context(), "bridge", client.NetworkInspectOptions{})
+	s.must("Docker's bridge", err)
+	addresses, err := net.InterfaceAddrs()
+	s.must("addresses of this machine", err)
+	host := "127.0.0.1"
+	for _, c := range bridge.Network.IPAM.Config {
+		for _, address := range addresses {
+			if prefix, err := netip.ParsePrefix(address.String()); err == nil && c.Subnet.Contains(prefix.Addr()) {
+				host = prefix.Addr().String()
+			}
+		}
+	}
+	l, err := net.Listen("tcp", net.JoinHostPort(host, "0"))
+	s.must("listen", err)
+	return l
+}
+
+// called waits until so many calls have arrived.
+func (u *upstream) called(n int) {
+	u.stage.t.Helper()
+	u.stage.until(strconv.Itoa(n)+" calls", func() (string, bool) {
+		count := u.Count()
+		return strconv.Itoa(count), count >= n
+	})
+}
