@@ -6,6 +6,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/nats-io/nats-server/v2/server"
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 
@@ -24,7 +25,11 @@ type stack struct {
 
 func runStack(t *testing.T, changes ...func(*service.Config)) *stack {
 	t.Helper()
-	n := servicetest.RunStackNATS(t)
+	return runStackOn(t, servicetest.RunStackNATS(t), changes...)
+}
+
+func runStackOn(t *testing.T, n *servicetest.NATS, changes ...func(*service.Config)) *stack {
+	t.Helper()
 	asWorker := func(c *service.Config) {
 		c.User, c.Password, c.InboxPrefix = "worker", "worker", "_INBOX_worker"
 		c.APIPrefix, c.Provision = "gemini.js", false
@@ -50,10 +55,23 @@ func asUser(t *testing.T, n *servicetest.NATS, user string, options ...nats.Opti
 }
 
 // Everything that a backend, a worker and an admin do works with the least
-// rights of deploy/nats/nats.conf, and NATS refuses none of it.
+// rights of deploy/nats/nats.conf, and NATS refuses none of it; also with the
+// second form of acknowledgements, which servers are going to use.
 func TestLeastPrivilegeSuffices(t *testing.T) {
 	t.Parallel()
-	s := runStack(t, func(c *service.Config) { c.RetryDelays, c.MaxRetries = []int{1, 3600}, 2 })
+	for name, second := range map[string]bool{"acks of form 1": false, "acks of form 2": true} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			leastPrivilegeSuffices(t, servicetest.RunStackNATS(t, func(o *server.Options) {
+				o.FeatureFlags = map[string]bool{server.FeatureFlagJsAckFormatV2: second}
+			}))
+		})
+	}
+}
+
+func leastPrivilegeSuffices(t *testing.T, n *servicetest.NATS) {
+	t.Helper()
+	s := runStackOn(t, n, func(c *service.Config) { c.RetryDelays, c.MaxRetries = []int{1, 3600}, 2 })
 	s.start()
 	s.start() // a second replica: claims are asked for
 	live, err := s.backend.NC.SubscribeSync("gemini.responses.>")

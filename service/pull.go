@@ -43,7 +43,7 @@ func (q *queue) pull(nc *nats.Conn, n int, take func(pulled)) error {
 			}
 			take(pulled{m, nc})
 		case <-limit.C: // the server ends every pull with a word of its own
-			return fmt.Errorf("no answer within %s: may this NATS user publish to %s?", q.wait+pullGrace, q.next)
+			return fmt.Errorf("no answer within %s: the consumer is changing its leader, or this NATS user may not publish to %s", q.wait+pullGrace, q.next)
 		}
 	}
 	return nil

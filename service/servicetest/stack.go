@@ -20,7 +20,7 @@ JETSTREAM_KEY: "a key for tests"
 // RunStackNATS starts a server with deploy/nats/nats.conf, as docker-compose.yml
 // does: its accounts, users and JetStream settings. Connections without options
 // of their own are the admin's.
-func RunStackNATS(tb testing.TB) *NATS {
+func RunStackNATS(tb testing.TB, changes ...func(*server.Options)) *NATS {
 	tb.Helper()
 	root := tb.TempDir() // as in the container: nats.conf includes the secrets by a relative path
 	conf := filepath.Join(root, "etc", "nats", "nats.conf")
@@ -42,6 +42,9 @@ func RunStackNATS(tb testing.TB) *NATS {
 		*o = *options
 		o.Host, o.Port, o.HTTPHost, o.HTTPPort = ours.Host, ours.Port, "", 0
 		o.StoreDir, o.NoLog, o.NoSigs = ours.StoreDir, true, true
+		for _, change := range changes {
+			change(o)
+		}
 	})
 	n.As = User("admin")
 	return n
