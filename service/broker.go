@@ -2,6 +2,7 @@ package service
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"log/slog"
 	"math/rand/v2"
@@ -28,6 +29,9 @@ var (
 	errTooLarge = errors.New("the message is larger than the server accepts")
 )
 
+// errNoMessage is request's answer when no message matches.
+var errNoMessage = errors.New("no message matches")
+
 // jsErrWrongLastSequence and jsErrInFlight are JetStream's answers to a
 // compare-and-set that did not match (nats-server errors.json, 10071 and
 // 10164; the latter for a conflict with a message not yet committed).
@@ -35,6 +39,8 @@ const (
 	jsErrWrongLastSequence = 10071
 	jsErrInFlight          = 10164
 	jsErrMessageTooLarge   = 10054
+	jsErrNoMessage         = 10037
+	jsErrStorageResources  = 10047
 )
 
 // broker is the service's way to its streams: the last message of a subject,
@@ -42,22 +48,22 @@ const (
 type broker struct {
 	nc        *nats.Conn
 	js        jetstream.JetStream
+	api       func(question string) string // NATS.API
 	names     events.Names
 	log       *slog.Logger
 	responses jetstream.Stream
 	claims    jetstream.Stream
 	retries   jetstream.Stream
-	cancels   jetstream.Stream
 	patience  failsafe.Executor[any]
 }
 
 // newBroker binds the streams that are read; they exist (topology).
-func newBroker(ctx context.Context, nc *nats.Conn, js jetstream.JetStream, names events.Names, log *slog.Logger) (*broker, error) {
-	b := &broker{nc: nc, js: js, names: names, log: log}
+func newBroker(ctx context.Context, nc *nats.Conn, js jetstream.JetStream, api func(string) string, names events.Names, log *slog.Logger) (*broker, error) {
+	b := &broker{nc: nc, js: js, api: api, names: names, log: log}
 	bind := []struct {
 		to   *jetstream.Stream
 		name string
-	}{{&b.responses, names.ResponsesStream()}, {&b.claims, names.ClaimsStream()}, {&b.retries, names.RetriesStream()}, {&b.cancels, names.CancelsStream()}}
+	}{{&b.responses, names.ResponsesStream()}, {&b.claims, names.ClaimsStream()}, {&b.retries, names.RetriesStream()}}
 	for _, stream := range bind {
 		s, err := js.Stream(ctx, stream.name)
 		if err != nil {
@@ -109,6 +115,36 @@ func (b *broker) last(ctx context.Context, stream jetstream.Stream, subject stri
 		return err
 	})
 	return found, err
+}
+
+// request asks JetStream's API one question (a body, nil for none) and decodes
+// its answer. It is for what nats.go cannot ask. Errors: errNoMessage,
+// *jetstream.APIError, those of the connection.
+func request(ctx context.Context, nc *nats.Conn, subject string, body, answer any) error {
+	var encoded []byte
+	if body != nil {
+		var err error
+		if encoded, err = json.Marshal(body); err != nil {
+			return err
+		}
+	}
+	m, err := nc.RequestWithContext(ctx, subject, encoded)
+	if err != nil {
+		return err
+	}
+	var failed struct {
+		Error *jetstream.APIError `json:"error"`
+	}
+	if err := json.Unmarshal(m.Data, &failed); err != nil {
+		return err
+	}
+	switch {
+	case failed.Error == nil:
+		return json.Unmarshal(m.Data, answer)
+	case failed.Error.ErrorCode == jsErrNoMessage:
+		return errNoMessage
+	}
+	return failed.Error
 }
 
 // put stores a message once and returns its sequence. Conflicts with a message

@@ -2,18 +2,18 @@ package service
 
 import (
 	"context"
+	"errors"
 	"fmt"
 
 	"github.com/nats-io/nats.go"
-	"github.com/nats-io/nats.go/jetstream"
 
 	"gemini-client/events"
 )
 
 // cancels knows which requests were cancelled: the stream remembers them, and
 // a subscription brings those that come now to calls under way. It asks the
-// stream for the subject and never reads the message: a cancellation has no
-// body, and a client takes such a message for the server's own word when it
+// stream's leader, in JSON: a cancellation has no body, and a client takes such
+// a message, as a direct get returns it, for the server's own word when it
 // carries a Status header, which any requester can write.
 type cancels struct {
 	broker *broker
@@ -46,9 +46,11 @@ func (c *cancels) has(ctx context.Context, id string) bool {
 	subject := c.broker.names.Cancel(events.CanonicalID(id))
 	found := false
 	_ = c.broker.patiently(ctx, func(ctx context.Context) error { // its error is ctx's, and the caller sees that
-		info, err := c.broker.cancels.Info(ctx, jetstream.WithSubjectFilter(subject))
-		if err == nil {
-			found = info.State.Subjects[subject] > 0
+		b, answer := c.broker, struct{}{}
+		err := request(ctx, b.nc, b.api("STREAM.MSG.GET."+b.names.CancelsStream()), map[string]any{"last_by_subj": subject, "no_hdr": true}, &answer)
+		found = err == nil
+		if errors.Is(err, errNoMessage) {
+			return nil
 		}
 		return err
 	})

@@ -29,7 +29,7 @@ func testBroker(t *testing.T) (*broker, *servicetest.NATS) {
 	if err := NewTopology(&c, nc.MaxPayload()).Provision(t.Context(), js); err != nil {
 		t.Fatal(err)
 	}
-	b, err := newBroker(t.Context(), nc, js, c.Names(), slog.New(slog.DiscardHandler))
+	b, err := newBroker(t.Context(), nc, js, c.API, c.Names(), slog.New(slog.DiscardHandler))
 	if err != nil {
 		t.Fatal(err)
 	}

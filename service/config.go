@@ -50,10 +50,11 @@ type Queue struct {
 	RetryDelays []int `yaml:"queue_retry_delays" env:"QUEUE_RETRY_DELAYS" env-default:"60,600,3600,86400" env-description:"seconds until a request that failed for now is tried again: first, second, ... time; the last repeats"`
 	MaxRetries  int   `yaml:"queue_max_retries" env:"QUEUE_MAX_RETRIES" env-default:"4" env-description:"how often a request comes back before it has failed for good"`
 
-	RequestMaxBytes   Size          `yaml:"request_max_bytes" env:"REQUEST_MAX_BYTES" env-default:"0" env-description:"largest request body; 0 = what the server lets through (max_payload less 16 KiB)"`
-	RequestsMaxBytes  Size          `yaml:"requests_max_bytes" env:"REQUESTS_MAX_BYTES" env-default:"1GiB" env-description:"size of the request queue; a full queue refuses the publisher. Leave half of the account's storage to the other streams"`
-	ResultsMaxAge     time.Duration `yaml:"results_max_age" env:"RESULTS_MAX_AGE" env-default:"168h" env-description:"how long results are kept; they are also the record of what has been answered"`
-	DeadlettersMaxAge time.Duration `yaml:"deadletters_max_age" env:"DEADLETTERS_MAX_AGE" env-default:"720h" env-description:"how long the originals of failed requests are kept"`
+	RequestMaxBytes     Size          `yaml:"request_max_bytes" env:"REQUEST_MAX_BYTES" env-default:"0" env-description:"largest request body; 0 = what the server lets through (max_payload less 16 KiB)"`
+	RequestsMaxBytes    Size          `yaml:"requests_max_bytes" env:"REQUESTS_MAX_BYTES" env-default:"1GiB" env-description:"size of the request queue; a full queue refuses the publisher. Leave half of the account's storage to the other streams"`
+	ResultsMaxAge       time.Duration `yaml:"results_max_age" env:"RESULTS_MAX_AGE" env-default:"168h" env-description:"how long results are kept; they are also the record of what has been answered"`
+	DeadlettersMaxBytes Size          `yaml:"deadletters_max_bytes" env:"DEADLETTERS_MAX_BYTES" env-default:"256MiB" env-description:"size of the dead letters; beyond it the oldest go, so that they cannot fill the disk that results need"`
+	DeadlettersMaxAge   time.Duration `yaml:"deadletters_max_age" env:"DEADLETTERS_MAX_AGE" env-default:"720h" env-description:"how long the originals of failed requests are kept"`
 }
 
 // Worker says how much is done at once and for how long.

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"os"
+	"strings"
 	"sync"
 	"time"
 
@@ -49,6 +50,12 @@ func Connect(ctx context.Context, c NATS, log *slog.Logger) (*nats.Conn, error) 
 		}
 	}
 	return nc, nil
+}
+
+// API returns the subject of a question to JetStream, such as
+// CONSUMER.INFO.<stream>.<consumer>.
+func (c NATS) API(question string) string {
+	return strings.TrimSuffix(c.APIPrefix, ".") + "." + question
 }
 
 // JetStream returns JetStream on a connection, under the API prefix in force.

@@ -2,7 +2,6 @@ package service
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"log/slog"
 	"strings"
@@ -30,9 +29,6 @@ const (
 	stateDead    = "dead"
 )
 
-// jsErrNoMessage is JetStream's answer when no message matches.
-const jsErrNoMessage = 10037
-
 // errRefused is a question that NATS does not allow us to ask.
 var errRefused = errors.New("this NATS user may not do that")
 
@@ -41,7 +37,7 @@ var errRefused = errors.New("this NATS user may not do that")
 // number would say that all is well.
 type gauges struct {
 	nc    *nats.Conn
-	api   string // prefix of JetStream's subjects
+	api   func(question string) string // NATS.API
 	names events.Names
 	log   *slog.Logger
 
@@ -70,7 +66,7 @@ type oldestWaiting struct {
 	pending uint64    // how many waited then
 }
 
-func newGauges(nc *nats.Conn, api string, names events.Names, log *slog.Logger) *gauges {
+func newGauges(nc *nats.Conn, api func(string) string, names events.Names, log *slog.Logger) *gauges {
 	return &gauges{
 		nc: nc, api: api, names: names, log: log,
 		refused: map[string]time.Time{}, messages: map[queueState]reading{}, oldest: map[string]oldestWaiting{},
@@ -107,7 +103,7 @@ func (g *gauges) read(ctx context.Context) {
 // readQueue returns how many messages of a queue wait or are at work.
 func (g *gauges) readQueue(ctx context.Context, stream, queue string) (uint64, bool) {
 	var info jetstream.ConsumerInfo
-	if err := g.ask(ctx, telemetry.MetricQueueMessages, ".CONSUMER.INFO."+stream+"."+Durable, nil, &info); err != nil {
+	if err := g.ask(ctx, telemetry.MetricQueueMessages, "CONSUMER.INFO."+stream+"."+Durable, nil, &info); err != nil {
 		return 0, false
 	}
 	atWork := uint64(max(0, info.NumAckPending))
@@ -135,11 +131,8 @@ func (g *gauges) readOldest(ctx context.Context, stream, queue string, delivered
 				Time time.Time `json:"time"`
 			} `json:"message"`
 		}
-		body, err := json.Marshal(map[string]any{"seq": delivered + 1, "next_by_subj": queue})
-		if err == nil {
-			err = g.ask(ctx, telemetry.MetricQueueOldest, ".STREAM.MSG.GET."+stream, body, &found)
-		}
-		if err != nil {
+		next := map[string]any{"seq": delivered + 1, "next_by_subj": queue}
+		if g.ask(ctx, telemetry.MetricQueueOldest, "STREAM.MSG.GET."+stream, next, &found) != nil {
 			return
 		}
 		now.since = found.Message.Time // zero if it has just been taken
@@ -151,7 +144,7 @@ func (g *gauges) readOldest(ctx context.Context, stream, queue string, delivered
 
 func (g *gauges) readStream(ctx context.Context, stream string) (messages uint64, ok bool) {
 	var info jetstream.StreamInfo
-	err := g.ask(ctx, telemetry.MetricQueueMessages, ".STREAM.INFO."+stream, nil, &info)
+	err := g.ask(ctx, telemetry.MetricQueueMessages, "STREAM.INFO."+stream, nil, &info)
 	return info.State.Msgs, err == nil
 }
 
@@ -164,8 +157,8 @@ func (g *gauges) set(queue, state string, n uint64) {
 // ask asks JetStream one question and decodes its answer; of no matching
 // message there is nothing to decode. What NATS refuses is said once, with the
 // metric that is missing for it, and not asked again for a while.
-func (g *gauges) ask(ctx context.Context, metric, question string, body []byte, into any) error {
-	subject := g.api + question
+func (g *gauges) ask(ctx context.Context, metric, question string, body, into any) error {
+	subject := g.api(question)
 	since, before := g.refused[subject]
 	if before && time.Since(since) < askAgain {
 		return errRefused
@@ -186,33 +179,21 @@ func (g *gauges) ask(ctx context.Context, metric, question string, body []byte, 
 	return err
 }
 
-func (g *gauges) request(ctx context.Context, subject string, body []byte, into any) error {
+func (g *gauges) request(ctx context.Context, subject string, body, into any) error {
 	ctx, refuse := context.WithCancelCause(ctx)
 	defer refuse(nil)
 	limited, cancel := context.WithTimeout(ctx, brokerTimeout)
 	defer cancel()
 	g.underWay(subject, refuse)
 	defer g.underWay("", nil)
-	m, err := g.nc.RequestWithContext(limited, subject, body)
-	if err != nil {
-		if errors.Is(context.Cause(ctx), errRefused) {
-			return errRefused
-		}
-		return err
-	}
-	var failed struct {
-		Error *jetstream.APIError `json:"error"`
-	}
-	if err := json.Unmarshal(m.Data, &failed); err != nil {
-		return err
-	}
+	err := request(limited, g.nc, subject, body, into)
 	switch {
-	case failed.Error == nil:
-		return json.Unmarshal(m.Data, into)
-	case failed.Error.ErrorCode == jsErrNoMessage:
+	case errors.Is(err, errNoMessage):
 		return nil
+	case err != nil && errors.Is(context.Cause(ctx), errRefused):
+		return errRefused
 	}
-	return failed.Error
+	return err
 }
 
 func (g *gauges) underWay(subject string, refuse context.CancelCauseFunc) {

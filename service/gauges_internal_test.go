@@ -36,7 +36,7 @@ func newGaugeBench(t *testing.T, n *servicetest.NATS, options ...nats.Option) *g
 		t.Fatal(err)
 	}
 	log := &strings.Builder{}
-	g := newGauges(n.Connect(options...), c.APIPrefix, c.Names(), slog.New(slog.NewTextHandler(log, nil)))
+	g := newGauges(n.Connect(options...), c.API, c.Names(), slog.New(slog.NewTextHandler(log, nil)))
 	return &gaugeBench{gauges: g, Backend: b, t: t, log: log}
 }
 
@@ -275,7 +275,7 @@ func TestGaugesWithoutRights(t *testing.T) {
 func TestGaugesWithoutImport(t *testing.T) {
 	t.Parallel()
 	b := newGaugeBench(t, servicetest.RunNATS(t))
-	b.api = "elsewhere"
+	b.api = NATS{APIPrefix: "elsewhere"}.API
 	b.read(t.Context())
 	if b.log.Len() > 0 {
 		t.Errorf("JetStream is away, and the log says: %s", b.log)
@@ -304,7 +304,7 @@ func TestGaugesNeverBlock(t *testing.T) {
 	t.Parallel()
 	b := newGaugeBench(t, servicetest.RunNATS(t))
 	b.read(t.Context())
-	b.api = "silence"
+	b.api = NATS{APIPrefix: "silence"}.API
 	asked, err := b.NC.SubscribeSync("silence.>")
 	if err != nil {
 		t.Fatal(err)
@@ -333,7 +333,7 @@ func TestGaugesWithLeastPrivilege(t *testing.T) {
 	t.Parallel()
 	n := servicetest.RunStackNATS(t)
 	b := newGaugeBench(t, n, servicetest.User("worker")...)
-	b.api = "gemini.js"
+	b.api = NATS{APIPrefix: "gemini.js"}.API
 	b.gauges.nc.SetErrorHandler(b.listen(func(_ *nats.Conn, _ *nats.Subscription, err error) { t.Errorf("NATS reports: %v", err) }))
 	if _, err := n.Connect(servicetest.User("backend")...).Request(b.Backend.Names.RequestQueue, nil, servicetest.Patience); err != nil {
 		t.Fatal(err)

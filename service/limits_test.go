@@ -8,6 +8,7 @@ import (
 	"testing"
 
 	"github.com/nats-io/nats-server/v2/server"
+	"github.com/nats-io/nats.go/jetstream"
 
 	"gemini-client/events"
 	"gemini-client/service"
@@ -54,7 +55,7 @@ func TestRequestQueueFull(t *testing.T) {
 func TestStorageFull(t *testing.T) {
 	t.Parallel()
 	n := servicetest.RunNATS(t, func(o *server.Options) { o.JetStreamMaxStore = 4 << 20 })
-	b := setupOn(t, n, servicetest.RunOpenRouter(t, simulator.Config{}), func(c *service.Config) { c.RequestsMaxBytes = 1 << 20 })
+	b := setupOn(t, n, servicetest.RunOpenRouter(t, simulator.Config{}), func(c *service.Config) { c.RequestsMaxBytes, c.DeadlettersMaxBytes = 1<<20, 1<<20 })
 	b.start()
 	release := b.openrouter.Hold()
 	defer release()
@@ -64,12 +65,12 @@ func TestStorageFull(t *testing.T) {
 	}
 	junk := make([]byte, 200_000)
 	for {
-		if _, err := b.JS.Publish(b.Context(), b.Names.Deadletter(events.Internal, ""), junk); err != nil {
+		if _, err := b.JS.Publish(b.Context(), "gemini.responses.junk", junk); err != nil {
 			break
 		}
 	}
 	for { // and the crumbs
-		if _, err := b.JS.Publish(b.Context(), b.Names.Deadletter(events.Internal, ""), junk[:200]); err != nil {
+		if _, err := b.JS.Publish(b.Context(), "gemini.responses.junk", junk[:200]); err != nil {
 			break
 		}
 	}
@@ -78,11 +79,11 @@ func TestStorageFull(t *testing.T) {
 	if n := b.stream(b.Names.RequestsStream()).Msgs; n != 1 {
 		t.Errorf("requests: got %d, want the 1 that is not answered", n)
 	}
-	letters, err := b.JS.Stream(b.Context(), b.Names.DeadlettersStream())
+	results, err := b.JS.Stream(b.Context(), b.Names.ResponsesStream())
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := letters.Purge(b.Context()); err != nil {
+	if err := results.Purge(b.Context(), jetstream.WithPurgeSubject("gemini.responses.junk")); err != nil {
 		t.Fatal(err)
 	}
 	if got := b.Result(id); got.Result.Status != events.StatusSuccess {

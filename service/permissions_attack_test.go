@@ -105,6 +105,17 @@ func replies() []string {
 	}
 }
 
+// crossing acknowledges for another's consumer with a subject that, read as the
+// second form, is one's own: $JS.ACK.<domain>.<account>.<stream>.<consumer>....
+// "+NXT" there hands out the other's messages, whatever the numbers are.
+func crossing(theirs, own string) []attack {
+	subject := "$JS.ACK." + theirs + "." + own + ".1.2.3"
+	return []attack{
+		{"ask for more at " + subject, publishing(subject, "+NXT "+emptied), false},
+		{"acknowledge at " + subject, publishing(subject, "+ACK"), false},
+	}
+}
+
 func TestBackendCanDoNoHarm(t *testing.T) {
 	t.Parallel()
 	attacks := harm("gemini.js.")
@@ -115,9 +126,12 @@ func TestBackendCanDoNoHarm(t *testing.T) {
 		"gemini.js.CONSUMER.MSG.NEXT.GEMINI_REQUESTS.gemini-client", "gemini.js.CONSUMER.INFO.GEMINI_REQUESTS.gemini-client",
 		fmt.Sprintf("$JS.ACK.GEMINI_REQUESTS.gemini-client.1.1.1.%d.0", time.Now().UnixNano()),
 		fmt.Sprintf("$JS.ACK._.abcdefgh.GEMINI_REQUESTS.gemini-client.1.1.1.%d.0", time.Now().UnixNano()),
+		"gemini.js.STREAM.INFO.GEMINI_RESPONSES",
 	} {
 		attacks = append(attacks, attack{"publish " + subject, publishing(subject, ""), false})
 	}
+	attacks = append(attacks, crossing("GEMINI_REQUESTS.gemini-client", "GEMINI_RESPONSES.backend")...)
+	attacks = append(attacks, crossing("GEMINI_RETRIES.gemini-client", "GEMINI_RESPONSES.backend")...)
 	attacks = append(attacks, attack{"subscribe to a worker's inbox", subscribing("_INBOX_worker.>"), false},
 		requesting("Nats-Rollup", "all"), requesting("Nats-Rollup", "sub"), requesting("Nats-TTL", "1s"), requesting("Nats-Schedule", "@every 1s"),
 		requesting("Nats-Expected-Last-Sequence", "0"), requesting("Nats-Schedule-Rollup", "sub"), requesting("Nats-Batch-Id", "1"), requesting("Nats-Marker-Reason", "Purge"))
@@ -130,6 +144,7 @@ func TestBackendCanDoNoHarm(t *testing.T) {
 func TestWorkerCanDoNoHarm(t *testing.T) {
 	t.Parallel()
 	attacks := harm("gemini.js.")
+	attacks = append(attacks, crossing("GEMINI_RESPONSES.backend", "GEMINI_REQUESTS.gemini-client")...)
 	attacks = append(attacks, attack{"publish a request", publishing("gemini.requests", "{}"), false},
 		attack{"cancel", publishing("gemini.cancels."+victim, ""), false},
 		attack{"subscribe to a backend's inbox", subscribing("_INBOX_backend.>"), false})

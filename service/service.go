@@ -7,7 +7,6 @@ import (
 	"net/http"
 	"net/url"
 	"slices"
-	"strings"
 	"sync"
 	"time"
 
@@ -116,7 +115,7 @@ type worker struct {
 // assemble ties the steps together, in the order of the flow.
 func (s *Service) assemble(ctx context.Context, js jetstream.JetStream, topology Topology) (*worker, error) {
 	c, names, log := s.config, s.config.Names(), s.tel.Logger
-	b, err := newBroker(ctx, s.nc, js, names, log)
+	b, err := newBroker(ctx, s.nc, js, c.API, names, log)
 	if err != nil {
 		return nil, err
 	}
@@ -148,7 +147,7 @@ func (s *Service) assemble(ctx context.Context, js jetstream.JetStream, topology
 // observe ties the metrics to what they show, so that each is there from the
 // first scrape on. The queues' gauges begin when they run.
 func (s *Service) observe(ctx context.Context, k *keys) *gauges {
-	g := newGauges(s.nc, s.config.APIPrefix, s.config.Names(), s.tel.Logger)
+	g := newGauges(s.nc, s.config.API, s.config.Names(), s.tel.Logger)
 	s.nc.SetErrorHandler(g.listen(s.nc.ErrorHandler()))
 	s.tel.SetBroker(s.nc.ConnectedUrlRedacted)
 	i := s.tel.Instruments
@@ -188,7 +187,7 @@ func (s *Service) bind(ctx context.Context, js jetstream.JetStream, topology Top
 	shortest := time.Duration(0)
 	for i, want := range slices.Backward(topology.Consumers) {
 		q := &queue{stream: want.Stream, subject: want.Config.FilterSubject}
-		q.next = strings.TrimSuffix(s.config.APIPrefix, ".") + ".CONSUMER.MSG.NEXT." + want.Stream + "." + want.Config.Durable
+		q.next = s.config.API("CONSUMER.MSG.NEXT." + want.Stream + "." + want.Config.Durable)
 		q.bind = func(ctx context.Context) (jetstream.Consumer, error) {
 			if _, err := ensureConsumer(ctx, js, want, s.config.Provision); err != nil {
 				return nil, err

@@ -15,6 +15,14 @@ const Durable = "gemini-client"
 // headers that a retry or a dead letter adds to it.
 const payloadReserve = 16 << 10
 
+// Bounds of the cancellations, which any backend may publish: they have no body
+// to speak of, and must not fill the disk that results need. A number and not
+// bytes, because JetStream sets bytes aside.
+const (
+	cancelMaxBytes = 4 << 10
+	cancelsMax     = 100_000
+)
+
 // Topology is the streams and consumers as data, for one configuration and one
 // server.
 type Topology struct {
@@ -95,7 +103,7 @@ func deadlettersStream(c *Config, n events.Names) jetstream.StreamConfig {
 		Name: n.DeadlettersStream(), Subjects: []string{n.DeadlettersAll()},
 		Description: "originals of requests that failed for good",
 		Retention:   jetstream.LimitsPolicy, Storage: jetstream.FileStorage, Replicas: c.Replicas,
-		MaxAge: c.DeadlettersMaxAge, AllowDirect: true,
+		MaxAge: c.DeadlettersMaxAge, MaxBytes: int64(c.DeadlettersMaxBytes), AllowDirect: true,
 	}
 }
 
@@ -105,6 +113,7 @@ func cancelsStream(c *Config, n events.Names) jetstream.StreamConfig {
 		Description: "cancelled requests",
 		Retention:   jetstream.LimitsPolicy, Storage: jetstream.FileStorage, Replicas: c.Replicas,
 		MaxMsgsPerSubject: 1, MaxAge: c.ResultsMaxAge, AllowDirect: true,
+		MaxMsgSize: cancelMaxBytes, MaxMsgs: cancelsMax,
 	}
 }
 

@@ -143,7 +143,7 @@ type reader struct {
 	names   events.Names
 	nc      *nats.Conn
 	js      jetstream.JetStream
-	stream  jetstream.Stream // nil when this user may not look into it
+	get     string // where to ask for the stored result
 	updates chan *nats.Msg
 }
 
@@ -156,6 +156,7 @@ func newReader(ctx context.Context, c *service.Config, tel *telemetry.Telemetry,
 		return nil, fmt.Errorf("NATS is not reachable at NATS_URL=%s (is `gemini-client serve --embedded` running?): %w", c.NATS.URL, err)
 	}
 	r := &reader{id: id, names: c.Names(), nc: nc, updates: make(chan *nats.Msg, 1024)}
+	r.get = c.API("DIRECT.GET." + r.names.ResponsesStream() + "." + events.AnyResult(c.ResponseQueue, id))
 	if r.js, err = c.JetStream(nc); err != nil {
 		nc.Close()
 		return nil, err
@@ -236,20 +237,15 @@ func (r *reader) next(ctx context.Context, look <-chan time.Time, delta func(eve
 	}
 }
 
-// stored looks into the results, nil if there is none or we may not look.
-func (r *reader) stored(ctx context.Context) *jetstream.RawStreamMsg {
+// stored looks into the results (a direct get, ADR-31), nil if there is none or
+// we may not look. It asks for nothing else: a backend needs no other right.
+func (r *reader) stored(ctx context.Context) *nats.Msg {
 	once, cancel := context.WithTimeout(ctx, time.Second)
 	defer cancel()
-	if r.stream == nil {
-		stream, err := r.js.Stream(once, r.names.ResponsesStream())
-		if err != nil {
-			return nil
-		}
-		r.stream = stream
-	}
-	m, err := r.stream.GetLastMsgForSubject(once, events.AnyResult(r.names.ResponseQueue, r.id))
-	if err != nil {
+	m, err := r.nc.RequestWithContext(once, r.get, nil)
+	if err != nil || m.Header.Get(jetstream.SequenceHeader) == "" { // then it is the server's own word
 		return nil
 	}
+	m.Subject = m.Header.Get(jetstream.SubjectHeader)
 	return m
 }
