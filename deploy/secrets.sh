@@ -14,16 +14,27 @@ if [ ! -d "$dir" ]; then
 fi
 umask 022 # the containers' user has to read the files
 
-random() { od -An -N24 -tx1 /dev/urandom | tr -d ' \n'; }
+random() {
+  text=$(od -An -N24 -tx1 /dev/urandom | tr -d ' \n')
+  if [ ${#text} -ne 48 ]; then
+    echo "secrets.sh: od and /dev/urandom gave no random number; nothing was written" >&2
+    exit 1
+  fi
+  echo "$text"
+}
 
 if [ -e "$dir/nats_secrets" ]; then
   echo "kept   $dir/nats_secrets"
 else
+  admin=$(random)
+  worker=$(random)
+  backend=$(random)
+  key=$(random)
   cat >"$dir/nats_secrets.new" <<END
-ADMIN_PASSWORD: "$(random)"
-WORKER_PASSWORD: "$(random)"
-BACKEND_PASSWORD: "$(random)"
-JETSTREAM_KEY: "$(random)"
+ADMIN_PASSWORD: "$admin"
+WORKER_PASSWORD: "$worker"
+BACKEND_PASSWORD: "$backend"
+JETSTREAM_KEY: "$key"
 END
   mv "$dir/nats_secrets.new" "$dir/nats_secrets"
   echo "wrote  $dir/nats_secrets"
@@ -43,4 +54,4 @@ password worker_password WORKER_PASSWORD
 password backend_password BACKEND_PASSWORD
 
 echo
-echo "Set in .env:  SECRETS_DIR=$dir"
+echo "Set in .env:  SECRETS_DIR=$(cd "$dir" && pwd)"

@@ -42,6 +42,7 @@ type gauges struct {
 	log   *slog.Logger
 
 	refused map[string]time.Time // subjects that NATS refused, and when
+	silent  map[string]int       // subjects that nobody answered, how often in a row
 	heard   bool                 // NATS has answered in this round
 
 	mu       sync.Mutex
@@ -69,7 +70,7 @@ type oldestWaiting struct {
 func newGauges(nc *nats.Conn, api func(string) string, names events.Names, log *slog.Logger) *gauges {
 	return &gauges{
 		nc: nc, api: api, names: names, log: log,
-		refused: map[string]time.Time{}, messages: map[queueState]reading{}, oldest: map[string]oldestWaiting{},
+		refused: map[string]time.Time{}, silent: map[string]int{}, messages: map[queueState]reading{}, oldest: map[string]oldestWaiting{},
 	}
 }
 
@@ -164,11 +165,15 @@ func (g *gauges) ask(ctx context.Context, metric, question string, body, into an
 		return errRefused
 	}
 	err := g.request(ctx, subject, body, into)
+	if errors.Is(err, nats.ErrNoResponders) && g.heard { // once: a restart; again: nothing is imported under that name
+		g.silent[subject]++
+	}
 	switch {
 	case err == nil:
 		g.heard = true
 		delete(g.refused, subject)
-	case errors.Is(err, errRefused), errors.Is(err, nats.ErrNoResponders) && g.heard:
+		delete(g.silent, subject)
+	case errors.Is(err, errRefused), g.silent[subject] >= 2:
 		g.refused[subject] = time.Now()
 		if !before {
 			g.log.WarnContext(ctx, "a metric is missing: this NATS user needs the right to publish to the subject", "metric", telemetry.MetricName(metric), "subject", subject)

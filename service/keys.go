@@ -236,7 +236,7 @@ func (l *lease) works() {
 
 // done gives a key back and learns from how its call ended. No lease, and one
 // that is over, change nothing. It returns how long a key rests that did not
-// rest before.
+// rest before, or not for this reason.
 func (k *keys) done(l *lease, f fault, ok bool) (rests time.Duration) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
@@ -267,7 +267,7 @@ func (k *keys) done(l *lease, f fault, ok bool) (rests time.Duration) {
 	if rest == 0 || !til.After(key.restsTil) {
 		return 0
 	}
-	if !key.restsTil.After(now) {
+	if !key.restsTil.After(now) || key.why != f.code { // or it rests for a worse reason now
 		rests = rest
 	}
 	key.restsTil, key.why = til, f.code

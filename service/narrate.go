@@ -30,7 +30,7 @@ func happened(err error) string {
 	case openrouter.KindStatus:
 		return answered(api)
 	case openrouter.KindConnection:
-		return "OpenRouter could not be reached (" + api.Message + ")" // of our own network; nothing had been sent that could come back
+		return "OpenRouter could not be reached (" + api.Message + ")" // in our own words, see openrouter.Quiet
 	case openrouter.KindFirstToken:
 		return "no token came within FIRST_TOKEN_TIMEOUT"
 	case openrouter.KindGap:
@@ -111,8 +111,12 @@ func wayOut(code events.Code) string {
 func (p *policies) retried(ctx context.Context, err error, attempt int, wait time.Duration) {
 	f := diagnose(err)
 	next := "the call is repeated in " + rounded(wait).String()
-	if f.key != keyFine {
-		next = "the call is repeated with a key that is free"
+	if f.key != keyFine { // the pool does the waiting
+		wait, _ = p.keys.rest()
+		next = "the call is repeated with another key"
+		if wait > 0 {
+			next = "the call is repeated with the first key that is free, in " + rounded(wait).String()
+		}
 	}
 	p.tel.Instruments.CallRetried(ctx, attempt, string(f.code), wait)
 	p.tel.Logger.InfoContext(ctx, happened(err)+": "+next, "code", f.code, "attempt", attempt, "wait", rounded(wait))

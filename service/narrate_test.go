@@ -22,17 +22,17 @@ func TestFailuresReadAsSentences(t *testing.T) {
 	}{
 		{"429 with its wait", "[sim:429 retry_after=1 times=1]", []string{
 			`^OpenRouter limits the calls of this key \(429\) and asks to wait 1s: the key rests for 1s$`,
-			`^OpenRouter limits the calls of this key \(429\) and asks to wait 1s: the call is repeated with a key that is free$`,
+			`^OpenRouter limits the calls of this key \(429\) and asks to wait 1s: the call is repeated with another key$`,
 			`^request completed$`,
 		}, ""},
 		{"429 of a provider", "[sim:429_provider times=1]", []string{`^the provider behind OpenRouter is at its limit \(429\): the call is repeated in [\d.]+m?s$`, `^request completed$`}, ""},
 		{"402", "[sim:402]", []string{
 			`^the credit of the key or its account is used up \(402\): the key rests for 5m0s$`,
-			`^the credit .* \(402\): the call is repeated with a key that is free$`,
+			`^the credit .* \(402\): the call is repeated with (another key|the first key that is free, in .*)$`,
 			`^request failed$`,
 		}, "openrouter.ai/settings/credits"},
 		{"401", "[sim:401]", []string{
-			`^OpenRouter does not accept the key \(401\): the call is repeated with a key that is free$`,
+			`^OpenRouter does not accept the key \(401\): the call is repeated with another key$`,
 			`^OpenRouter does not accept the key \(401\): the key rests for 1m0s$`,
 			`^request failed$`,
 		}, "openrouter.ai/settings/keys"},

@@ -148,6 +148,9 @@ func (p *policies) hold() (time.Duration, string) {
 	if wait := p.breaker.RemainingDelay(); wait > 0 {
 		return wait, "circuit breaker open"
 	}
+	if p.breaker.IsOpen() { // the next call decides, and there may be none for a while
+		p.tel.Instruments.SetBreaker(context.Background(), telemetry.BreakerHalfOpen)
+	}
 	if wait, code := p.keys.rest(); wait > 0 {
 		return wait, "no usable API key (" + string(code) + ")"
 	}

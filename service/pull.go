@@ -12,6 +12,11 @@ import (
 // pullGrace is how much longer than the server we wait for the end of a pull.
 const pullGrace = time.Second
 
+// pullBytes bounds what one pull brings: nats-server cuts off a client for which
+// it has to hold more than 64 MiB (max_pending), and a hundred large prompts at
+// once are more.
+const pullBytes = 32 << 20
+
 // pull asks a consumer for up to n messages and hands each on as it comes. It
 // is our own because nats.go takes a message without a body for a status of
 // the server when it carries a Status header, which any requester can write:
@@ -26,7 +31,10 @@ func (q *queue) pull(nc *nats.Conn, n int, take func(pulled)) error {
 		return err
 	}
 	defer inbox.Unsubscribe() //nolint:errcheck // it fails on a closed connection only
-	body, err := json.Marshal(map[string]any{"batch": n, "expires": q.wait, "no_wait": q.wait == 0})
+	body, err := json.Marshal(map[string]any{
+		"batch": n, "expires": q.wait, "no_wait": q.wait == 0,
+		"max_bytes": max(pullBytes, nc.MaxPayload()+1<<20), // any message fits, its headers included
+	})
 	if err != nil {
 		return err
 	}
@@ -42,6 +50,7 @@ func (q *queue) pull(nc *nats.Conn, n int, take func(pulled)) error {
 				return pullStatus(m.Header)
 			}
 			take(pulled{m, nc})
+			limit.Reset(q.wait + pullGrace) // large messages take their time
 		case <-limit.C: // the server ends every pull with a word of its own
 			return fmt.Errorf("no answer within %s: the consumer is changing its leader, or this NATS user may not publish to %s", q.wait+pullGrace, q.next)
 		}
@@ -54,11 +63,14 @@ func pullStatus(h nats.Header) error {
 	switch status := h.Get("Status"); status {
 	case "404", "408": // no messages; time is up
 		return nil
+	case "409":
+		if h.Get("Description") == "Message Size Exceeds MaxBytes" { // the next message belongs to the next pull
+			return nil
+		}
 	case "503":
 		return nats.ErrNoResponders
-	default:
-		return fmt.Errorf("nats: pull ended: %s %s", status, h.Get("Description"))
 	}
+	return fmt.Errorf("nats: pull ended: %s %s", h.Get("Status"), h.Get("Description"))
 }
 
 // pulled is a delivered message and the ways to settle it (the protocol of

@@ -51,7 +51,7 @@ func New(c *Config, tel *telemetry.Telemetry) (*Service, error) {
 		return nil, fmt.Errorf("%w: HTTP_PROXY: %w", ErrConfig, err)
 	}
 	client, err := openrouter.New(openrouter.Config{
-		BaseURL: c.BaseURL, Referer: c.SiteURL, Title: c.SiteName, Transport: tel.Transport(transport),
+		BaseURL: c.BaseURL, Referer: c.SiteURL, Title: c.SiteName, Transport: tel.Transport(openrouter.Quiet(transport)),
 		FirstToken: c.FirstTokenTimeout, Gap: c.TokenGapTimeout, AllowHTTP: true,
 	})
 	if err != nil {

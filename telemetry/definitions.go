@@ -41,7 +41,7 @@ func flowMetrics() []definition {
 		{metricCost, kindCounter, "{USD}", []attribute.Key{keyRequestModel}, nil, "What OpenRouter charged for answers, in USD; its rate is what the service spends."},
 		{metricRetries, kindCounter, "{retry}", []attribute.Key{labelReason}, nil, "Calls repeated within the same delivery, by the failure code that made it necessary."},
 		{metricScheduled, kindCounter, "{request}", []attribute.Key{labelReason}, nil, "Requests put back for later, by failure code; they wait as schedules (state later of the queues)."},
-		{metricDeadLetters, kindCounter, "{message}", []attribute.Key{labelCode}, nil, "Dead letters written, by failure code; each is a request that failed for good and can be replayed."},
+		{metricDeadLetters, kindCounter, "{message}", []attribute.Key{labelCode}, nil, "Dead letters written, by failure code; each is the original of a request that failed for good, or of a message without a usable id."},
 		{metricResultsRefused, kindCounter, "{result}", nil, nil, "Results that the server refused because another one was stored first; more than a few mean that requests are called for twice."},
 		{metricClaimsLost, kindCounter, "{claim}", nil, nil, "Requests that another worker took over while this one was still at work; it happens when a worker was cut off from NATS."},
 		{metricSpansLost, kindCounter, "{span}", []attribute.Key{labelReason}, nil, "Spans that never reached the collector: queue_full when it is too slow, export_failed when it is away or refuses; no request suffers."},

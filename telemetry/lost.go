@@ -79,7 +79,7 @@ func (e countedExporter) ExportSpans(ctx context.Context, spans []sdktrace.ReadO
 
 // partialSuccess is how the OTLP exporters word a collector's partial success;
 // their type is internal.
-var partialSuccess = regexp.MustCompile(`OTLP partial success: .*\((\d+) spans rejected\)`)
+var partialSuccess = regexp.MustCompile(`(?s)OTLP partial success: .*\((\d+) spans rejected\)`)
 
 // rejected returns how many of n spans an error of an export has cost: all,
 // unless the collector says how many it did not take.

@@ -35,6 +35,8 @@ func NewTransport(proxyURL, noProxy string) (*http.Transport, error) {
 		MaxIdleConnsPerHost: 1024,
 		IdleConnTimeout:     90 * time.Second,
 		DisableCompression:  true, // a compressor holds events back
+
+		OnProxyConnectResponse: refusedByProxy,
 	}
 	if u == nil {
 		return t, nil

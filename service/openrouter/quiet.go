@@ -1,0 +1,91 @@
+package openrouter
+
+import (
+	"context"
+	"crypto/tls"
+	"crypto/x509"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"net/url"
+)
+
+// Quiet wraps a transport so that its errors say nothing that the other side
+// wrote: net/http quotes malformed header lines, in which a server can send the
+// prompt back, and the reason of a proxy's refusal, in which that can send back
+// its password. What our own network says stays. Errors unwrap to the original.
+func Quiet(base http.RoundTripper) http.RoundTripper { return quietTransport{base} }
+
+type quietTransport struct{ base http.RoundTripper }
+
+func (t quietTransport) RoundTrip(r *http.Request) (*http.Response, error) {
+	response, err := t.base.RoundTrip(r)
+	if err == nil || errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded) {
+		return response, err
+	}
+	return response, &quietError{text: ownWords(err), err: err}
+}
+
+// quietError has a text of ours for an error that may quote the other side.
+type quietError struct {
+	text string
+	err  error
+}
+
+func (e *quietError) Error() string { return e.text }
+func (e *quietError) Unwrap() error { return e.err }
+
+// refusalError is a proxy's answer to CONNECT that is not 200.
+type refusalError struct{ status int }
+
+func (e *refusalError) Error() string { return fmt.Sprintf("the proxy answered %d", e.status) }
+
+// refusedByProxy is http.Transport's OnProxyConnectResponse.
+func refusedByProxy(_ context.Context, _ *url.URL, _ *http.Request, response *http.Response) error {
+	if response.StatusCode == http.StatusOK {
+		return nil
+	}
+	return &refusalError{response.StatusCode}
+}
+
+// ownWords returns what is known of an error without the other side's words.
+func ownWords(err error) string {
+	var refusal *refusalError
+	var dns *net.DNSError
+	var operation *net.OpError
+	var alert tls.AlertError
+	var certificate *tls.CertificateVerificationError
+	var unknown x509.UnknownAuthorityError
+	switch {
+	case errors.As(err, &refusal):
+		return refusal.Error()
+	case errors.As(err, &dns):
+		return dns.Error()
+	case errors.As(err, &certificate):
+		return certificate.Error()
+	case errors.As(err, &unknown):
+		return unknown.Error()
+	case errors.As(err, &alert):
+		return alert.Error()
+	case errors.As(err, &operation):
+		return ownOperation(operation)
+	case errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF):
+		return "the connection was closed before an answer came"
+	}
+	return "the connection did not speak HTTP as it should"
+}
+
+// ownOperation trusts an operation's text only where the operating system wrote
+// the end of it: a proxy's protocol errors are wrapped in the same type.
+func ownOperation(o *net.OpError) string {
+	if inner, ok := errors.AsType[*net.OpError](o.Err); ok {
+		return ownOperation(inner)
+	}
+	var system interface{ Timeout() bool } // syscall.Errno, os.SyscallError and time-outs of net
+	if errors.As(o.Err, &system) {
+		return o.Error()
+	}
+	return o.Op + " failed"
+}
