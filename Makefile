@@ -45,12 +45,13 @@ fuzz: ## fuzz each target for FUZZTIME (30s)
 	  done; \
 	done
 
+# never from the cache: Go does not know that these tests build the program
 integration: ## run the integration suite: killed and starved processes, then containers (needs Docker)
-	go test -tags integration -parallel 4 -timeout 20m ./service/integration
-	$(BUILDER) go test -tags integration -v -parallel 4 -timeout 20m ./service/integration/stack
+	go test -count 1 -tags integration -parallel 4 -timeout 20m ./service/integration
+	$(BUILDER) go test -count 1 -tags integration -v -parallel 4 -timeout 20m ./service/integration/stack
 
 chaos: ## play SEEDS (10) scenarios of faults, or one again with SEED=n
-	CHAOS_SEEDS=$(SEEDS) CHAOS_SEED=$(SEED) go test -tags integration -run '^TestChaos$$' -parallel 3 -timeout 4h -v ./service/integration
+	CHAOS_SEEDS=$(SEEDS) CHAOS_SEED=$(SEED) go test -count 1 -tags integration -run '^TestChaos$$' -parallel 3 -timeout 4h -v ./service/integration
 
 bench: ## run the benchmarks
 	go test -run '^$$' -bench . -benchmem ./...
