@@ -286,19 +286,3 @@ func (k *keys) rest() (time.Duration, events.Code) {
 	}
 	return resting.readyAt(now).Sub(now), resting.why
 }
-
-// states counts the keys by what they are doing, for the metric.
-func (k *keys) states() map[string]int64 {
-	k.mu.Lock()
-	defer k.mu.Unlock()
-	now := time.Now()
-	count := map[string]int64{"usable": 0}
-	for _, key := range k.all {
-		state := "usable"
-		if key.restsTil.After(now) {
-			state = string(key.why)
-		}
-		count[state]++
-	}
-	return count
-}

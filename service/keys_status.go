@@ -1,0 +1,54 @@
+package service
+
+import "time"
+
+// KeyStatus is a key as people on call may see it.
+type KeyStatus struct {
+	End      string     `json:"end"`   // its last four characters
+	State    string     `json:"state"` // usable, or why it rests (a failure code)
+	Until    *time.Time `json:"until"` // when it is tried again; null if it is usable
+	InFlight int        `json:"in_flight"`
+}
+
+// end is what may be shown of a key: its last four characters, if enough
+// others stay unknown.
+func (key *apiKey) end() string {
+	const shown, hidden = 4, 12
+	if len(key.secret) < shown+hidden {
+		return "…"
+	}
+	return "…" + key.secret[len(key.secret)-shown:]
+}
+
+// list tells the state of each key.
+func (k *keys) list() []KeyStatus {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	now := time.Now()
+	var list []KeyStatus
+	for _, key := range k.all {
+		s := KeyStatus{End: key.secret[max(0, len(key.secret)-4):], State: "usable", InFlight: key.inUse}
+		if key.restsTil.After(now) {
+			until := key.restsTil.UTC()
+			s.State, s.Until = string(key.why), &until
+		}
+		list = append(list, s)
+	}
+	return list
+}
+
+// states counts the keys by what they are doing, for the metric.
+func (k *keys) states() map[string]int64 {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	now := time.Now()
+	count := map[string]int64{"usable": 0}
+	for _, key := range k.all {
+		state := "usable"
+		if key.restsTil.After(now) {
+			state = string(key.why)
+		}
+		count[state]++
+	}
+	return count
+}
