@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"strconv"
 	"time"
 
 	"github.com/nats-io/nats.go"
@@ -25,7 +26,7 @@ const pullBytes = 32 << 20
 // and what the server says of the pull has none. The error is why the pull
 // failed, nil if it ended for want of messages.
 func (q *queue) pull(nc *nats.Conn, n int, take func(pulled)) error {
-	arrived := make(chan *nats.Msg, n+1) // and the server's last word; NextMsg would judge by the Status header again
+	arrived := make(chan *nats.Msg, n+2) // and the server's last words; NextMsg would judge by the Status header again
 	inbox, err := nc.ChanSubscribe(nc.NewInbox(), arrived)
 	if err != nil {
 		return err
@@ -41,36 +42,59 @@ func (q *queue) pull(nc *nats.Conn, n int, take func(pulled)) error {
 	if err := nc.PublishRequest(q.next, inbox.Subject, body); err != nil {
 		return err
 	}
+	return q.collect(arrived, n, func(m *nats.Msg) { take(pulled{m, nc}) })
+}
+
+// collect hands on what a pull for n messages brings, until all are there or
+// the server has ended it and what it had delivered by then is there as well.
+func (q *queue) collect(arrived <-chan *nats.Msg, n int, take func(*nats.Msg)) error {
 	limit := time.NewTimer(q.wait + pullGrace)
 	defer limit.Stop()
-	for range n {
+	ended := false
+	for left := n; left > 0; {
+		var m *nats.Msg
 		select {
-		case m := <-arrived:
-			if m.Reply == "" {
-				return pullStatus(m.Header)
-			}
-			take(pulled{m, nc})
-			limit.Reset(q.wait + pullGrace) // large messages take their time
+		case m = <-arrived:
 		case <-limit.C: // the server ends every pull with a word of its own
+			if ended {
+				return nil
+			}
 			return fmt.Errorf("no answer within %s: the consumer is changing its leader, or this NATS user may not publish to %s", q.wait+pullGrace, q.next)
 		}
+		if m.Reply != "" {
+			take(m)
+			left--
+			limit.Reset(q.wait + pullGrace) // large messages take their time
+			continue
+		}
+		unused, err := pullStatus(m.Header, left)
+		if err != nil {
+			return err
+		}
+		ended, left = true, left-unused
 	}
 	return nil
 }
 
-// pullStatus reads how the server ended a pull.
-func pullStatus(h nats.Header) error {
-	switch status := h.Get("Status"); status {
-	case "404", "408": // no messages; time is up
-		return nil
-	case "409":
-		if h.Get("Description") == "Message Size Exceeds MaxBytes" { // the next message belongs to the next pull
-			return nil
-		}
-	case "503":
-		return nats.ErrNoResponders
+// pullStatus reads how the server ended a pull, and returns how many of its
+// messages will not come (all that are left, where it does not say). With
+// several copies of the stream that word overtakes messages, which are
+// delivered only when a majority knows of it. The error is why the pull failed.
+func pullStatus(h nats.Header, left int) (unused int, err error) {
+	switch status, why := h.Get("Status"), h.Get("Description"); {
+	case status == "503":
+		return 0, nats.ErrNoResponders
+	case status == "404", status == "408": // no messages; time is up
+	case why == "Batch Completed", why == "Message Size Exceeds MaxBytes": // 409: the next message belongs to the next pull
+	default:
+		return 0, fmt.Errorf("nats: pull ended: %s %s", status, why)
 	}
-	return fmt.Errorf("nats: pull ended: %s %s", h.Get("Status"), h.Get("Description"))
+	text := h.Get("Nats-Pending-Messages")
+	if text == "" {
+		return left, nil
+	}
+	unused, err = strconv.Atoi(text)
+	return min(unused, left), err
 }
 
 // pulled is a delivered message and the ways to settle it (the protocol of
