@@ -49,13 +49,14 @@ func TestDuplicatesThroughThreeReplicas(t *testing.T) {
 func TestRestartInTheMiddle(t *testing.T) {
 	t.Parallel()
 	n := servicetest.RunNATS(t)
-	or := servicetest.RunOpenRouter(t, simulator.Config{Latency: 20 * time.Millisecond})
+	or := servicetest.RunOpenRouter(t, simulator.Config{Latency: 200 * time.Millisecond})
 	b := setupOn(t, n, or, func(c *service.Config) { c.Concurrency = 20 })
-	first := b.start()
+	b.provision()
 	ids := map[string]bool{}
-	for i := range 200 {
+	for i := range 200 { // all before the first start: a slow publisher would be overtaken
 		ids[b.Ask(fmt.Sprintf("question %d", i), nil)] = true
 	}
+	first := b.start()
 	if err := b.openrouter.Wait(b.Context(), func(s simulator.Stats) bool { return s.Started >= 60 }); err != nil {
 		t.Fatal(err)
 	}
