@@ -4,6 +4,7 @@ package stack
 
 import (
 	"context"
+	"encoding/json"
 	"fmt"
 	"strconv"
 	"strings"
@@ -156,8 +157,42 @@ func TestCluster(t *testing.T) {
 		t.Errorf("%d calls were made again, want at most the %d that were in flight at the two faults", again, inFlight)
 	}
 	t.Logf("%s was killed, %s cut off; %d calls for %d requests", leader, follower, up.Count(), len(l.questions))
+	c.idle(2)
 	one.leave()
 	two.leave()
+}
+
+// idle waits until so many workers say that they are ready and have nothing to
+// do. One whose connection went to the server that was cut off notices that
+// only after some pings, and holds its results until then.
+func (c *cluster) idle(workers int) {
+	c.stage.t.Helper()
+	nc := c.backend.NC
+	c.stage.until("the workers are idle", func() (string, bool) {
+		answers, err := nc.SubscribeSync(nc.NewInbox())
+		if err != nil {
+			return err.Error(), false
+		}
+		defer func() { _ = answers.Unsubscribe() }()
+		if err := nc.PublishRequest(c.backend.Names.Status(), answers.Subject, nil); err != nil {
+			return err.Error(), false
+		}
+		idle := 0
+		for range workers {
+			m, err := answers.NextMsg(time.Second)
+			if err != nil {
+				return fmt.Sprintf("%d of %d: %v", idle, workers, err), false
+			}
+			var status struct {
+				Ready    bool `json:"ready"`
+				InFlight int  `json:"in_flight"`
+			}
+			if json.Unmarshal(m.Data, &status) == nil && status.Ready && status.InFlight == 0 {
+				idle++
+			}
+		}
+		return fmt.Sprintf("%d of %d", idle, workers), idle == workers
+	})
 }
 
 // follower is a server that leads neither the request queue nor the results.
