@@ -19,6 +19,7 @@ func brokenBodies() map[string]struct {
 } {
 	const times = "; give a time like 2025-12-08T10:11:12.123456Z"
 	const noModel = `, which is not allowed; give a model that matches one of "google/*", "~google/*"`
+	const noName = ", which is no model's name: those have at most 128 characters, and no spaces among them"
 	return map[string]struct {
 		body, want string
 		inSchema   bool
@@ -39,7 +40,12 @@ func brokenBodies() map[string]struct {
 		"model elsewhere":            {asked(`"model":"openai/gpt-5"`), `model: is "openai/gpt-5"` + noModel, false},
 		"model with two slashes":     {asked(`"model":"google/x/y"`), `model: is "google/x/y"` + noModel, false},
 		"model empty":                {asked(`"model":""`), `model: is ""` + noModel, false},
-		"model long":                 {asked(`"model":"` + strings.Repeat("é", 41) + `"`), `model: is "` + strings.Repeat("é", 40) + `"…` + noModel, false},
+		"model long":                 {asked(`"model":"` + strings.Repeat("x", 128) + `"`), `model: is "` + strings.Repeat("x", 40) + `"…` + noModel, false},
+		"model too long":             {asked(`"model":"google/` + strings.Repeat("x", 122) + `"`), `model: is "google/` + strings.Repeat("x", 33) + `"…` + noName, true},
+		"model a sentence":           {asked(`"model":"google/Tell me"`), `model: is "google/Tell me"` + noName, true},
+		"model not ASCII":            {asked(`"model":"` + strings.Repeat("é", 41) + `"`), `model: is "` + strings.Repeat("é", 40) + `"…` + noName, true},
+		"model with a control code":  {asked(`"model":"google/x\u0007"`), `model: is "google/x\a"` + noName, true},
+		"fallback a sentence":        {asked(`"openrouter":{"models":["google/Tell me"]}`), `openrouter.models[0]: is "google/Tell me"` + noName, true},
 		"model online":               {asked(`"model":"gemini-2.5-flash:online"`), `model: is "gemini-2.5-flash:online", whose suffix :online turns on the plugin "web", which is not allowed; leave the suffix out`, false},
 		"model online and more":      {asked(`"model":"google/gemini-2.5-flash:nitro:Online"`), `model: is "google/gemini-2.5-flash:nitro:Online", whose suffix :online turns on the plugin "web", which is not allowed; leave the suffix out`, false},
 		"parameters null":            {asked(`"parameters":null`), "parameters: is null; give an object or leave it out", true},

@@ -1,6 +1,9 @@
 package events
 
-import "fmt"
+import (
+	"fmt"
+	"strings"
+)
 
 // question reads what the model is asked: which model, and what.
 func (d *decoder) question() {
@@ -99,9 +102,18 @@ func (d *decoder) parameters() {
 	p.StopSequences = f.list("stop_sequences")
 }
 
-// model checks a model the request names at path, and returns its full name.
+// maxModelName bounds the name of a model, in bytes: it goes into log lines and
+// spans, where a prompt that strayed into it may not be.
+const maxModelName = 128
+
+// model checks a model the request names at path, and returns its full name, ""
+// if it cannot be one.
 func (d *decoder) model(path, name string) string {
 	full := ModelName(name)
+	if len(name) > maxModelName || strings.ContainsFunc(name, func(r rune) bool { return r <= ' ' || r > '~' }) {
+		d.broken.add(path, "is %s, which is no model's name: those have at most %d characters, and no spaces among them", quote(name), maxModelName)
+		return ""
+	}
 	if !d.rules.matchesModel(full) {
 		d.broken.add(path, "is %s, which is not allowed; give a model that matches one of %s",
 			quote(name), quoteAll(d.rules.Models))
