@@ -32,6 +32,7 @@ build: ## build both programs into bin/
 	@go build -trimpath -ldflags "-s -w -X main.stamped=$(VERSION)" -o bin/ ./cmd/gemini-client ./cmd/openrouter-sim
 
 test: ## run every test with the race detector: real embedded NATS, OpenRouter simulator
+	go build -race ./... # on a cold machine compiling would starve the tests
 	go test -race -parallel 16 -timeout 5m ./...
 
 lint: $(LINT) ## check style, bugs and the import table

@@ -75,10 +75,16 @@ func errorText(err error) string {
 	return err.Error()
 }
 
+// writeTimeout bounds one write to NATS, a message of max_payload at most. The
+// client holds its lock meanwhile: pings, time limits and the question whether
+// there is a connection all wait for it, by default for a minute.
+const writeTimeout = 10 * time.Second
+
 // options are chosen for leases: nothing is buffered while disconnected, so
-// that a lost heartbeat is seen, and a dead link is noticed within seconds.
+// that a lost heartbeat is seen, and a dead link is noticed sooner than leases
+// of the default ACK_WAIT end, by pings or by writes that get stuck.
 func options(c NATS, log *slog.Logger) []nats.Option {
-	repeats := &repeats{log: log, said: map[string]time.Time{}}
+	repeats := newRepeats(log)
 	list := []nats.Option{
 		nats.Name("gemini-client"),
 		nats.RetryOnFailedConnect(true),
@@ -87,8 +93,10 @@ func options(c NATS, log *slog.Logger) []nats.Option {
 		nats.ReconnectJitter(250*time.Millisecond, time.Second),
 		nats.ReconnectBufSize(-1),
 		nats.IgnoreAuthErrorAbort(),
-		nats.PingInterval(10 * time.Second),
+		nats.PingInterval(5 * time.Second),
 		nats.MaxPingsOutstanding(2),
+		nats.FlusherTimeout(writeTimeout),
+		nats.ReconnectOnFlusherError(),
 		nats.CustomInboxPrefix(c.InboxPrefix),
 		nats.DisconnectErrHandler(func(_ *nats.Conn, err error) {
 			if err != nil { // nil is our own Close
@@ -147,6 +155,10 @@ type repeats struct {
 	log  *slog.Logger
 	mu   sync.Mutex
 	said map[string]time.Time
+}
+
+func newRepeats(log *slog.Logger) *repeats {
+	return &repeats{log: log, said: map[string]time.Time{}}
 }
 
 func (r *repeats) say(what string, err error) {

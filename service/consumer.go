@@ -47,7 +47,8 @@ type queue struct {
 	bind    func(context.Context) (jetstream.Consumer, error) // finds or makes the consumer
 	ackIn   time.Duration                                     // the consumer's own AckWait
 	wait    time.Duration                                     // how long a pull stays open; 0: answer at once
-	broken  atomic.Bool                                       // the last pull failed, and the log says so
+	failed  int                                               // pulls in a row
+	broken  atomic.Bool                                       // they failed, and the log says so
 }
 
 func newConsumer(slots int, queues []*queue, work func(context.Context, delivery) report, hold func() (time.Duration, string), nc *nats.Conn, tel *telemetry.Telemetry) *consumer {
@@ -139,22 +140,24 @@ func (c *consumer) fetch(intake, ctx context.Context, q *queue, n int) int {
 		}
 	})
 	if err != nil {
+		q.failed++
 		c.failing(intake, q, err)
 		return used
 	}
+	q.failed = 0
 	if c.nc.IsConnected() && q.broken.CompareAndSwap(true, false) {
 		c.log.InfoContext(ctx, "the queue can be read again", "stream", q.stream)
 	}
 	return used
 }
 
-// failing handles a pull that failed: one line when it begins, a pause, and a
-// fresh look at the consumer, which may have been deleted.
+// failing handles a pull that failed: one line when it is no blip, a pause, and
+// a fresh look at the consumer, which may have been deleted.
 func (c *consumer) failing(intake context.Context, q *queue, err error) {
 	if intake.Err() != nil {
 		return
 	}
-	if q.broken.CompareAndSwap(false, true) {
+	if q.failed > 1 && q.broken.CompareAndSwap(false, true) {
 		c.log.WarnContext(intake, "the queue cannot be read, trying until it can", "stream", q.stream, "error", err)
 	}
 	if sleep(intake, idlePull) != nil || !c.nc.IsConnected() {

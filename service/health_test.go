@@ -53,7 +53,7 @@ func TestHealth(t *testing.T) {
 // ready, and when OpenRouter is back everything is answered.
 func TestOutage(t *testing.T) {
 	t.Parallel()
-	b := setup(t, func(c *service.Config) { c.Concurrency = 30 })
+	b := setup(t, quick, func(c *service.Config) { c.Concurrency = 30 }) // a request that is put back comes soon
 	r := b.start()
 	fault, err := simulator.ParseFault("503")
 	if err != nil {

@@ -11,7 +11,9 @@ import (
 )
 
 // pullGrace is how much longer than the server we wait for the end of a pull.
-const pullGrace = time.Second
+// What a busy server delivers to a pull that we gave up is lost until its ack
+// wait is over.
+const pullGrace = 4 * time.Second
 
 // pullBytes bounds what one pull brings: nats-server cuts off a client for which
 // it has to hold more than 64 MiB (max_pending), and a hundred large prompts at
