@@ -130,7 +130,7 @@ func TestResultOverMaxPayload(t *testing.T) {
 	n := servicetest.RunNATS(t, func(o *server.Options) { o.MaxPayload = 64 << 10 })
 	or := servicetest.RunOpenRouter(t, simulator.Config{})
 	b := setupOn(t, n, or)
-	b.start()
+	r := b.start()
 	id := b.Ask("[sim:huge bytes=200000]", nil)
 	got := b.Result(id)
 	if got.Result.ErrorCode == nil || *got.Result.ErrorCode != events.PayloadTooLarge {
@@ -140,6 +140,14 @@ func TestResultOverMaxPayload(t *testing.T) {
 		t.Errorf("usage %v and cost %v: want what was billed", got.Result.Usage, got.Result.Cost)
 	}
 	b.Idle()
+	// People on call are told the same as the backend.
+	text, _ := r.get("/metrics")
+	if want := `gemini_requests_total{code="payload_too_large",gen_ai_request_model="google/gemini-2.5-flash",verdict="failed"} 1`; !strings.Contains(text, want) {
+		t.Errorf("scrape lacks %s", want)
+	}
+	if want := `"msg":"request failed","verdict":"failed"`; !strings.Contains(b.log.String(), want) {
+		t.Errorf("log lacks %s", want)
+	}
 }
 
 // A publisher who may only publish requests cannot damage the queue with

@@ -71,18 +71,32 @@ func newBroker(ctx context.Context, nc *nats.Conn, js jetstream.JetStream, api f
 		}
 		*stream.to = s
 	}
+	away := newRepeats(log)
 	b.patience = failsafe.With(retrypolicy.NewBuilder[any]().
 		HandleIf(func(_ any, err error) bool { return err != nil && !decided(err) }).
 		WithMaxRetries(-1).
 		WithBackoff(100*time.Millisecond, 2*time.Second).
 		WithJitterFactor(0.2).
 		OnRetry(func(e failsafe.ExecutionEvent[any]) {
-			if e.Retries() == 3 { // a blip is not worth a line
-				log.WarnContext(e.Context(), "NATS does not answer, trying again until it does", "error", e.LastError())
+			if e.Retries() == 3 { // a blip is not worth a line, and what waits in every slot is worth one
+				away.say("NATS does not answer, trying again until it does", e.LastError())
 			}
 		}).
 		Build())
 	return b, nil
+}
+
+// brokerFault names an error of NATS for spans and metrics; "" for others.
+func brokerFault(err error) string {
+	switch {
+	case errors.Is(err, context.DeadlineExceeded), errors.Is(err, nats.ErrTimeout):
+		return "timeout"
+	case errors.Is(err, nats.ErrNoResponders):
+		return "no_responders"
+	case errors.Is(err, nats.ErrConnectionClosed), errors.Is(err, nats.ErrDisconnected), errors.Is(err, nats.ErrConnectionReconnecting), errors.Is(err, nats.ErrReconnectBufExceeded):
+		return "disconnected"
+	}
+	return ""
 }
 
 func decided(err error) bool {

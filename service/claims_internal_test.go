@@ -160,7 +160,7 @@ func TestClaimLife(t *testing.T) {
 func TestClaimOfAKilledProcess(t *testing.T) {
 	t.Parallel()
 	b, _ := testBroker(t)
-	lives := newInstances(b, "killed", time.Second)
+	lives := newInstances(b, "killed", 5*time.Second)
 	if err := lives.announce(t.Context()); err != nil {
 		t.Fatal(err)
 	}
@@ -205,6 +205,22 @@ func TestClaimLost(t *testing.T) {
 	}
 	three, _ := process(t, b, "three")
 	mustTake(t, three, message(1), claimBusy)
+}
+
+// It is told also when the other one has finished meanwhile.
+func TestClaimLostAndReleased(t *testing.T) {
+	t.Parallel()
+	b, _ := testBroker(t)
+	frozen, lost := claimsOf(newInstances(b, "frozen", time.Second))
+	held := mustTake(t, frozen, message(1), claimTaken)
+	two, _ := process(t, b, "two")
+	mustTake(t, two, message(1), claimTaken).release(t.Context())
+	held.release(t.Context())
+	select {
+	case <-lost:
+	default:
+		t.Fatal("nobody was told")
+	}
 }
 
 // A release that NATS did not take is made good with a later sign of life.

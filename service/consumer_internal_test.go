@@ -2,24 +2,29 @@ package service
 
 import (
 	"context"
+	"io"
+	"maps"
 	"sync/atomic"
 	"testing"
 	"time"
 
 	"github.com/nats-io/nats.go/jetstream"
+	"go.opentelemetry.io/otel/codes"
+	"go.opentelemetry.io/otel/sdk/trace/tracetest"
 
 	"gemini-client/service/servicetest"
 	"gemini-client/telemetry"
 )
 
 // testConsumer takes requests from a broker's queue.
-func testConsumer(t *testing.T, b *broker, slots int, work func(context.Context, delivery) report, hold func() (time.Duration, string)) (run func(intake context.Context)) {
+func testConsumer(t *testing.T, b *broker, slots int, work func(context.Context, delivery) report, hold func() (time.Duration, string), seen ...*telemetry.Telemetry) (run func(intake context.Context)) {
 	t.Helper()
+	tel := append(seen, telemetry.Nop())[0]
 	bind := func(ctx context.Context) (jetstream.Consumer, error) {
 		return b.js.Consumer(ctx, b.names.RequestsStream(), Durable)
 	}
 	q := &queue{stream: b.names.RequestsStream(), subject: b.names.RequestQueue, next: "$JS.API.CONSUMER.MSG.NEXT." + b.names.RequestsStream() + "." + Durable, bind: bind, ackIn: time.Minute, wait: idlePull}
-	c := newConsumer(slots, []*queue{q}, work, hold, b.nc, telemetry.Nop())
+	c := newConsumer(slots, []*queue{q}, work, hold, b.nc, tel)
 	return func(intake context.Context) { c.run(intake, context.WithoutCancel(intake)) }
 }
 
@@ -93,7 +98,8 @@ func TestSlotsBoundTheWork(t *testing.T) {
 	}
 }
 
-// A panic in the work gives the message back and takes nothing else down.
+// A panic in the work gives the message back and takes nothing else down; people
+// see it in the trace as well.
 func TestPanicGivesBack(t *testing.T) {
 	t.Parallel()
 	b, _ := testBroker(t)
@@ -102,11 +108,24 @@ func TestPanicGivesBack(t *testing.T) {
 	}
 	intake, stop := context.WithTimeout(t.Context(), servicetest.Patience)
 	defer stop()
+	spans := tracetest.NewInMemoryExporter()
+	tel, err := telemetry.Setup(t.Context(), telemetry.Config{Output: io.Discard, SpanExporter: spans})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer tel.Shutdown(context.Background())
 	run := testConsumer(t, b, 1, func(context.Context, delivery) report {
 		defer stop()
 		panic("work")
-	}, func() (time.Duration, string) { return 0, "" })
+	}, func() (time.Duration, string) { return 0, "" }, tel)
 	run(intake)
+	status := map[string]codes.Code{}
+	for _, s := range spans.GetSpans() {
+		status[s.Name] = s.Status.Code
+	}
+	if want := map[string]codes.Code{"nak gemini.requests": codes.Unset, "process gemini.requests": codes.Error}; !maps.Equal(status, want) {
+		t.Errorf("spans: got %v, want %v", status, want)
+	}
 	s, err := b.js.Stream(t.Context(), b.names.RequestsStream())
 	if err != nil || s.CachedInfo().State.Msgs != 1 {
 		t.Errorf("messages left: %v, %v; want 1", s.CachedInfo().State.Msgs, err)

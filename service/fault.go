@@ -217,16 +217,21 @@ func limitFault(f fault, e *openrouter.Error) fault {
 	if f.heals == healsNever { // a limit passes, if not soon
 		f.heals = healsLater
 	}
-	shared := e.Relayed || e.LimitSource == "upstream_provider_shared_pool" || e.LimitSource == "openrouter_shared_capacity"
 	switch {
 	case e.FreeTierDaily():
 		if f.wait == 0 {
 			f.wait = untilMidnight(time.Now())
 		}
-	case f.wait > 0 || !shared:
+	case f.wait > 0 || !ofProvider(e) && e.LimitSource != "openrouter_shared_capacity":
 		f.key = keyRests
 	}
 	return f
+}
+
+// ofProvider reports whether it is a provider behind OpenRouter that has reached
+// a limit.
+func ofProvider(e *openrouter.Error) bool {
+	return e.Relayed || e.LimitSource == "upstream_provider_shared_pool"
 }
 
 // untilMidnight is the time until the free tier's day ends (UTC).

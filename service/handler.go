@@ -204,6 +204,7 @@ func (h *handler) call(ctx context.Context, request events.Request) reply {
 	}
 	chat := chatRequest(request, h.config.FallbackModels)
 	ctx, span := h.tel.StartChat(ctx, h.chatInfo(request, chat))
+	defer span.End(telemetry.ChatResult{ErrorType: string(events.Internal)}) // of a panic: the first End counts
 	run := h.live.start(request)
 	re := h.policies.call(ctx, chat, run.piece)
 	run.done()
@@ -225,7 +226,6 @@ func (h *handler) conclude(ctx context.Context, d delivery, request events.Reque
 			return interrupted(err)
 		}
 		v = failed(r.code, r.text+" It could not be put back: with its headers it is larger than the server accepts.")
-		r.outcome, r.text = v.kind, v.failure.Message
 	}
 	if v.kind == telemetry.VerdictFailed && v.failure.Code.Deadletter() {
 		err := h.letters.bury(ctx, d, v.failure.Code, request.ID, v.failure.Message)
@@ -234,10 +234,11 @@ func (h *handler) conclude(ctx context.Context, d delivery, request events.Reque
 		}
 		h.buried(ctx, v.failure.Code, err)
 	}
-	stored, err := h.store(ctx, d, request, v, re)
+	v, stored, err := h.store(ctx, d, request, v, re)
 	if err != nil {
 		return interrupted(err)
 	}
+	r = report{outcome: v.kind, code: v.failure.Code, text: v.failure.Message, reply: re} // what it has become
 	if !stored {
 		h.tel.Instruments.ResultRefused(ctx)
 		r.outcome, r.note = telemetry.VerdictDuplicate, "another result was stored first"
@@ -248,16 +249,23 @@ func (h *handler) conclude(ctx context.Context, d delivery, request events.Reque
 // chatInfo is what the span of a call tells. Stop sequences are not among it:
 // they are the requester's text. What is asked is recorded on demand only.
 func (h *handler) chatInfo(request events.Request, r openrouter.Request) telemetry.ChatInfo {
-	port, _ := strconv.Atoi(h.upstream.Port())
-	if port == 0 {
-		port = 443
-	}
 	return telemetry.ChatInfo{
 		Model: r.Model, Temperature: r.Temperature, TopP: r.TopP, TopK: r.TopK, MaxTokens: r.MaxTokens,
 		Seed: extraField[int64](r, "seed"), Frequency: extraField[float64](r, "frequency_penalty"), Presence: extraField[float64](r, "presence_penalty"),
-		OutputType: outputType(r), Stream: true, ServerAddress: h.upstream.Hostname(), ServerPort: port,
+		OutputType: outputType(r), Stream: true, ServerAddress: h.upstream.Hostname(), ServerPort: port(h.upstream),
 		Instruction: request.SystemInstruction, Prompt: request.Prompt, Messages: request.Messages,
 	}
+}
+
+// port is a URL's own, or its scheme's.
+func port(u *url.URL) int {
+	if port, err := strconv.Atoi(u.Port()); err == nil {
+		return port
+	}
+	if u.Scheme == "http" {
+		return 80
+	}
+	return 443
 }
 
 // extraField reads one of the fields that are passed on unseen; nil if it is

@@ -51,10 +51,10 @@ func (h *Health) status() Status {
 	if h.consumer == nil {
 		return Status{Why: "starting: NATS or JetStream is not there yet", Intake: "not yet"}
 	}
-	s := Status{Ready: true, Intake: "open", Breaker: h.policies.breaker.State().String(), InFlight: h.consumer.busy(), Slots: cap(h.consumer.slots), Keys: h.policies.keys.states(), KeyList: h.policies.keys.list()}
+	s := Status{Ready: true, Intake: "open", Breaker: h.policies.state().String(), InFlight: h.consumer.busy(), Slots: cap(h.consumer.slots), Keys: h.policies.keys.states(), KeyList: h.policies.keys.list()}
 	switch {
 	case h.ending:
-		s.Ready, s.Why, s.Intake = false, "stopping", "stopping"
+		s.Ready, s.Why = false, "stopping"
 	case !h.nc.IsConnected():
 		s.Ready, s.Why = false, "NATS is not connected"
 	case h.consumer.unreadable() != "":
@@ -62,6 +62,9 @@ func (h *Health) status() Status {
 	}
 	if _, why := h.policies.hold(); why != "" && s.Ready {
 		s.Intake = why
+	}
+	if !s.Ready {
+		s.Intake = s.Why
 	}
 	return s
 }

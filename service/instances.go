@@ -107,36 +107,42 @@ func (i *instances) elsewhere(ctx context.Context, name string) (bool, error) {
 	return m != nil && len(m.Data) > 0, err
 }
 
-// release gives a claim up, now or as soon as NATS answers.
+// release gives a claim up, now or as soon as NATS answers. Another message in
+// its place at the first try means that somebody took it over, even if that one
+// has given it up again.
 func (i *instances) release(ctx context.Context, subject string, sequence uint64, lost func(string)) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), brokerTimeout)
 	defer cancel()
 	owed := owedRelease{sequence, lost}
-	if !i.tryRelease(ctx, subject, owed) {
+	switch err := i.tryRelease(ctx, subject, owed); {
+	case errors.Is(err, errConflict):
+		lost(subject)
+	case err != nil:
 		i.mu.Lock()
 		defer i.mu.Unlock()
 		i.owed[subject] = owed
 	}
 }
 
-// tryRelease returns whether nothing is left to do.
-func (i *instances) tryRelease(ctx context.Context, subject string, owed owedRelease) bool {
+func (i *instances) tryRelease(ctx context.Context, subject string, owed owedRelease) error {
 	m := &nats.Msg{Subject: subject}
 	_, err := i.broker.put(ctx, m, jetstream.WithMsgTTL(releasedFor), jetstream.WithExpectLastSequencePerSubject(owed.sequence))
-	if errors.Is(err, errConflict) {
-		i.judgeConflict(ctx, subject, owed)
-		return true
-	}
-	return err == nil
+	return err
 }
 
-// judgeConflict tells a claim that somebody took over while we were working
-// from a release whose acknowledgement was lost.
-func (i *instances) judgeConflict(ctx context.Context, subject string, owed owedRelease) {
+// retryRelease returns whether nothing is left to do. A conflict may be our own
+// first try, whose acknowledgement was lost, so it counts only where another's
+// claim stands.
+func (i *instances) retryRelease(ctx context.Context, subject string, owed owedRelease) bool {
+	err := i.tryRelease(ctx, subject, owed)
+	if !errors.Is(err, errConflict) {
+		return err == nil
+	}
 	m, err := i.broker.last(ctx, i.broker.claims, subject)
 	if err == nil && m != nil && len(m.Data) > 0 && parseClaim(m.Data).instance != i.name {
 		owed.lost(subject)
 	}
+	return true
 }
 
 func (i *instances) settleDebts(ctx context.Context) {
@@ -145,7 +151,7 @@ func (i *instances) settleDebts(ctx context.Context) {
 	i.owed = map[string]owedRelease{}
 	i.mu.Unlock()
 	for subject, owed := range debts {
-		if !i.tryRelease(ctx, subject, owed) {
+		if !i.retryRelease(ctx, subject, owed) {
 			i.mu.Lock()
 			if _, newer := i.owed[subject]; !newer {
 				i.owed[subject] = owed

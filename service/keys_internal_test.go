@@ -112,7 +112,15 @@ func TestKeysRest(t *testing.T) {
 					t.Errorf("states: got %v, want one key that is %s", states, state)
 				}
 				start := time.Now()
-				k.done(take(t, k, time.Hour), fault{}, true)
+				l := take(t, k, time.Hour)
+				doubted := tt.code == events.Unauthorized || tt.code == events.InsufficientCredits
+				if states := k.states(); (states["usable"] == 0) != doubted {
+					t.Errorf("states after the rest, before it has worked again: got %v, want usable: %v", states, !doubted)
+				}
+				k.done(l, fault{}, true)
+				if states := k.states(); states["usable"] != 1 {
+					t.Errorf("states after it has worked again: got %v, want usable", states)
+				}
 				if waited := time.Since(start); waited != tt.want {
 					t.Errorf("waited %v for the key, want its whole rest of %v", waited, tt.want)
 				}

@@ -20,6 +20,11 @@ func (key *apiKey) end() string {
 	return "…" + key.secret[len(key.secret)-shown:]
 }
 
+// unusable reports whether nothing good is known of the key: it rests, or was
+// refused or spent and has not worked since, however long ago that is. The
+// caller holds the lock.
+func (key *apiKey) unusable(now time.Time) bool { return key.doubted || key.restsTil.After(now) }
+
 // list tells the state of each key.
 func (k *keys) list() []KeyStatus {
 	k.mu.Lock()
@@ -28,8 +33,8 @@ func (k *keys) list() []KeyStatus {
 	var list []KeyStatus
 	for _, key := range k.all {
 		s := KeyStatus{End: key.secret[max(0, len(key.secret)-4):], State: "usable", InFlight: key.inUse}
-		if key.restsTil.After(now) {
-			until := key.restsTil.UTC()
+		if key.unusable(now) {
+			until := later(now, key.restsTil).UTC()
 			s.State, s.Until = string(key.why), &until
 		}
 		list = append(list, s)
@@ -45,7 +50,7 @@ func (k *keys) states() map[string]int64 {
 	count := map[string]int64{"usable": 0}
 	for _, key := range k.all {
 		state := "usable"
-		if key.restsTil.After(now) {
+		if key.unusable(now) {
 			state = string(key.why)
 		}
 		count[state]++

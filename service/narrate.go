@@ -79,10 +79,10 @@ func meaning(e *openrouter.Error) string {
 		return "the credit of the key or its account is used up"
 	case e.Status == http.StatusPaymentRequired:
 		return "the budget of the key is taken by calls under way, or too small for this one"
-	case f.code == events.RateLimited && f.key == keyRests:
-		return "OpenRouter limits the calls of this key"
-	case f.code == events.RateLimited:
+	case f.code == events.RateLimited && ofProvider(e):
 		return "the provider behind OpenRouter is at its limit"
+	case f.code == events.RateLimited:
+		return "OpenRouter limits our calls"
 	case f.code == events.UpstreamTimeout:
 		return "OpenRouter gave up waiting for the provider"
 	case f.code == events.UpstreamUnavailable:
@@ -96,7 +96,7 @@ func wayOut(code events.Code) string {
 	const replay = ", then: gemini-client deadletters replay --code "
 	switch code { //nolint:exhaustive // the others need nobody
 	case events.ModelUnavailable:
-		return "set OPENROUTER_MODEL, or OPENROUTER_FALLBACK_MODELS, to models that OpenRouter offers" + replay + string(code)
+		return "set OPENROUTER_MODEL for requests that name no model, OPENROUTER_FALLBACK_MODELS for those that name this one, both within MODELS_ALLOW; start the service anew" + replay + string(code)
 	case events.Unauthorized:
 		return "put a valid key (https://openrouter.ai/settings/keys) into OPENROUTER_API_KEYS_FILE" + replay + string(code)
 	case events.InsufficientCredits:
@@ -113,7 +113,7 @@ func (p *policies) retried(ctx context.Context, err error, attempt int, wait tim
 	next := "the call is repeated in " + rounded(wait).String()
 	if f.key != keyFine { // the pool does the waiting
 		wait, _ = p.keys.rest()
-		next = "the call is repeated with another key"
+		next = "the call is repeated at once, with another key if one is free"
 		if wait > 0 {
 			next = "the call is repeated with the first key that is free, in " + rounded(wait).String()
 		}

@@ -51,7 +51,7 @@ type reply struct {
 	answer     *openrouter.Completion
 	err        error
 	attempts   int           // calls that were really made
-	firstToken time.Duration // from the start to the first piece; 0 if none came
+	firstToken time.Duration // from the start to the first token; 0 if none came
 }
 
 func newPolicies(c *Config, client *openrouter.Client, tel *telemetry.Telemetry) *policies {
@@ -130,16 +130,25 @@ func (p *policies) breakerChanged(e circuitbreaker.StateChangedEvent) {
 	ctx, log := e.Context(), p.tel.Logger
 	switch e.NewState {
 	case circuitbreaker.OpenState:
-		p.tel.Instruments.SetBreaker(ctx, telemetry.BreakerOpen)
 		log.WarnContext(ctx, "OpenRouter keeps failing: no requests are taken until it has recovered", "tried_again_in", p.breaker.RemainingDelay().Round(time.Second))
 	case circuitbreaker.HalfOpenState:
-		p.tel.Instruments.SetBreaker(ctx, telemetry.BreakerHalfOpen)
 		log.InfoContext(ctx, "trying OpenRouter again with a few calls")
 	case circuitbreaker.ClosedState:
 		p.opened.Store(0)
-		p.tel.Instruments.SetBreaker(ctx, telemetry.BreakerClosed)
 		log.InfoContext(ctx, "OpenRouter answers again")
 	}
+}
+
+// state is the breaker's for people. An open one whose time is over lets the
+// next call decide, though it changes its own state only when that comes.
+func (p *policies) state() telemetry.BreakerState {
+	switch {
+	case p.breaker.IsClosed():
+		return telemetry.BreakerClosed
+	case p.breaker.RemainingDelay() > 0:
+		return telemetry.BreakerOpen
+	}
+	return telemetry.BreakerHalfOpen
 }
 
 // hold returns how long no request should be taken, and why: 0 when work can
@@ -147,9 +156,6 @@ func (p *policies) breakerChanged(e circuitbreaker.StateChangedEvent) {
 func (p *policies) hold() (time.Duration, string) {
 	if wait := p.breaker.RemainingDelay(); wait > 0 {
 		return wait, "circuit breaker open"
-	}
-	if p.breaker.IsOpen() { // the next call decides, and there may be none for a while
-		p.tel.Instruments.SetBreaker(context.Background(), telemetry.BreakerHalfOpen)
 	}
 	if wait, code := p.keys.rest(); wait > 0 {
 		return wait, "no usable API key (" + string(code) + ")"
@@ -202,99 +208,4 @@ func (p *policies) admitted(ctx context.Context, attempt func(context.Context) (
 			return nil, err
 		}
 	}
-}
-
-// calling is one call on its way through its attempts.
-type calling struct {
-	*policies
-	reply
-	request openrouter.Request
-	piece   func(attempt int, text string)
-	start   time.Time
-	last    error   // of an attempt that was made
-	refused *apiKey // that the last attempt failed with, because of it
-}
-
-// attempt is one call under one key.
-func (c *calling) attempt(ctx context.Context) (*openrouter.Completion, error) {
-	key, err := c.keys.acquire(ctx, c.patience(ctx), c.refused)
-	if err != nil {
-		return nil, err
-	}
-	defer c.keys.done(key, fault{}, false) // of a call that was not made, or panicked
-	if c.breaker.IsOpen() {                // since the wait for the key began
-		return nil, circuitbreaker.ErrOpen
-	}
-	c.attempts++
-	heard := false
-	answer, err := c.once(telemetry.WithAttempt(ctx, c.attempts), key.key.secret, func(text string) {
-		if c.firstToken == 0 {
-			c.firstToken = time.Since(c.start)
-		}
-		if !heard {
-			heard = true
-			c.keys.works(key)
-		}
-		c.piece(c.attempts, text)
-	})
-	if err != nil {
-		c.last = err
-		return nil, c.learn(ctx, key, err)
-	}
-	c.keys.done(key, fault{}, true)
-	c.tel.Instruments.CallFinished(ctx, "success", c.request.Model)
-	c.answer = answer
-	return answer, nil
-}
-
-// learn tells the key pool and the metrics, and marks an error that no retry
-// in the process can heal in time: another key may, where the key was the
-// matter.
-func (c *calling) learn(ctx context.Context, key *lease, err error) error {
-	f := diagnose(err)
-	if rest := c.keys.done(key, f, false); rest > 0 {
-		c.rested(ctx, key, err, rest)
-	}
-	c.tel.Instruments.CallFinished(ctx, string(f.code), c.request.Model)
-	wait := f.wait
-	if c.refused = nil; f.key != keyFine {
-		c.refused = key.key
-		wait, _ = c.keys.rest()
-	}
-	if wait > c.patience(ctx) {
-		return &tooLateError{err}
-	}
-	return err
-}
-
-// once is one attempt under its time limit. An answer that came is paid for,
-// even if the limit passed in the same moment.
-func (c *calling) once(ctx context.Context, key string, piece func(string)) (*openrouter.Completion, error) {
-	var answer *openrouter.Completion
-	_, err := c.limit.WithContext(ctx).GetWithExecution(func(e failsafe.Execution[*openrouter.Completion]) (*openrouter.Completion, error) {
-		done, err := c.client.Complete(e.Context(), key, c.request, piece)
-		if err == nil {
-			answer = &done
-		}
-		return answer, err
-	})
-	if answer != nil {
-		return answer, nil
-	}
-	return nil, err
-}
-
-// tooLateError marks a fault whose wait is longer than calls wait in the
-// process, or reaches beyond the request's deadline.
-type tooLateError struct{ err error }
-
-func (e *tooLateError) Error() string { return e.err.Error() }
-func (e *tooLateError) Unwrap() error { return e.err }
-
-// patience is how long a call may wait for a retry or a key.
-func (p *policies) patience(ctx context.Context) time.Duration {
-	if deadline, ok := ctx.Deadline(); ok {
-		return min(p.waitMax, time.Until(deadline))
-	}
-	return p.waitMax
 }

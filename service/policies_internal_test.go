@@ -265,6 +265,10 @@ func TestPieces(t *testing.T) {
 		if re := p.ask(t.Context()); re.firstToken != time.Since(start) || re.firstToken < 2*time.Second {
 			t.Errorf("first token: got %v after the start, want %v", re.firstToken, time.Since(start))
 		}
+		p, _ = newTestPolicies(t, nil, slow(time.Second, thinks), slow(time.Second, ok))
+		if re := p.ask(t.Context()); re.firstToken != time.Second || re.attempts != 2 {
+			t.Errorf("first token: got %v after the start, in %d attempts, want 1s: reasoning counts, and so does an attempt that failed", re.firstToken, re.attempts)
+		}
 	})
 }
 
@@ -423,6 +427,11 @@ func ok(r *http.Request) (*http.Response, error) {
 // cut breaks off after "hel".
 func cut(r *http.Request) (*http.Response, error) {
 	return stream(`{"choices":[{"index":0,"delta":{"content":"hel"}}]}`)(r)
+}
+
+// thinks breaks off before the answer begins.
+func thinks(r *http.Request) (*http.Response, error) {
+	return stream(`{"choices":[{"index":0,"delta":{"reasoning":"hm"}}]}`)(r)
 }
 
 // refuse does not even connect.

@@ -33,7 +33,7 @@ func (r report) describe(span *telemetry.Span) {
 		span.SetRequestID(r.request.ID)
 	}
 	span.SetVerdict(r.outcome, string(r.code))
-	if r.outcome == telemetry.VerdictFailed {
+	if r.outcome == telemetry.VerdictFailed || r.outcome == outcomeGivenBack && r.code != "" { // the latter: a panic
 		span.End(string(r.code), errors.New(r.text))
 		return
 	}
@@ -69,20 +69,8 @@ func (h *handler) log(ctx context.Context, d delivery, r report) {
 	if d.Deliveries > 1 {
 		attrs = append(attrs, slog.Uint64("deliveries", d.Deliveries))
 	}
-	attrs = append(attrs, billAttrs(r.reply)...)
+	attrs = append(attrs, r.reply.bill().attrs()...)
 	h.tel.Logger.LogAttrs(ctx, r.level(), "request "+r.word(), attrs...)
-}
-
-func billAttrs(re reply) []slog.Attr {
-	if re.answer == nil || re.answer.Usage == nil {
-		return nil
-	}
-	usage := re.answer.Usage
-	attrs := []slog.Attr{slog.Int64("tokens_in", usage.PromptTokens), slog.Int64("tokens_out", usage.CompletionTokens)}
-	if usage.Cost != nil {
-		attrs = append(attrs, slog.Float64("cost", *usage.Cost))
-	}
-	return attrs
 }
 
 // level: a person on call looks at warnings; what ends well, or is the
@@ -114,18 +102,18 @@ func (r report) word() string {
 // chatResult is what the span of a call tells. Error texts that quote the
 // request are cut: no prompt in a span. The answer is recorded on demand only.
 func chatResult(re reply, request events.Request) telemetry.ChatResult {
-	r := telemetry.ChatResult{FirstChunk: re.firstToken}
+	b := re.bill()
+	r := telemetry.ChatResult{FirstChunk: re.firstToken, ResponseID: b.generationID, Provider: b.provider, FinishReason: b.finish}
+	if b.usage != nil {
+		r.InputTokens, r.OutputTokens = &b.usage.PromptTokens, &b.usage.CompletionTokens
+		r.CachedTokens, r.ReasoningTokens, r.Cost = b.usage.CachedTokens, b.usage.ReasoningTokens, b.usage.Cost
+	}
 	if re.answer == nil {
-		f := diagnose(re.err)
-		r.ErrorType, r.Err = string(f.code), errors.New(withoutEcho(f.text, request))
+		r.ErrorType, r.Err = outcome(re.err), errors.New(withoutEcho(diagnose(re.err).text, request))
 		return r
 	}
 	c := re.answer
-	r.ResponseID, r.Model, r.FinishReason, r.Provider = c.ID, c.Model, c.FinishReason, c.Provider
+	r.Model = c.Model
 	r.Content, r.Refusal, r.Reasoning, r.ToolCalls = c.Content, c.Refusal, c.Reasoning, c.ToolCalls
-	if c.Usage != nil {
-		r.InputTokens, r.OutputTokens = &c.Usage.PromptTokens, &c.Usage.CompletionTokens
-		r.CachedTokens, r.ReasoningTokens, r.Cost = c.Usage.CachedTokens, c.Usage.ReasoningTokens, c.Usage.Cost
-	}
 	return r
 }

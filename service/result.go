@@ -10,15 +10,14 @@ import (
 	"github.com/google/uuid"
 
 	"gemini-client/events"
-	"gemini-client/service/openrouter"
 	"gemini-client/telemetry"
 )
 
-// store publishes the result of a verdict, and returns whether it is the one
-// that is stored. A result that is larger than the server accepts loses its
-// reasoning; if that is not enough, it fails, with what was paid on it. Error:
-// ctx's cause.
-func (h *handler) store(ctx context.Context, d delivery, request events.Request, v verdict, re reply) (bool, error) {
+// store publishes the result of a verdict, and returns the verdict it became
+// and whether it is the one that is stored. A result that is larger than the
+// server accepts loses its reasoning; if that is not enough, it fails, with what
+// was paid on it. Error: ctx's cause.
+func (h *handler) store(ctx context.Context, d delivery, request events.Request, v verdict, re reply) (verdict, bool, error) {
 	result := h.result(d, request, v, re)
 	stored, err := h.publish(ctx, request.CallbackQueue, result, h.follows(d))
 	if errors.Is(err, errTooLarge) && result.Reasoning != nil {
@@ -26,7 +25,7 @@ func (h *handler) store(ctx context.Context, d delivery, request events.Request,
 		stored, err = h.publish(ctx, request.CallbackQueue, result, h.follows(d))
 	}
 	if errors.Is(err, errTooLarge) {
-		v.kind, v.failure = telemetry.VerdictFailed, events.Failure{Code: events.PayloadTooLarge, Message: "The result is larger than the message bus accepts (NATS max_payload); ask for a shorter answer or less metadata."}
+		v = failed(events.PayloadTooLarge, "The result is larger than the message bus accepts (NATS max_payload); ask for a shorter answer or less metadata.")
 		result = h.result(d, request, v, re)
 		stored, err = h.publish(ctx, request.CallbackQueue, result, h.follows(d))
 	}
@@ -34,7 +33,7 @@ func (h *handler) store(ctx context.Context, d delivery, request events.Request,
 		result.Metadata = nil
 		stored, err = h.publish(ctx, request.CallbackQueue, result, h.follows(d))
 	}
-	return stored, err
+	return v, stored, err
 }
 
 // publish is one result in its span, with a message id made for this delivery.
@@ -44,19 +43,36 @@ func (h *handler) publish(ctx context.Context, callback string, r events.Result,
 		return false, err
 	}
 	messageID := events.MessageID(r.RequestID, uuid.NewString())
-	ctx, span := h.tel.StartPublish(ctx, callback, messageID)
+	completed := r.Status == events.StatusSuccess
+	ctx, span := h.tel.StartPublish(ctx, resultTemplate(callback, completed), messageID)
 	header := events.ResultHeader(r, messageID, h.config.source(), r.Timestamp)
 	h.tel.Inject(ctx, header)
 	stored, err := h.results.store(ctx, publication{
-		callback: callback, id: r.RequestID, completed: r.Status == events.StatusSuccess,
+		callback: callback, id: r.RequestID, completed: completed,
 		messageID: messageID, header: header, body: body, expect: expect,
 	})
-	if err != nil {
+	switch {
+	case errors.Is(err, errTooLarge):
+		span.End("too_large", err)
+	case err != nil:
 		span.End("store", err)
-	} else {
+	case !stored:
+		span.End("refused", errSecond)
+	default:
 		span.End("", nil)
 	}
 	return stored, err
+}
+
+// errSecond tells on a span that a second result was not stored.
+var errSecond = errors.New("another result was stored first")
+
+// resultTemplate is the subject of a result without its id, for telemetry.
+func resultTemplate(callback string, completed bool) string {
+	if completed {
+		return events.Completed(callback, "{request_id}")
+	}
+	return events.Failed(callback, "{request_id}")
 }
 
 // source names this deployment in the events: a URI reference, as CloudEvents
@@ -80,45 +96,8 @@ func (h *handler) result(d delivery, request events.Request, v verdict, re reply
 	took := float64(now.Sub(d.Taken).Microseconds()) / 1000
 	r.ProcessingTimeMS = &took
 	r.Attempts, r.RetryCount = re.attempts, retryCount(d, request.RetryCount)
-	fillBill(&r, re)
+	re.bill().fill(&r)
 	return r
-}
-
-// fillBill says what the call was billed, also when it failed.
-func fillBill(r *events.Result, re reply) {
-	var usage *openrouter.Usage
-	var failed *openrouter.Error
-	switch {
-	case re.answer != nil:
-		usage = re.answer.Usage
-		r.FinishReason, r.Provider, r.GenerationID = text(re.answer.FinishReason), text(re.answer.Provider), text(re.answer.ID)
-	case errors.As(re.err, &failed):
-		usage = failed.Usage
-		r.Provider, r.GenerationID = text(failed.Provider), text(failed.GenerationID)
-	}
-	if usage != nil {
-		r.Cost = usage.Cost
-		r.Usage = &events.Usage{
-			PromptTokens: int(usage.PromptTokens), CompletionTokens: int(usage.CompletionTokens), TotalTokens: int(usage.TotalTokens),
-			CachedTokens: count(usage.CachedTokens), ReasoningTokens: count(usage.ReasoningTokens),
-		}
-	}
-}
-
-// text is nil for what is not known.
-func text(s string) *string {
-	if s == "" {
-		return nil
-	}
-	return &s
-}
-
-func count(n *int64) *int {
-	if n == nil {
-		return nil
-	}
-	i := int(*n)
-	return &i
 }
 
 // A common piece of an error text and a prompt counts as a quotation from echo

@@ -141,25 +141,40 @@ func (s *Service) assemble(ctx context.Context, js jetstream.JetStream, topology
 	}
 	waiting := newWaitingCancels(h)
 	h.cancels.live = waiting.heard
-	return &worker{handler: h, waiting: waiting, gauges: s.observe(ctx, h.policies.keys), consumer: newConsumer(c.Concurrency, queues, h.accept, h.policies.hold, s.nc, s.tel)}, nil
+	return &worker{handler: h, waiting: waiting, gauges: s.observe(ctx, h.policies), consumer: newConsumer(c.Concurrency, queues, h.accept, h.policies.hold, s.nc, s.tel)}, nil
 }
 
 // observe ties the metrics to what they show, so that each is there from the
 // first scrape on. The queues' gauges begin when they run.
-func (s *Service) observe(ctx context.Context, k *keys) *gauges {
+func (s *Service) observe(ctx context.Context, p *policies) *gauges {
 	g := newGauges(s.nc, s.config.API, s.config.Names(), s.tel.Logger)
 	s.nc.SetErrorHandler(g.listen(s.nc.ErrorHandler()))
 	s.tel.SetBroker(s.nc.ConnectedUrlRedacted)
 	i := s.tel.Instruments
 	i.SetSlots(ctx, s.config.Concurrency)
-	i.ObserveKeys(func() map[string]int64 { return keyStates(k) })
+	i.ObserveBreaker(p.state)
+	i.ObserveKeys(func() map[string]int64 { return keyStates(p.keys) })
 	i.ObserveQueues(func() telemetry.QueueNumbers { return g.numbers(time.Now()) })
+	s.declare(ctx)
+	return g
+}
+
+// declare makes what is counted by code begin with 0.
+func (s *Service) declare(ctx context.Context) {
+	i, model := s.tel.Instruments, s.config.rules(0).DefaultModel
+	i.DeclareModels(append(slices.Clone(s.config.FallbackModels), model)...)
+	for _, code := range []events.Code{events.InvalidRequest, events.CallbackNotAllowed, events.PayloadTooLarge} {
+		i.DeclareFailures(ctx, "", string(code)) // of a request that could not be read
+	}
 	for _, code := range events.Codes() {
+		i.DeclareFailures(ctx, model, string(code))
 		if code.Deadletter() || code == events.InvalidRequest { // the latter without a usable id
 			i.DeclareDeadLetters(ctx, string(code))
 		}
+		if passes(code) {
+			i.DeclareReasons(ctx, string(code))
+		}
 	}
-	return g
 }
 
 // keyStates counts the keys by state, with a 0 for each state that a key can

@@ -7,6 +7,7 @@ import (
 	"sync"
 	"time"
 
+	"gemini-client/events"
 	"gemini-client/telemetry"
 )
 
@@ -48,7 +49,7 @@ func (c *consumer) process(ctx context.Context, q *queue, h *held, d delivery) {
 	r := c.guarded(ctx, q, d)
 	stop()
 	if r.settlement.again {
-		c.tell(ctx, "give back", h.handle().nak(r.settlement.after))
+		c.giveBack(ctx, q, h, r.settlement.after)
 	} else {
 		c.acknowledge(ctx, q, h)
 	}
@@ -61,7 +62,8 @@ func (c *consumer) guarded(ctx context.Context, q *queue, d delivery) (r report)
 	defer func() {
 		if p := recover(); p != nil {
 			c.log.ErrorContext(ctx, "a delivery made the service panic", "panic", fmt.Sprintf("%T", p), "stream", d.Stream, "sequence", d.Sequence, "stack", string(debug.Stack()))
-			r = report{settlement: giveBack(q.ackIn), outcome: outcomeGivenBack, note: "panic"}
+			r = report{settlement: giveBack(q.ackIn), outcome: outcomeGivenBack, code: events.Internal, text: "a delivery made the service panic"}
+			c.tel.Instruments.RequestSettled(ctx, r.outcome, string(r.code), "")
 		}
 	}()
 	return c.work(ctx, d)
@@ -106,8 +108,17 @@ func (c *consumer) acknowledge(ctx context.Context, q *queue, h *held) {
 			break
 		}
 	}
-	span.End("", err)
+	span.End(brokerFault(err), err)
 	c.tell(ctx, "acknowledge", err)
+}
+
+// giveBack asks for another delivery. The server says nothing to that; if it
+// did not hear it, the message comes back after the ack wait.
+func (c *consumer) giveBack(ctx context.Context, q *queue, h *held, after time.Duration) {
+	_, span := c.tel.StartSettle(ctx, "nak", q.subject)
+	err := h.handle().nak(after)
+	span.End(brokerFault(err), err)
+	c.tell(ctx, "give back", err)
 }
 
 func (c *consumer) tell(ctx context.Context, what string, err error) {

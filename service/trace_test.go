@@ -46,7 +46,7 @@ func TestOneTraceARequest(t *testing.T) {
 	}
 	process := one("process gemini.requests", trace.SpanKindConsumer, parent)
 	chat := one("chat google/gemini-2.5-flash", trace.SpanKindClient, process)
-	publish := one("publish gemini.responses", trace.SpanKindProducer, process)
+	publish := one("publish gemini.responses.completed.{request_id}", trace.SpanKindProducer, process)
 	one("ack gemini.requests", trace.SpanKindClient, process)
 	if len(spans["POST"]) != 2 {
 		t.Errorf("HTTP spans: got %d, want one for each of 2 attempts", len(spans["POST"]))
@@ -67,7 +67,7 @@ func TestOneTraceARequest(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, name := range []string{"process gemini.requests", "publish gemini.responses", "ack gemini.requests"} {
+	for _, name := range []string{"process gemini.requests", "publish gemini.responses.completed.{request_id}", "ack gemini.requests"} {
 		if attrs := attributes(spans[name][0]); attrs["server.address"] != host || attrs["server.port"] != port || attrs["messaging.system"] != "nats" {
 			t.Errorf("%s: %v, want server %s and port %s", name, attrs, host, port)
 		}

@@ -40,6 +40,11 @@ func failed(code events.Code, text string) verdict {
 	return verdict{kind: telemetry.VerdictFailed, failure: events.Failure{Code: code, Message: text}}
 }
 
+// passes reports whether time or another key may heal a failure.
+func passes(code events.Code) bool {
+	return code.Retryable() && code != events.RedeliveryExhausted && code != events.Internal
+}
+
 // judgeFault is pure: the same fault in the same situation has the same
 // verdict.
 func judgeFault(f fault, s situation) verdict {

@@ -38,7 +38,7 @@ func flowMetrics() []definition {
 	return []definition{
 		{metricRequests, kindCounter, "{request}", []attribute.Key{labelVerdict, labelCode, keyRequestModel}, nil, "Deliveries settled, by verdict (completed, failed, later, acked-duplicate, given_back) and failure code; the rate of failed is the first thing to look at, and code=cancelled counts cancellations."},
 		{metricCalls, kindCounter, "{call}", []attribute.Key{labelOutcome, keyRequestModel}, nil, "Attempts to call OpenRouter, by outcome: success or a failure code; failures here that retries heal never reach a requester."},
-		{metricCost, kindCounter, "{USD}", []attribute.Key{keyRequestModel}, nil, "What OpenRouter charged for answers, in USD; its rate is what the service spends."},
+		{metricCost, kindCounter, "{USD}", []attribute.Key{keyRequestModel}, nil, "What OpenRouter charged, in USD, for every attempt whose bill it told, failed ones too; its rate is what the service spends."},
 		{metricRetries, kindCounter, "{retry}", []attribute.Key{labelReason}, nil, "Calls repeated within the same delivery, by the failure code that made it necessary."},
 		{metricScheduled, kindCounter, "{request}", []attribute.Key{labelReason}, nil, "Requests put back for later, by failure code; they wait as schedules (state later of the queues)."},
 		{metricDeadLetters, kindCounter, "{message}", []attribute.Key{labelCode}, nil, "Dead letters written, by failure code; each is the original of a request that failed for good, or of a message without a usable id."},
@@ -55,8 +55,8 @@ func stateMetrics() []definition {
 		{MetricQueueOldest, kindGauge, "s", []attribute.Key{labelQueue}, nil, "Age of the oldest message that waits for a worker, 0 if none waits; take max(); if it grows, the workers do not keep up or take nothing."},
 		{metricInFlight, kindGauge, "{request}", nil, nil, "Requests this process is working on; equal to the slots means it is full."},
 		{metricSlots, kindGauge, "{slot}", nil, nil, "Requests this process may work on at once (WORKER_CONCURRENCY)."},
-		{metricBreakerState, kindGauge, "", nil, nil, "Circuit breaker over OpenRouter: 0 closed, 1 half-open, 2 open; while it is open nothing is taken from the queues."},
-		{metricKeys, kindGauge, "{key}", []attribute.Key{labelState}, nil, "API keys by state: usable, or why they rest (rate_limited, unauthorized, insufficient_credits); with none usable nothing is taken from the queues."},
+		{metricBreakerState, kindGauge, "", nil, nil, "Circuit breaker over OpenRouter: 0 closed, 1 half-open (a few calls find out), 2 open; while it is open nothing is taken from the queues."},
+		{metricKeys, kindGauge, "{key}", []attribute.Key{labelState}, nil, "API keys by state: usable, or what stands against them (rate_limited; unauthorized, insufficient_credits until they have worked again); while all rest nothing is taken from the queues."},
 	}
 }
 
@@ -68,12 +68,12 @@ func conventionMetrics() []definition {
 	sent := []attribute.Key{keySystem, keyOperation, keyOperationType, keyTemplate, keyErrorType}
 	return []definition{
 		{metricChatDuration, kindHistogram, "s", append(chat, keyErrorType), chatBuckets(), "Model calls with all their attempts, until the answer is complete."},
-		{metricChatFirstChunk, kindHistogram, "s", chat, chatBuckets(), "Time until the first piece of an answer, waits for retries included."},
-		{metricChatTokens, kindHistogram, "{token}", append(chat, keyTokenType), tokenBuckets(), "Tokens of a call, by type (input, output); the sums are what is billed."},
+		{metricChatFirstChunk, kindHistogram, "s", chat, chatBuckets(), "Time until the first token of an answer (reasoning and tool calls count), waits for retries included."},
+		{metricChatTokens, kindHistogram, "{token}", append(chat, keyTokenType), tokenBuckets(), "Tokens of the attempt that ended a call, by type (input, output)."},
 		{metricHTTPDuration, kindHistogram, "s", []attribute.Key{keyMethod, keyStatus, keyErrorType, keyServerAddress, keyServerPort, keyScheme, keyProtocol, keyHTTPVersion}, longBuckets(), "One HTTP request to OpenRouter until its headers, by status; error_type where there was no status: the network or the proxy failed."},
 		{metricProcessDuration, kindHistogram, "s", append(received, keyErrorType), longBuckets(), "One delivery from taking it to settling it."},
 		{metricConsumed, kindCounter, "{message}", received, nil, "Messages taken from the queues, redeliveries included."},
-		{metricSent, kindCounter, "{message}", sent, nil, "Results published; error_type where NATS did not take one before the process ended."},
+		{metricSent, kindCounter, "{message}", sent, nil, "Results sent to NATS; error_type where one was not stored: refused (another was first), too_large (a smaller one follows), store (no answer before the process ended)."},
 		{metricClientDuration, kindHistogram, "s", append(sent, keyDestination), messagingBuckets(), "Time that NATS took to store a result (publish) or to confirm an acknowledgement (ack); slow means a slow disk or network there."},
 	}
 }
@@ -83,9 +83,9 @@ func chatBuckets() []float64 {
 	return []float64{0.01, 0.02, 0.04, 0.08, 0.16, 0.32, 0.64, 1.28, 2.56, 5.12, 10.24, 20.48, 40.96, 81.92}
 }
 
-// longBuckets go on to the longest that one call may take with its retries.
+// longBuckets go on to what one attempt may take (CALL_TIMEOUT).
 func longBuckets() []float64 {
-	return append(chatBuckets(), 163.84, 327.68)
+	return append(chatBuckets(), 163.84, 327.68, 655.36)
 }
 
 // tokenBuckets are the bounds the GenAI conventions want: powers of four.

@@ -2,6 +2,7 @@ package telemetry
 
 import (
 	"log/slog"
+	"regexp"
 	"sync"
 	"time"
 
@@ -10,6 +11,10 @@ import (
 )
 
 const errorInterval = 30 * time.Second
+
+// nothingLost matches a partial success of OTLP that refused nothing: by the
+// protocol a warning (OTLP specification, "Partial Success").
+var nothingLost = regexp.MustCompile(`partial success: .*\(0 [a-z ]+ rejected\)`)
 
 // errorHandler logs what goes wrong inside OpenTelemetry, at most one line per
 // errorInterval: a collector that is down fails with every batch.
@@ -27,7 +32,11 @@ func (h *errorHandler) Handle(err error) {
 	if !ok {
 		return
 	}
-	h.log.Warn("telemetry was lost", "error", shorten(err.Error()), "suppressed", suppressed)
+	what := "telemetry was lost"
+	if nothingLost.MatchString(err.Error()) {
+		what = "the collector took the telemetry and has a remark on it"
+	}
+	h.log.Warn(what, "error", shorten(err.Error()), "suppressed", suppressed)
 }
 
 // admit reports whether a line may be written now, and how many were not since

@@ -51,3 +51,21 @@ func TestSetupTakesOverTheErrorHandler(t *testing.T) {
 		t.Errorf("log is %q, want the error", got)
 	}
 }
+
+// By the OTLP specification a partial success that refused nothing is a
+// warning, and nothing is lost.
+func TestRemarksAreNoLosses(t *testing.T) {
+	t.Parallel()
+	for text, want := range map[string]string{
+		"OTLP partial success: use v2 (0 spans rejected)":              "remark",
+		"OTLP partial success: use v2 (0 metric data points rejected)": "remark",
+		"OTLP partial success: too many (10 spans rejected)":           "telemetry was lost",
+		"traces export: connection refused":                            "telemetry was lost",
+	} {
+		log, output := newTestLogger(t, Config{})
+		(&errorHandler{log: log}).Handle(errors.New(text))
+		if !strings.Contains(output.String(), want) {
+			t.Errorf("%s: got %s, want %q in it", text, output, want)
+		}
+	}
+}

@@ -35,10 +35,10 @@ type Instruments struct {
 	claimsLost     metric.Int64Counter
 	resultsRefused metric.Int64Counter
 	spansLost      metric.Int64Counter
-	breaker        metric.Int64Gauge
 
-	keys   atomic.Pointer[func() map[string]int64]
-	queues atomic.Pointer[func() QueueNumbers]
+	breaker atomic.Pointer[func() BreakerState]
+	keys    atomic.Pointer[func() map[string]int64]
+	queues  atomic.Pointer[func() QueueNumbers]
 }
 
 func newInstruments(meter metric.Meter) (*Instruments, error) {
@@ -69,8 +69,8 @@ func newInstruments(meter metric.Meter) (*Instruments, error) {
 		claimsLost:     b.counter(metricClaimsLost),
 		resultsRefused: b.counter(metricResultsRefused),
 		spansLost:      b.counter(metricSpansLost),
-		breaker:        b.gauge(metricBreakerState),
 	}
+	b.observeBreaker(&i.breaker)
 	b.observeKeys(&i.keys)
 	b.observeQueues(&i.queues)
 	i.begin(context.Background())
@@ -85,7 +85,6 @@ func (i *Instruments) begin(ctx context.Context) {
 	i.resultsRefused.Add(ctx, 0)
 	i.lost(0, lostQueueFull)
 	i.lost(0, lostExportFailed)
-	i.SetBreaker(ctx, BreakerClosed)
 }
 
 // builder creates instruments from their definitions and keeps the errors for
@@ -142,6 +141,20 @@ func (b *builder) gauge(name string) metric.Int64Gauge {
 	g, err := b.meter.Int64Gauge(name, metric.WithUnit(d.unit), metric.WithDescription(d.meaning))
 	b.keep(name, err)
 	return g
+}
+
+// observeBreaker creates a gauge that asks source, once there is one, at each
+// scrape.
+func (b *builder) observeBreaker(source *atomic.Pointer[func() BreakerState]) {
+	d := b.known[metricBreakerState]
+	_, err := b.meter.Int64ObservableGauge(d.name, metric.WithUnit(d.unit), metric.WithDescription(d.meaning),
+		metric.WithInt64Callback(func(_ context.Context, o metric.Int64Observer) error {
+			if ask := source.Load(); ask != nil {
+				o.Observe(int64((*ask)()))
+			}
+			return nil
+		}))
+	b.keep(d.name, err)
 }
 
 // observeKeys creates a gauge that asks source, once there is one, at each

@@ -19,6 +19,8 @@ func useEverything(t *testing.T, b bundle) {
 	ctx, process := b.StartProcess(t.Context(), sampleProcess())
 	chatCtx, chat := b.StartChat(ctx, sampleChat())
 	i := b.Instruments
+	i.Charged(chatCtx, "google/gemini-2.5-flash", 0.25)
+	i.Charged(chatCtx, "google/gemini-2.5-flash", -1) // counts nothing
 	i.CallFinished(chatCtx, "rate_limited", "google/gemini-2.5-flash")
 	i.CallRetried(chatCtx, 1, "rate_limited", time.Second)
 	chat.End(sampleResult())
@@ -33,7 +35,7 @@ func useEverything(t *testing.T, b bundle) {
 	i.InFlight(ctx, 3)
 	i.InFlight(ctx, -1)
 	i.SetSlots(ctx, 100)
-	i.SetBreaker(ctx, BreakerOpen)
+	i.ObserveBreaker(func() BreakerState { return BreakerOpen })
 	i.ClaimLost(ctx)
 	i.ResultRefused(ctx)
 	i.ObserveKeys(func() map[string]int64 { return map[string]int64{"usable": 2, "cooling": 0} })
@@ -112,7 +114,7 @@ func TestMetricsBeginWithZero(t *testing.T) {
 	t.Parallel()
 	text := setup(t, Config{}).scrape(t, "text/plain")
 	for _, want := range []string{
-		"gemini_inflight 0", "gemini_breaker_state 0", "gemini_claims_lost_total 0", "gemini_results_refused_total 0",
+		"gemini_inflight 0", "gemini_claims_lost_total 0", "gemini_results_refused_total 0",
 		`gemini_spans_lost_total{reason="queue_full"} 0`, `gemini_spans_lost_total{reason="export_failed"} 0`,
 	} {
 		if !strings.Contains(text, "\n"+want+"\n") {
@@ -131,9 +133,9 @@ func TestBuckets(t *testing.T) {
 		{"gen_ai_client_operation_duration_seconds", "0.01", "81.92"},
 		{"gen_ai_client_operation_time_to_first_chunk_seconds", "0.01", "81.92"},
 		{"gen_ai_client_token_usage", "1", "6.7108864e+07"},
-		{"messaging_process_duration_seconds", "0.01", "327.68"},
+		{"messaging_process_duration_seconds", "0.01", "655.36"},
 		{"messaging_client_operation_duration_seconds", "0.005", "10"},
-		{"http_client_request_duration_seconds", "0.01", "327.68"},
+		{"http_client_request_duration_seconds", "0.01", "655.36"},
 	}
 	for _, test := range tests {
 		var bounds []string
@@ -202,7 +204,8 @@ func TestModelLabelIsBounded(t *testing.T) {
 	b := setup(t, Config{})
 	for n := range 3 * maxModels {
 		_, chat := b.StartChat(t.Context(), ChatInfo{Model: fmt.Sprintf("google/m-%d", n)})
-		chat.End(ChatResult{Model: fmt.Sprintf("google/m-%d", n), Cost: new(1.0)})
+		chat.End(ChatResult{Model: fmt.Sprintf("google/m-%d", n)})
+		b.Instruments.Charged(t.Context(), fmt.Sprintf("google/m-%d", n), 1)
 		b.Instruments.RequestSettled(t.Context(), VerdictCompleted, "", fmt.Sprintf("google/m-%d", n))
 		b.Instruments.CallFinished(t.Context(), "success", fmt.Sprintf("google/m-%d", n))
 	}
@@ -234,6 +237,34 @@ func TestFoldModel(t *testing.T) {
 		if got := models.fold(test.give); got != test.want {
 			t.Errorf("fold(%q) = %q, want %q", test.give, got, test.want)
 		}
+	}
+}
+
+// Invented names leave room for those that answer.
+func TestInventedModelsTakeHalfOfTheLabels(t *testing.T) {
+	t.Parallel()
+	models := newModelSet()
+	for n := range 2 * maxModels {
+		models.fold(fmt.Sprintf("google/invented-%d", n))
+	}
+	for n := range 2 * maxModels {
+		models.answered(fmt.Sprintf("google/real-%d", n))
+	}
+	for name, want := range map[string]string{
+		"google/invented-24": "google/invented-24", "google/invented-25": "other",
+		"google/real-24": "google/real-24", "google/real-25": "other",
+	} {
+		if got := models.fold(name); got != want {
+			t.Errorf("fold(%q) = %q, want %q", name, got, want)
+		}
+	}
+	models = newModelSet()
+	for n := range 2 * maxModels { // asked for first, answered then
+		models.fold(fmt.Sprintf("google/m-%d", n))
+		models.answered(fmt.Sprintf("google/m-%d", n))
+	}
+	if got := models.fold("google/m-49"); got != "google/m-49" {
+		t.Errorf("fold of a model that has answered = %q", got)
 	}
 }
 

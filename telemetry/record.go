@@ -30,21 +30,41 @@ const (
 	BreakerOpen
 )
 
+// String is the state's name for people.
+func (s BreakerState) String() string {
+	return [...]string{"closed", "half-open", "open"}[s]
+}
+
 // RequestSettled counts a delivery by its verdict. The code is empty unless the
 // request failed or was put off because of an error.
 func (i *Instruments) RequestSettled(ctx context.Context, verdict Verdict, code, model string) {
-	labels := []attribute.KeyValue{labelVerdict.String(string(verdict))}
-	labels = append(labels, optional(labelCode, code)...)
-	labels = append(labels, optional(keyRequestModel, i.models.fold(model))...)
-	i.requests.Add(ctx, 1, metric.WithAttributes(labels...))
+	i.requests.Add(ctx, 1, metric.WithAttributes(requestLabels(verdict, code, i.models.fold(model))...))
 }
 
-// CallFinished counts one attempt to call OpenRouter. The outcome is "success"
-// or a failure of a small closed set.
+func requestLabels(verdict Verdict, code, model string) []attribute.KeyValue {
+	labels := append([]attribute.KeyValue{labelVerdict.String(string(verdict))}, optional(labelCode, code)...)
+	return append(labels, optional(keyRequestModel, model)...)
+}
+
+// OutcomeSuccess is the outcome of a call that answered.
+const OutcomeSuccess = "success"
+
+// CallFinished counts one attempt to call OpenRouter. The outcome is
+// OutcomeSuccess or a failure of a small closed set.
 func (i *Instruments) CallFinished(ctx context.Context, outcome, model string) {
+	if outcome == OutcomeSuccess {
+		i.models.answered(model)
+	}
 	labels := []attribute.KeyValue{labelOutcome.String(outcome)}
 	labels = append(labels, optional(keyRequestModel, i.models.fold(model))...)
 	i.calls.Add(ctx, 1, metric.WithAttributes(labels...))
+}
+
+// Charged adds what an attempt cost, in USD.
+func (i *Instruments) Charged(ctx context.Context, model string, cost float64) {
+	if cost >= 0 { // a counter can only grow
+		i.cost.Add(ctx, cost, metric.WithAttributes(optional(keyRequestModel, i.models.fold(model))...))
+	}
 }
 
 // CallRetried counts an attempt that is about to be repeated, and notes it on
@@ -65,8 +85,31 @@ func (i *Instruments) DeadLettered(ctx context.Context, code string) {
 	i.deadLetters.Add(ctx, 1, metric.WithAttributes(labelCode.String(code)))
 }
 
-// DeclareDeadLetters makes the count of dead letters begin with 0 for each code
-// that there can be, so that the first one shows as an increase.
+// DeclareModels names the models that the service asks on its own account, so
+// that they have a label of their own whatever requesters ask for.
+func (i *Instruments) DeclareModels(models ...string) {
+	for _, model := range models {
+		i.models.answered(model)
+	}
+}
+
+// DeclareFailures makes the count of failed requests for a model begin with 0
+// for each code that there can be, so that the first one shows as an increase.
+func (i *Instruments) DeclareFailures(ctx context.Context, model string, codes ...string) {
+	for _, code := range codes {
+		i.requests.Add(ctx, 0, metric.WithAttributes(requestLabels(VerdictFailed, code, i.models.fold(model))...))
+	}
+}
+
+// DeclareReasons does the same for repeated calls and requests put back.
+func (i *Instruments) DeclareReasons(ctx context.Context, codes ...string) {
+	for _, code := range codes {
+		i.retries.Add(ctx, 0, metric.WithAttributes(labelReason.String(code)))
+		i.scheduled.Add(ctx, 0, metric.WithAttributes(labelReason.String(code)))
+	}
+}
+
+// DeclareDeadLetters does the same for dead letters.
 func (i *Instruments) DeclareDeadLetters(ctx context.Context, codes ...string) {
 	for _, code := range codes {
 		i.deadLetters.Add(ctx, 0, metric.WithAttributes(labelCode.String(code)))
@@ -88,11 +131,6 @@ func (i *Instruments) SetSlots(ctx context.Context, n int) {
 	i.slots.Record(ctx, int64(n))
 }
 
-// SetBreaker tells the state of the circuit breaker.
-func (i *Instruments) SetBreaker(ctx context.Context, state BreakerState) {
-	i.breaker.Record(ctx, int64(state))
-}
-
 // ClaimLost counts a claim that another worker took over.
 func (i *Instruments) ClaimLost(ctx context.Context) {
 	i.claimsLost.Add(ctx, 1)
@@ -101,6 +139,12 @@ func (i *Instruments) ClaimLost(ctx context.Context) {
 // ResultRefused counts a result the server refused because there was one.
 func (i *Instruments) ResultRefused(ctx context.Context) {
 	i.resultsRefused.Add(ctx, 1)
+}
+
+// ObserveBreaker sets the source of the circuit breaker's state. It is asked at
+// each scrape, possibly by several at once, and must answer from memory.
+func (i *Instruments) ObserveBreaker(source func() BreakerState) {
+	i.breaker.Store(&source)
 }
 
 // ObserveKeys sets the source of the number of keys by state. It is asked at
@@ -135,10 +179,10 @@ func (i *Instruments) ObserveQueues(source func() QueueNumbers) {
 }
 
 func (i *Instruments) chatted(ctx context.Context, c ChatInfo, r ChatResult, errorType string, took time.Duration) {
-	model := i.models.fold(c.Model)
-	c.Model = model
+	c.Model = i.models.fold(c.Model)
 	labels := append(c.identity(), c.server()...)
 	if r.Model != "" {
+		i.models.answered(r.Model)
 		labels = append(labels, keyResponseModel.String(i.models.fold(r.Model)))
 	}
 	i.chatDuration.Record(ctx, took.Seconds(), metric.WithAttributes(withError(labels, errorType)...))
@@ -147,9 +191,6 @@ func (i *Instruments) chatted(ctx context.Context, c ChatInfo, r ChatResult, err
 	}
 	i.usedTokens(ctx, labels, typeInput, r.InputTokens)
 	i.usedTokens(ctx, labels, typeOutput, r.OutputTokens)
-	if r.Cost != nil && *r.Cost >= 0 {
-		i.cost.Add(ctx, *r.Cost, metric.WithAttributes(keyRequestModel.String(model)))
-	}
 }
 
 func (i *Instruments) usedTokens(ctx context.Context, labels []attribute.KeyValue, kind string, n *int64) {

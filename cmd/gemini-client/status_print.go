@@ -100,7 +100,7 @@ func (o *overview) intake() string {
 }
 
 func workerLine(w service.WorkerStatus) string {
-	state := "ready"
+	state := "ready, intake " + w.Intake
 	if !w.Ready {
 		state = "not ready: " + w.Why
 	}
@@ -111,6 +111,6 @@ func workerLine(w service.WorkerStatus) string {
 		}
 	}
 	up := strings.TrimSpace(humanize.RelTime(w.Since, time.Now(), "", ""))
-	return plain(fmt.Sprintf("%s  %s  version %s, up %s, %s; %d of %d slots in use, intake %s, breaker %s, keys: %s",
-		w.Instance, w.Hostname, cmp.Or(w.Version, "unknown"), up, state, w.InFlight, w.Slots, w.Intake, w.Breaker, cmp.Or(strings.Join(keys, ", "), "none")))
+	return plain(fmt.Sprintf("%s  %s  version %s, up %s, %s; %d of %d slots in use, breaker %s, keys: %s",
+		w.Instance, w.Hostname, cmp.Or(w.Version, "unknown"), up, state, w.InFlight, w.Slots, w.Breaker, cmp.Or(strings.Join(keys, ", "), "none")))
 }

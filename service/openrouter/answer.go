@@ -3,6 +3,7 @@ package openrouter
 import (
 	"cmp"
 	"strings"
+	"time"
 )
 
 // An answer grows with every chunk. Its memory is limited by max.
@@ -14,7 +15,8 @@ type answer struct {
 	finish, native      string
 	usage               *Usage
 	size, max           int
-	started             bool // a token has arrived
+	started             bool      // a token has arrived
+	firstToken          time.Time // when
 }
 
 // absorb takes in a chunk and gives its content to emit. It reports whether the chunk brought tokens or a finish_reason.
@@ -35,10 +37,19 @@ func (a *answer) absorb(c chunk, emit func(string)) bool {
 		case choice.Message != nil:
 			progress = a.add(choice.Message, true, emit) || progress
 		}
-		a.started = a.started || progress
+		if progress {
+			a.start()
+		}
 		progress = a.end(choice) || progress
 	}
 	return progress
+}
+
+// start notes that tokens arrive.
+func (a *answer) start() {
+	if !a.started {
+		a.started, a.firstToken = true, time.Now()
+	}
 }
 
 // add takes in the pieces of a delta, or those of a whole message.
@@ -97,6 +108,6 @@ func (a *answer) completion() Completion {
 	return Completion{
 		ID: a.id, Model: a.model, Provider: a.provider,
 		Content: a.content.String(), Reasoning: reasoning, Refusal: a.refusal.String(), ToolCalls: a.calls.encode(),
-		FinishReason: a.finish, NativeFinishReason: a.native, Usage: a.usage,
+		FinishReason: a.finish, NativeFinishReason: a.native, Usage: a.usage, FirstToken: a.firstToken,
 	}
 }

@@ -7,6 +7,7 @@ import (
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+	"github.com/google/go-cmp/cmp/cmpopts"
 
 	"gemini-client/service/openrouter"
 )
@@ -141,8 +142,11 @@ func TestCompleteAnswers(t *testing.T) {
 			if got.err != nil {
 				t.Fatalf("got error %v (%+v)", got.err, got.err)
 			}
-			if diff := cmp.Diff(tt.want, got.Completion); diff != "" {
+			if diff := cmp.Diff(tt.want, got.Completion, cmpopts.IgnoreFields(openrouter.Completion{}, "FirstToken")); diff != "" {
 				t.Errorf("completion (-want +got):\n%s", diff)
+			}
+			if tokens := got.Content + got.Reasoning + got.Refusal + string(got.ToolCalls); got.FirstToken.IsZero() != (tokens == "") {
+				t.Errorf("first token: got %v for an answer of %d bytes", got.FirstToken, len(tokens))
 			}
 		})
 	}

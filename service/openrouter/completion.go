@@ -1,6 +1,9 @@
 package openrouter
 
-import "encoding/json"
+import (
+	"encoding/json"
+	"time"
+)
 
 // Completion is a finished answer.
 type Completion struct {
@@ -13,9 +16,10 @@ type Completion struct {
 	Refusal   string          // the model's words of refusal, where a provider separates them from the content
 	ToolCalls json.RawMessage // OpenAI's list, assembled from its fragments; nil if there are none
 
-	FinishReason       string // stop, length, tool_calls, content_filter; empty if the server gave none before [DONE]
-	NativeFinishReason string // in the provider's words
-	Usage              *Usage // nil if it did not arrive
+	FinishReason       string    // stop, length, tool_calls, content_filter; empty if the server gave none before [DONE]
+	NativeFinishReason string    // in the provider's words
+	Usage              *Usage    // nil if it did not arrive
+	FirstToken         time.Time // when tokens began to arrive; reasoning and tool calls count
 }
 
 // Usage is what a call consumed, in the model's own tokens.

@@ -47,9 +47,10 @@ type Error struct {
 
 	RetryAfter   time.Duration // how long the server asks to wait; 0 if it does not say
 	GenerationID string
-	Usage        *Usage // what was billed, if it is known
-	Started      bool   // tokens had begun to arrive: the call may be billed
-	Retryable    bool   // the same call, with the same key, may succeed after a short wait
+	Usage        *Usage    // what was billed, if it is known
+	Started      bool      // tokens had begun to arrive: the call may be billed
+	FirstToken   time.Time // when; reasoning and tool calls count
+	Retryable    bool      // the same call, with the same key, may succeed after a short wait
 
 	moderated bool
 	cause     error

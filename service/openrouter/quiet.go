@@ -22,10 +22,13 @@ type quietTransport struct{ base http.RoundTripper }
 
 func (t quietTransport) RoundTrip(r *http.Request) (*http.Response, error) {
 	response, err := t.base.RoundTrip(r)
-	if err == nil || errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded) {
-		return response, err
+	if err == nil {
+		return response, nil
 	}
-	return response, &quietError{text: ownWords(err), err: err}
+	if ended := r.Context().Err(); ended != nil { // net/http says it in several ways
+		return response, endedError{quietError{"the call was ended before an answer came", errors.Join(ended, err)}}
+	}
+	return response, quiet(err)
 }
 
 // quietError has a text of ours for an error that may quote the other side.
@@ -34,8 +37,20 @@ type quietError struct {
 	err  error
 }
 
-func (e *quietError) Error() string { return e.text }
-func (e *quietError) Unwrap() error { return e.err }
+func (e quietError) Error() string { return e.text }
+func (e quietError) Unwrap() error { return e.err }
+
+// Spans and metrics show an error's type (error.type, as otelhttp makes it), so
+// each way to fail has one.
+type (
+	endedError    struct{ quietError } // by a time limit, a cancellation, the end of the service
+	dnsError      struct{ quietError }
+	networkError  struct{ quietError }
+	tlsError      struct{ quietError }
+	proxyError    struct{ quietError }
+	closedError   struct{ quietError } // by the other side
+	protocolError struct{ quietError }
+)
 
 // refusalError is a proxy's answer to CONNECT that is not 200.
 type refusalError struct{ status int }
@@ -50,8 +65,8 @@ func refusedByProxy(_ context.Context, _ *url.URL, _ *http.Request, response *ht
 	return &refusalError{response.StatusCode}
 }
 
-// ownWords returns what is known of an error without the other side's words.
-func ownWords(err error) string {
+// quiet returns what is known of an error without the other side's words.
+func quiet(err error) error {
 	var refusal *refusalError
 	var dns *net.DNSError
 	var operation *net.OpError
@@ -60,21 +75,21 @@ func ownWords(err error) string {
 	var unknown x509.UnknownAuthorityError
 	switch {
 	case errors.As(err, &refusal):
-		return refusal.Error()
+		return proxyError{quietError{refusal.Error(), err}}
 	case errors.As(err, &dns):
-		return dns.Error()
+		return dnsError{quietError{dns.Error(), err}}
 	case errors.As(err, &certificate):
-		return certificate.Error()
+		return tlsError{quietError{certificate.Error(), err}}
 	case errors.As(err, &unknown):
-		return unknown.Error()
+		return tlsError{quietError{unknown.Error(), err}}
 	case errors.As(err, &alert):
-		return alert.Error()
+		return tlsError{quietError{alert.Error(), err}}
 	case errors.As(err, &operation):
-		return ownOperation(operation)
+		return networkError{quietError{ownOperation(operation), err}}
 	case errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF):
-		return "the connection was closed before an answer came"
+		return closedError{quietError{"the connection was closed before an answer came", err}}
 	}
-	return "the connection did not speak HTTP as it should"
+	return protocolError{quietError{"the connection did not speak HTTP as it should", err}}
 }
 
 // ownOperation trusts an operation's text only where the operating system wrote

@@ -97,8 +97,14 @@ func TestQuietKeepsOurOwnWords(t *testing.T) {
 	}
 	ended, cancel := context.WithCancel(t.Context())
 	cancel()
-	if err := ask(ended, Quiet(http.DefaultTransport), "http://"+address); !errors.Is(err, context.Canceled) {
-		t.Errorf("error %v, want the context's", err)
+	if err := ask(ended, Quiet(http.DefaultTransport), "http://"+address); !errors.Is(err, context.Canceled) || !errors.As(err, new(endedError)) {
+		t.Errorf("error %v (%T), want the context's", err, err)
+	}
+	why := errors.New("why it was ended")
+	caused, stop := context.WithCancelCause(t.Context())
+	stop(why)
+	if err := ask(caused, Quiet(http.DefaultTransport), "http://"+address); !errors.As(err, new(endedError)) || !errors.Is(err, context.Canceled) {
+		t.Errorf("error %v (%T), want one that says it was ended, also when the context has a cause", err, err)
 	}
 }
 

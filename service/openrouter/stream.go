@@ -96,7 +96,9 @@ func (s *stream) chunk(data []byte) *Error {
 		progress = s.answer.absorb(c, s.emit)
 	} else {
 		s.answer.usage = cmp.Or(c.usage(), s.answer.usage)
-		s.answer.started = s.answer.started || c.hasContent()
+		if c.hasContent() {
+			s.answer.start()
+		}
 	}
 	switch {
 	case failed != nil:
@@ -168,7 +170,7 @@ func (s *stream) judge() *Error {
 
 // complete adds to an error what the stream has told so far.
 func (s *stream) complete(e *Error) *Error {
-	e.Started = s.answer.started
+	e.Started, e.FirstToken = s.answer.started, s.answer.firstToken
 	e.Usage = s.answer.usage
 	if e.Status == 0 && e.Kind != KindStatus {
 		e.Status = s.response.StatusCode

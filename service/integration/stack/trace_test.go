@@ -43,7 +43,7 @@ func TestOneTraceFromPublisherToResult(t *testing.T) {
 	root := tree.one("backend", "publish gemini.requests")
 	process := tree.one("gemini-client", "process gemini.requests")
 	chat := tree.one("gemini-client", "chat google/gemini-2.5-flash")
-	publish := tree.one("gemini-client", "publish gemini.responses")
+	publish := tree.one("gemini-client", "publish gemini.responses.completed.{request_id}")
 	ack := tree.one("gemini-client", "ack gemini.requests")
 	tree.below(process, root, kindConsumer)
 	tree.below(chat, process, kindClient)
