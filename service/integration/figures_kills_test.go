@@ -10,6 +10,7 @@ import (
 
 	"gemini-client/events"
 	"gemini-client/service/openrouter/simulator"
+	"gemini-client/service/servicetest"
 )
 
 // askMany makes n questions whose answers take 100 to 400 ms.
@@ -21,11 +22,10 @@ func askMany(n int) []question {
 	return all
 }
 
-// inFlight is what the service had under way when it was killed.
-type inFlight struct {
-	calls  int // whose answers had not ended, by the simulator
-	unkept int // that had been made and have no result, the calls included
-}
+// suspectWait is the longest time for which the service puts a request back that
+// it has started three times (service/suspects.go), in the whole seconds of
+// JetStream's schedules.
+const suspectWait = 22 * time.Second
 
 // TestKillService: five kill -9 of the one service process, two seconds apart,
 // cost delay and the calls that were under way, and nothing else.
@@ -39,16 +39,12 @@ func TestKillService(t *testing.T) {
 	published := make(chan error, 1)
 	go func() { published <- w.publish(t.Context(), bodies(questions[500:]), 11*time.Second) }() // so that each kill hits
 	var last time.Time
-	var allCalls, allUnkept, lost int
+	inFlight := 0
 	for range 5 {
 		w.must(pause(t.Context(), 2*time.Second))
-		calls := w.upstream.InFlight()
+		inFlight += w.upstream.InFlight()
 		last = time.Now()
 		w.replicas[0].kill()
-		now := inFlight{calls: calls, unkept: w.upstream.Count() - w.results() - lost}
-		lost += now.unkept
-		allCalls, allUnkept = allCalls+now.calls, allUnkept+now.unkept
-		t.Logf("kill: %d calls in flight, %d calls made and without a result", now.calls, now.unkept)
 		w.must(w.replicas[0].start(t.Context()))
 	}
 	w.must(<-published)
@@ -57,17 +53,55 @@ func TestKillService(t *testing.T) {
 	results := w.checkStreams(questions)
 	again := w.checkCalls(excuses{deaths: w.deaths()})
 	delay := lastResult(results).Sub(last)
-	t.Logf("1,000 requests, 50 slots, AckWait %s, five kill -9: %d results, %d calls, %d of them again; in flight at the kills %d (%d with answers on their way into the stream); last result %s after the last kill",
-		ackWait, len(results), w.upstream.Count(), again, allCalls, allUnkept, delay.Round(time.Millisecond))
-	atMost(t, "calls", w.upstream.Count(), len(questions)+allUnkept)
-	atMost(t, "last result after the last kill", delay, ackWait+8*time.Second)
+	unkept := w.unkept(results)
+	// A request comes back when its lease is over, the server's timers have fired
+	// and a second has passed in which its dead owner still counted as alive. On a
+	// slow machine the last kill may hit what the first one had hit.
+	bound := ackWait + 8*time.Second
+	suspects := len(w.replicas[0].output.find("(strike "))
+	if suspects > 0 {
+		bound += suspectWait
+	}
+	t.Logf("1,000 requests, 50 slots, AckWait %s, five kill -9: %d results, %d calls, %d of them again; in flight at the kills %d, left without a result by them %v; last result %s after the last kill, %d requests put back apart from others",
+		ackWait, len(results), w.upstream.Count(), again, inFlight, unkept, delay.Round(time.Millisecond), suspects)
+	for _, n := range unkept {
+		again -= n
+	}
+	atMost(t, "calls made again beyond those that the kills left without a result", again, 0)
+	atMost(t, "last result after the last kill", delay, bound)
+}
+
+// unkept returns how many calls each kill of the one replica left without a
+// stored result. What the process had just sent when it was killed may arrive
+// later, and is cut then.
+func (w *world) unkept(results []servicetest.Stored) (left []int) {
+	stored := map[string]time.Time{}
+	for _, r := range results {
+		stored[r.Result.RequestID] = r.At
+	}
+	calls := w.upstream.Calls()
+	for _, death := range w.deaths() {
+		n := 0
+		calls = slices.DeleteFunc(calls, func(c simulator.Call) bool {
+			late := c.Outcome == simulator.OutcomeCancelled && c.At.Before(death.to.Add(lateArrival))
+			if c.At.After(death.to) && !late {
+				return false // of a later process
+			}
+			if stored[w.questionOf(c.Prompt).id].After(death.from) {
+				n++
+			}
+			return true
+		})
+		left = append(left, n)
+	}
+	return left
 }
 
 // TestOneRequestManyTimes: one request, published a hundred times, three
 // replicas that are killed once each.
 func TestOneRequestManyTimes(t *testing.T) {
 	t.Parallel()
-	w := newWorld(t, shape{replicas: 3, env: map[string]string{"ACK_WAIT": "5s"}})
+	w := newWorld(t, shape{replicas: 3, env: map[string]string{"ACK_WAIT": "10s"}})
 	q := ask(1, 3*time.Second)
 	w.run()
 	for _, r := range w.replicas { // all pull, so each gets its share
@@ -88,7 +122,7 @@ func TestOneRequestManyTimes(t *testing.T) {
 		i := max(0, slices.Index(spared, caller)) // another one if the caller has had its turn
 		spared[i].kill()
 		if spared[i] == caller {
-			w.must(w.upstream.Wait(t.Context(), func(simulator.Stats) bool { return w.cutCalls() > cut }))
+			w.called("the call of the killed replica is cut", func(simulator.Stats) bool { return w.cutCalls() > cut })
 		}
 		dead = spared[i]
 		spared = slices.Delete(spared, i, i+1)
@@ -130,13 +164,13 @@ func (w *world) cutCalls() int {
 // alone fails.
 func TestKiller(t *testing.T) {
 	t.Parallel()
-	w := newWorld(t, shape{env: map[string]string{"ACK_WAIT": "3s", "WORKER_CONCURRENCY": "50"}})
+	w := newWorld(t, shape{env: map[string]string{"ACK_WAIT": "10s", "WORKER_CONCURRENCY": "50"}})
 	killer := ask(0, time.Second)
 	killer.wantFailed = events.RedeliveryExhausted
 	questions := append([]question{killer}, askMany(200)...)
 	w.must(w.publish(t.Context(), bodies(questions), 0))
 	w.run()
-	watched := make(chan int)
+	watched := make(chan int, 1) // nobody reads it if the test fails
 	stop := make(chan struct{})
 	go func() { watched <- w.killFor(killer, stop) }()
 	begin := time.Now()

@@ -24,7 +24,7 @@ func TestStorm(t *testing.T) {
 	w.must(w.publish(t.Context(), bodies(questions), 0))
 	release := w.upstream.Hold() // so that every slot has made its call when the storm breaks
 	w.run()
-	w.must(w.upstream.Wait(t.Context(), func(s simulator.Stats) bool { return s.Held == 50 }))
+	w.called("a call held in each of 50 slots", func(s simulator.Stats) bool { return s.Held == 50 })
 	end := time.Now().Add(3 * time.Second)
 	w.upstream.SetFault(simulator.Storm429(end))
 	release()
@@ -86,7 +86,7 @@ func TestDeadUpstream(t *testing.T) {
 	w.must(w.publish(t.Context(), bodies(questions), 0))
 	release := w.upstream.Hold() // so that every slot has made its call when the upstream dies
 	w.run()
-	w.must(w.upstream.Wait(t.Context(), func(s simulator.Stats) bool { return s.Held == 100 }))
+	w.called("a call held in each of 100 slots", func(s simulator.Stats) bool { return s.Held == 100 })
 	w.upstream.SetFault(simulator.Fault{Name: "refuse"})
 	release()
 	w.must(pause(t.Context(), 30*time.Second))

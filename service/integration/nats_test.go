@@ -20,8 +20,8 @@ import (
 	"github.com/nats-io/nats-server/v2/server"
 )
 
-// startLimit is how long a child may take to start.
-const startLimit = 30 * time.Second
+// startLimit is how long a child may take to start, on a cold machine too.
+const startLimit = time.Minute
 
 // nodeOptions is a nats-server as the child is told of it.
 type nodeOptions struct {
@@ -142,7 +142,7 @@ func (n *node) end(s syscall.Signal) {
 	defer n.mu.Unlock()
 	if n.current != nil {
 		n.current.signal(s)
-		<-n.current.done
+		n.current.exit()
 	}
 }
 

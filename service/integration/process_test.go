@@ -49,10 +49,32 @@ func (p *process) kill() {
 	<-p.done
 }
 
-// exit returns the exit code, -1 if a signal ended the process; it waits.
+// exitLimit is how long a process may take that was told to end, or ends by
+// itself: more than the service gives its calls.
+const exitLimit = time.Minute
+
+// exit returns the exit code, -1 if a signal ended the process. It waits; a
+// process that does not end has to say where it hangs (Go's answer to SIGQUIT)
+// and is killed.
 func (p *process) exit() int {
-	<-p.done
+	if !p.endsWithin(exitLimit) {
+		p.signal(syscall.SIGQUIT)
+		if !p.endsWithin(5 * time.Second) {
+			p.kill()
+		}
+	}
 	return p.cmd.ProcessState.ExitCode()
+}
+
+func (p *process) endsWithin(d time.Duration) bool {
+	limit := time.NewTimer(d)
+	defer limit.Stop()
+	select {
+	case <-p.done:
+		return true
+	case <-limit.C:
+		return false
+	}
 }
 
 func (p *process) ended() bool {

@@ -129,7 +129,7 @@ func (r *replica) check(t *testing.T) {
 	for _, fault := range faults {
 		t.Error(fault)
 	}
-	for _, text := range []string{"DATA RACE", "panic", "level=ERROR"} {
+	for _, text := range []string{"DATA RACE", "panic", "level=ERROR", "SIGQUIT: quit"} { // the last after a stop that took too long
 		for _, line := range r.output.find(text) {
 			if !strings.Contains(line.text, "request_id") || text != "panic" {
 				t.Errorf("%s: %s", r.name, line.text)

@@ -19,6 +19,10 @@ import (
 	"gemini-client/service/servicetest"
 )
 
+// patience is how long a test waits for a fact before it fails. It is no part
+// of any assertion: a fact that comes, comes sooner.
+const patience = 2 * time.Minute
+
 // shape says what a world consists of; what is left out is one of each.
 type shape struct {
 	nodes, replicas int
@@ -94,12 +98,12 @@ func (w *world) provision(env []string) {
 
 func (w *world) connect(urls string) {
 	w.t.Helper()
-	nc, err := nats.Connect(urls, nats.MaxReconnects(-1), nats.ReconnectWait(50*time.Millisecond))
+	nc, err := nats.Connect(urls, nats.MaxReconnects(-1), nats.ReconnectWait(50*time.Millisecond), nats.Timeout(10*time.Second))
 	w.must(err)
 	w.t.Cleanup(nc.Close)
 	js, err := jetstream.New(nc)
 	w.must(err)
-	w.backend = &servicetest.Backend{T: w.t, NC: nc, JS: js, Names: servicetest.Names()}
+	w.backend = &servicetest.Backend{T: w.t, NC: nc, JS: js, Names: servicetest.Names(), Patience: patience}
 }
 
 // run starts every replica.
@@ -124,6 +128,17 @@ func (w *world) until(limit time.Duration, what string, holds func() (seen strin
 		if pause(ctx, 50*time.Millisecond) != nil {
 			w.t.Fatalf("waited in vain for: %s; last seen: %s", what, seen)
 		}
+	}
+}
+
+// called waits until a fact holds of the calls that have arrived. It fails the
+// test with the counts that were seen last.
+func (w *world) called(what string, holds func(simulator.Stats) bool) {
+	w.t.Helper()
+	ctx, cancel := context.WithTimeout(w.t.Context(), patience)
+	defer cancel()
+	if err := w.upstream.Wait(ctx, holds); err != nil {
+		w.t.Fatalf("waited in vain for: %s; last seen: %+v", what, w.upstream.Stats())
 	}
 }
 

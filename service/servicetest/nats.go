@@ -12,7 +12,7 @@ import (
 )
 
 // ready is how long an embedded server may take to start.
-const ready = 20 * time.Second
+const ready = time.Minute
 
 // NATS is an embedded nats-server with JetStream on disk. It keeps its port
 // and its files over a Restart.
@@ -73,7 +73,8 @@ func (n *NATS) Connect(options ...nats.Option) *nats.Conn {
 	if len(options) == 0 {
 		options = n.As
 	}
-	nc, err := nats.Connect(n.URL, append([]nats.Option{nats.MaxReconnects(-1), nats.ReconnectWait(20 * time.Millisecond)}, options...)...)
+	patient := []nats.Option{nats.MaxReconnects(-1), nats.ReconnectWait(20 * time.Millisecond), nats.Timeout(10 * time.Second)}
+	nc, err := nats.Connect(n.URL, append(patient, options...)...)
 	if err != nil {
 		n.t.Fatalf("connect: %v", err)
 	}

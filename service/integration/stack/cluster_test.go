@@ -6,7 +6,9 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
-	"strconv"
+	"maps"
+	"net/http"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -65,6 +67,22 @@ func (c *cluster) leader() (name string) {
 	return name
 }
 
+// streamLeader is the name of the server that leads a stream.
+func (c *cluster) streamLeader(stream string) (name string) {
+	c.stage.t.Helper()
+	c.stage.until("a leader of "+stream, func() (string, bool) {
+		ctx, cancel := context.WithTimeout(c.stage.t.Context(), 2*time.Second)
+		defer cancel()
+		s, err := c.backend.JS.Stream(ctx, stream)
+		if err != nil {
+			return err.Error(), false
+		}
+		name = s.CachedInfo().Cluster.Leader
+		return name, c.servers[name] != nil
+	})
+	return name
+}
+
 // peers waits until what the leader of a stream says of the others holds.
 func (c *cluster) peers(what, stream string, holds func([]*jetstream.PeerInfo) bool) {
 	c.stage.t.Helper()
@@ -114,57 +132,105 @@ func (c *cluster) behind(server string) {
 	})
 }
 
-// The leader of the consumer is killed and comes back, then a follower is cut
-// off the network and comes back, while two replicas answer: the promises hold.
+// The leader of the consumer is killed and comes back, which nobody pays for;
+// then a follower with a worker on it is cut off the network and comes back: the
+// worker finds another server, and at most what it had under way is called again.
 func TestCluster(t *testing.T) {
 	t.Parallel()
 	const slots = 10
 	s := newStage(t)
 	c := s.cluster()
 	up := s.upstream(simulator.Config{})
-	env := settings{
-		"OPENROUTER_BASE_URL": up.url, "NATS_URL": c.inside, "NATS_REPLICAS": "3",
-		"ACK_WAIT": "60s", "WORKER_CONCURRENCY": strconv.Itoa(slots),
-	}
-	one := s.worker("one", env, on(c.network, "one"))
+	env := up.serving(slots, time.Minute).and(settings{"NATS_URL": c.inside, "NATS_REPLICAS": "3"})
+	one := s.worker("one", env, on(c.network, "one"), s.published("8080/tcp"))
 	two := s.worker("two", env, on(c.network, "two"))
 	c.whole()
 	l := newLoad(c.backend, up)
 
-	l.ask(100)
-	up.called(30)
+	release := l.fill(100, 30, slots, one, two)
 	leader := c.leader()
 	c.servers[leader].kill()
-	inFlight := up.InFlight()
+	release()
 	l.ask(100)
 	l.answered(150) // two servers go on
 	c.servers[leader].start()
 	c.whole()
+	l.answered(200)
+	l.paidOnce() // the leases outlast an election, and a worker's way to another server
 
-	l.ask(100)
-	up.called(230)
-	follower := c.follower()
+	c.idle(2)
+	c.apart(one, two)
+	follower := one.server()
+	c.follows(follower)
+	release = l.fill(100, 30, slots, one, two)
 	c.servers[follower].cutOff(c.network, follower, func() {
-		inFlight += up.InFlight()
+		release()
 		l.ask(100)
-		l.answered(350)
+		l.answered(400 - slots)
 		c.behind(follower)
+		one.moves(follower)
 	})
 	c.whole()
-
 	l.settled()
-	if again := len(l.again()); again > inFlight {
-		t.Errorf("%d calls were made again, want at most the %d that were in flight at the two faults", again, inFlight)
+	again := l.again()
+	for _, before := range again {
+		if before.Key != one.key {
+			t.Errorf("paid again: call %d of the worker that was not cut off, %s to %s, outcome %q", before.Number, clock(before.At), clock(before.Ended), before.Outcome)
+		}
 	}
-	t.Logf("%s was killed, %s cut off; %d calls for %d requests", leader, follower, up.Count(), len(l.questions))
+	if len(again) > slots {
+		t.Errorf("%d calls were made again, want at most the %d that the worker had under way when it was cut off", len(again), slots)
+	}
+	t.Logf("%s was killed, %s cut off with a worker on it; %d calls for %d requests", leader, follower, up.Count(), len(l.questions))
 	c.idle(2)
+	if status := one.ready(); status != http.StatusOK {
+		t.Errorf("/readyz of the worker that was cut off: %d when all is well, want 200", status)
+	}
 	one.leave()
 	two.leave()
 }
 
+// apart sees to it that two workers are connected to different servers.
+func (c *cluster) apart(one, two *worker) {
+	c.stage.t.Helper()
+	c.stage.until("the workers are on different servers", func() (string, bool) {
+		if one.server() == two.server() {
+			two.again()
+		}
+		return one.server() + ", " + two.server(), one.server() != two.server()
+	})
+}
+
+// follows sees to it that a server leads neither the request queue's consumer
+// nor the results.
+func (c *cluster) follows(server string) {
+	c.stage.t.Helper()
+	heir := slices.Sorted(maps.Keys(c.servers))[0]
+	if heir == server {
+		heir = "n2"
+	}
+	names := c.backend.Names
+	stepDown := func(who string) (string, bool) {
+		body := fmt.Sprintf(`{"placement": {"preferred": %q}}`, heir)
+		m, err := c.backend.NC.Request("$JS.API."+who, []byte(body), 2*time.Second)
+		if err != nil {
+			return err.Error(), false
+		}
+		return string(m.Data), false
+	}
+	c.stage.until(server+" is a follower", func() (string, bool) {
+		if c.leader() == server {
+			return stepDown("CONSUMER.LEADER.STEPDOWN." + names.RequestsStream() + ".gemini-client")
+		}
+		if c.streamLeader(names.ResponsesStream()) == server {
+			return stepDown("STREAM.LEADER.STEPDOWN." + names.ResponsesStream())
+		}
+		return "", true
+	})
+}
+
 // idle waits until so many workers say that they are ready and have nothing to
-// do. One whose connection went to the server that was cut off notices that
-// only after some pings, and holds its results until then.
+// do.
 func (c *cluster) idle(workers int) {
 	c.stage.t.Helper()
 	nc := c.backend.NC
@@ -193,19 +259,4 @@ func (c *cluster) idle(workers int) {
 		}
 		return fmt.Sprintf("%d of %d", idle, workers), idle == workers
 	})
-}
-
-// follower is a server that leads neither the request queue nor the results.
-func (c *cluster) follower() (name string) {
-	c.stage.t.Helper()
-	leads := map[string]bool{c.leader(): true}
-	c.peers("a leader", c.backend.Names.ResponsesStream(), func(peers []*jetstream.PeerInfo) bool {
-		for _, p := range peers {
-			if !leads[p.Name] {
-				name = p.Name
-			}
-		}
-		return name != ""
-	})
-	return name
 }

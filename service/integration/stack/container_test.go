@@ -5,6 +5,7 @@ package stack
 import (
 	"context"
 	"io"
+	"net/http"
 	"strings"
 	"testing"
 	"time"
@@ -64,10 +65,27 @@ func (s *stage) until(what string, holds func() (seen string, ok bool)) {
 	}
 }
 
+// get asks for a page once, and waits for it ten seconds.
+func (s *stage) get(url string) (status int, body string, err error) {
+	ctx, cancel := context.WithTimeout(s.t.Context(), 10*time.Second)
+	defer cancel()
+	request, err := http.NewRequestWithContext(ctx, http.MethodGet, url, http.NoBody)
+	if err != nil {
+		return 0, "", err
+	}
+	response, err := http.DefaultClient.Do(request)
+	if err != nil {
+		return 0, "", err
+	}
+	defer response.Body.Close()
+	text, err := io.ReadAll(response.Body)
+	return response.StatusCode, string(text), err
+}
+
 // network makes a network of its own.
 func (s *stage) network(options ...tcnetwork.NetworkCustomizer) *testcontainers.DockerNetwork {
 	s.t.Helper()
-	n, err := tcnetwork.New(s.t.Context(), options...)
+	n, err := tcnetwork.New(s.t.Context(), append(options, tcnetwork.WithLabels(ours()))...)
 	testcontainers.CleanupNetwork(s.t, n)
 	s.must("network", err)
 	return n
@@ -94,7 +112,7 @@ type box struct {
 // test. If that fails, it logs what the container wrote last.
 func (s *stage) run(name, image string, options ...testcontainers.ContainerCustomizer) *box {
 	s.t.Helper()
-	c, err := testcontainers.Run(s.t.Context(), image, options...)
+	c, err := testcontainers.Run(s.t.Context(), image, append(options, testcontainers.WithLabels(ours()))...)
 	testcontainers.CleanupContainer(s.t, c, testcontainers.StopTimeout(0))
 	b := &box{DockerContainer: c, name: name, stage: s}
 	if c != nil {
@@ -115,7 +133,7 @@ func (b *box) tell() {
 
 // log is everything that the container has written.
 func (b *box) log() string {
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(b.stage.t.Context()), 10*time.Second)
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(b.stage.t.Context()), patience)
 	defer cancel()
 	stream, err := b.Logs(ctx)
 	if err != nil {

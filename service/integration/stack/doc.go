@@ -30,10 +30,12 @@
 //
 // # Leftovers
 //
-// Each test removes its containers, volumes and networks, so Testcontainers'
-// reaper, an image more to pull, is off unless TESTCONTAINERS_RYUK_DISABLED says
-// otherwise. A run that is killed leaves them behind, labelled:
+// Each test removes its containers, volumes and networks, and so does a run that
+// is interrupted, so Testcontainers' reaper, an image more to pull, is off unless
+// TESTCONTAINERS_RYUK_DISABLED says otherwise. What a run leaves that panics or
+// is killed, the first run removes that starts an hour later; by hand:
 //
-//	docker rm -fv $(docker ps -aq --filter label=org.testcontainers=true)
-//	docker network prune --filter label=org.testcontainers=true
+//	docker rm -fv $(docker ps -aq --filter label=gemini-client.stack.run)
+//	docker network prune --filter label=gemini-client.stack.run
+//	docker image prune -a --filter label=gemini-client.stack.run
 package stack

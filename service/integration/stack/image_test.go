@@ -88,14 +88,21 @@ func TestTheImageServes(t *testing.T) {
 	b.Idle()
 }
 
-// runsUnprivileged checks who the process is.
+// runsUnprivileged checks who the service's process is. Beside it come and go
+// the health checks, and the engine's processes that start them.
 func (w *worker) runsUnprivileged() {
 	w.stage.t.Helper()
 	top, err := w.stage.docker.ContainerTop(w.stage.t.Context(), w.ID, client.ContainerTopOptions{Arguments: []string{"-o", "uid,pid,args"}})
 	w.stage.must("processes", err)
-	uid := slices.Index(top.Titles, "UID")
-	if len(top.Processes) != 1 || uid < 0 || top.Processes[0][uid] == "0" {
-		w.stage.t.Errorf("processes %v %v, want one, and not root's", top.Titles, top.Processes)
+	engine, err := w.stage.docker.Info(w.stage.t.Context(), client.InfoOptions{})
+	w.stage.must("the engine's settings", err)
+	mapped := slices.ContainsFunc(engine.Info.SecurityOptions, func(option string) bool { // users have other numbers outside
+		return strings.Contains(option, "name=userns") || strings.Contains(option, "name=rootless")
+	})
+	uid, args := slices.Index(top.Titles, "UID"), len(top.Titles)-1
+	serving := slices.DeleteFunc(slices.Clone(top.Processes), func(p []string) bool { return !strings.HasSuffix(p[args], " serve") })
+	if uid < 0 || len(serving) != 1 || serving[0][uid] == "0" || serving[0][uid] != "65532" && !mapped {
+		w.stage.t.Errorf("processes %v %v, want one that serves, and it user 65532's", top.Titles, top.Processes)
 	}
 }
 

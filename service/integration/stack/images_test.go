@@ -60,8 +60,8 @@ func written(variable string) string {
 
 // serviceImage and simulatorImage are tags of this run alone, so that two runs
 // on one engine do not meet.
-func serviceImage() string   { return "gemini-client:stack-" + testcontainers.SessionID()[:12] }
-func simulatorImage() string { return "openrouter-sim:stack-" + testcontainers.SessionID()[:12] }
+func serviceImage() string   { return "gemini-client:stack-" + os.Getenv(envRun) }
+func simulatorImage() string { return "openrouter-sim:stack-" + os.Getenv(envRun) }
 
 // buildStage is the tag of the last run's build stage, the cache of the next
 // run, on engines without buildx: they have no cache that is ever emptied, only
@@ -81,25 +81,28 @@ func buildImages(ctx context.Context, docker *testcontainers.DockerClient) error
 			_, _ = docker.ImageRemove(ctx, before.ID, client.ImageRemoveOptions{PruneChildren: true}) // another run may use it
 		}
 	}
-	if err := buildImage(ctx, host, serviceImage(), "gemini-client"); err != nil {
+	label := "--label=" + runLabel + "=" + os.Getenv(envRun)
+	if err := buildImage(ctx, host, serviceImage(), "gemini-client", label); err != nil {
 		return err
 	}
-	return buildImage(ctx, host, simulatorImage(), "openrouter-sim")
+	return buildImage(ctx, host, simulatorImage(), "openrouter-sim", label)
 }
 
 func buildx(ctx context.Context) bool {
 	return exec.CommandContext(ctx, "docker", "buildx", "version").Run() == nil
 }
 
-func buildImage(ctx context.Context, host, tag, target string) error {
-	args := []string{"build", "--file", "deploy/Dockerfile", "--target", target, "--tag", tag, "--network", "host", "--build-arg", "VERSION=" + stamp}
+// buildImage builds with the engine's own builder: the image of any other would
+// stay in that one's cache.
+func buildImage(ctx context.Context, host, tag, target string, more ...string) error {
+	args := append([]string{"build", "--file", "deploy/Dockerfile", "--target", target, "--tag", tag, "--network", "host", "--build-arg", "VERSION=" + stamp}, more...)
 	for variable, value := range map[string]string{goImage: image(goImage), "GOPROXY": os.Getenv("GOPROXY")} {
 		if value != "" {
 			args = append(args, "--build-arg", variable+"="+value)
 		}
 	}
 	build := exec.CommandContext(ctx, "docker", append(args, ".")...)
-	build.Dir, build.Env = root, append(os.Environ(), "DOCKER_HOST="+host) // the command may know another engine
+	build.Dir, build.Env = root, append(os.Environ(), "DOCKER_HOST="+host, "BUILDX_BUILDER=default") // the command may know another engine
 	if !buildx(ctx) {
 		build.Env = append(build.Env, "DOCKER_BUILDKIT=0")
 	}
@@ -109,43 +112,6 @@ func buildImage(ctx context.Context, host, tag, target string) error {
 		return fmt.Errorf("docker %s: %w\n%s", strings.Join(build.Args[1:], " "), err, tail(output.String(), 50))
 	}
 	return nil
-}
-
-// removeImages removes what buildImages made, unless KEEP is set.
-func removeImages(ctx context.Context, docker *testcontainers.DockerClient) {
-	if os.Getenv("KEEP") != "" {
-		fmt.Fprintln(os.Stderr, "stack: kept", serviceImage(), simulatorImage())
-		return
-	}
-	for _, tag := range []string{serviceImage(), simulatorImage()} {
-		_, _ = docker.ImageRemove(ctx, tag, client.ImageRemoveOptions{PruneChildren: true}) // it may not have been built
-	}
-}
-
-// sweep removes every container and network of this run, and names them.
-func sweep(ctx context.Context, docker *testcontainers.DockerClient) (left []string, err error) {
-	ours := make(client.Filters).Add("label", "org.testcontainers.sessionId="+testcontainers.SessionID())
-	containers, err := docker.ContainerList(ctx, client.ContainerListOptions{All: true, Filters: ours})
-	if err != nil {
-		return nil, fmt.Errorf("look for leftovers: %w", err)
-	}
-	for _, c := range containers.Items {
-		left = append(left, strings.Join(c.Names, " "))
-		if _, err := docker.ContainerRemove(ctx, c.ID, client.ContainerRemoveOptions{Force: true, RemoveVolumes: true}); err != nil {
-			return left, err
-		}
-	}
-	networks, err := docker.NetworkList(ctx, client.NetworkListOptions{Filters: ours})
-	if err != nil {
-		return left, fmt.Errorf("look for leftovers: %w", err)
-	}
-	for _, n := range networks.Items {
-		left = append(left, "network "+n.Name)
-		if _, err := docker.NetworkRemove(ctx, n.ID, client.NetworkRemoveOptions{}); err != nil {
-			return left, err
-		}
-	}
-	return left, nil
 }
 
 // tail returns the last lines of a text.

@@ -3,13 +3,10 @@
 package stack
 
 import (
-	"context"
 	"encoding/json"
 	"fmt"
-	"io"
 	"net/http"
 	"strings"
-	"time"
 
 	"github.com/testcontainers/testcontainers-go"
 	"github.com/testcontainers/testcontainers-go/wait"
@@ -34,8 +31,8 @@ func (s *stage) jaeger(options ...testcontainers.ContainerCustomizer) *jaeger {
 	s.t.Helper()
 	b := s.run("jaeger", image(jaegerImage), append([]testcontainers.ContainerCustomizer{
 		testcontainers.WithEnv(settings{"JAEGER_LISTEN_HOST": "0.0.0.0"}),
-		testcontainers.WithExposedPorts("4318/tcp", "16686/tcp"),
-		testcontainers.WithWaitStrategy(wait.ForHTTP("/api/v3/services").WithPort("16686/tcp")),
+		s.published("4318/tcp", "16686/tcp"),
+		testcontainers.WithWaitStrategy(wait.ForHTTP("/api/v3/services").WithPort("16686/tcp").WithStartupTimeout(patience)),
 	}, options...)...)
 	query, err := b.PortEndpoint(s.t.Context(), "16686/tcp", "http")
 	s.must("Jaeger's query port", err)
@@ -92,28 +89,15 @@ func (j *jaeger) trace(id string, complete func([]span) bool) (spans []span, tex
 	j.stage.t.Helper()
 	j.stage.until("trace "+id+" in Jaeger", func() (string, bool) {
 		var status int
-		status, text = j.get("/api/v3/traces/" + id)
-		if status != http.StatusOK {
-			return fmt.Sprintf("status %d: %s", status, text), false
+		var err error
+		status, text, err = j.stage.get(j.query + "/api/v3/traces/" + id)
+		if err != nil || status != http.StatusOK {
+			return fmt.Sprintf("status %d: %s, %v", status, text, err), false
 		}
 		spans = j.decode(text)
 		return names(spans), complete(spans)
 	})
 	return spans, text
-}
-
-func (j *jaeger) get(path string) (status int, body string) {
-	j.stage.t.Helper()
-	ctx, cancel := context.WithTimeout(j.stage.t.Context(), 10*time.Second)
-	defer cancel()
-	request, err := http.NewRequestWithContext(ctx, http.MethodGet, j.query+path, http.NoBody)
-	j.stage.must("ask Jaeger", err)
-	response, err := http.DefaultClient.Do(request)
-	j.stage.must("ask Jaeger", err)
-	defer response.Body.Close()
-	text, err := io.ReadAll(response.Body)
-	j.stage.must("read Jaeger's answer", err)
-	return response.StatusCode, string(text)
 }
 
 func (j *jaeger) decode(text string) (spans []span) {

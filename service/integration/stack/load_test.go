@@ -42,6 +42,22 @@ func (l *load) ask(n int) {
 	}
 }
 
+// fill publishes n requests, lets some calls through, and returns when each
+// worker has a call under way in every slot, so that a fault hits it at work.
+// Those calls wait for release. The first ones wait for the publisher, whom the
+// workers overtake where the disk is slow.
+func (l *load) fill(n, through, slots int, workers ...*worker) (release func()) {
+	l.stage.t.Helper()
+	before := l.upstream.Count()
+	open := l.upstream.Hold()
+	l.ask(n)
+	open()
+	l.upstream.called(before + through)
+	release = l.upstream.Hold()
+	l.upstream.busy(slots, workers...)
+	return release
+}
+
 // answered waits until so many results are stored.
 func (l *load) answered(n int) {
 	l.stage.t.Helper()

@@ -21,7 +21,7 @@ func TestMain(m *testing.M) { os.Exit(testAll(m)) }
 func testAll(m *testing.M) int {
 	ctx := context.Background()
 	log.SetDefault(log.NewNoopLogger())
-	if err := configure(os.Setenv); err != nil {
+	if err := errors.Join(begin(), configure(os.Setenv)); err != nil {
 		return complain(err)
 	}
 	docker, err := reach(ctx)
@@ -31,12 +31,14 @@ func testAll(m *testing.M) int {
 		return code
 	}
 	defer docker.Close()
-	defer removeImages(ctx, docker)
+	defer interruptible(ctx, docker)()
+	tidy(ctx, docker)
 	if err := buildImages(ctx, docker); err != nil {
-		return complain(err)
+		_, failed := leave(ctx, docker)
+		return complain(errors.Join(err, failed))
 	}
 	code = m.Run()
-	if left, err := sweep(ctx, docker); len(left) > 0 || err != nil {
+	if left, err := leave(ctx, docker); len(left) > 0 || err != nil {
 		return complain(errors.Join(err, fmt.Errorf("tests left behind, now removed: %s", strings.Join(left, ", "))))
 	}
 	return code
@@ -49,11 +51,12 @@ func complain(err error) int {
 
 // configure gives Testcontainers the settings that this machine needs, where
 // its user has chosen none. The reaper is off: see the package comment. Inside
-// a container the library takes the engine to be at the gateway, which is wrong
-// where the engine runs beside the tests.
+// a container the library takes an engine behind a socket to be at the gateway,
+// which is wrong where it runs beside the tests.
 func configure(set func(name, value string) error) error {
 	settings := map[string]string{"TESTCONTAINERS_RYUK_DISABLED": "true"}
-	if _, err := os.Stat("/.dockerenv"); err == nil {
+	engine := os.Getenv("DOCKER_HOST")
+	if _, err := os.Stat("/.dockerenv"); err == nil && (engine == "" || strings.HasPrefix(engine, "unix:")) {
 		settings["TESTCONTAINERS_HOST_OVERRIDE"] = "localhost"
 	}
 	for name, value := range settings {

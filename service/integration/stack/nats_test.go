@@ -6,9 +6,9 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"net"
+	"net/netip"
 	"strconv"
 	"strings"
-	"testing"
 	"time"
 
 	"github.com/moby/moby/api/types/container"
@@ -38,16 +38,16 @@ type natsServer struct {
 // so that the test finds it again after a restart.
 func (s *stage) nats(name, config string, options ...testcontainers.ContainerCustomizer) *natsServer {
 	s.t.Helper()
-	port := freePort(s.t)
+	port := s.freePort()
 	options = append([]testcontainers.ContainerCustomizer{
 		testcontainers.WithCmd("--config", "/etc/nats/nats.conf"),
 		file("/etc/nats/nats.conf", config),
 		testcontainers.WithExposedPorts("4222/tcp"),
 		testcontainers.WithHostConfigModifier(func(c *container.HostConfig) {
-			c.PortBindings = network.PortMap{network.MustParsePort("4222/tcp"): {{HostPort: port}}}
+			c.PortBindings = network.PortMap{network.MustParsePort("4222/tcp"): {{HostIP: s.outlet(), HostPort: port}}}
 		}),
 		testcontainers.WithConfigModifier(func(c *container.Config) { c.Volumes = map[string]struct{}{"/data": {}} }),
-		testcontainers.WithWaitStrategy(wait.ForLog("Server is ready")),
+		testcontainers.WithWaitStrategy(wait.ForLog("Server is ready").WithStartupTimeout(patience)),
 	}, options...)
 	b := s.run(name, image(natsImage), options...)
 	host, err := b.Host(s.t.Context())
@@ -56,8 +56,8 @@ func (s *stage) nats(name, config string, options ...testcontainers.ContainerCus
 }
 
 // freePort is below the range that outgoing connections take theirs from.
-func freePort(t *testing.T) string {
-	t.Helper()
+func (s *stage) freePort() string {
+	s.t.Helper()
 	for {
 		port := strconv.Itoa(10_000 + rand.IntN(20_000))
 		l, err := net.Listen("tcp", ":"+port)
@@ -69,16 +69,49 @@ func freePort(t *testing.T) string {
 	}
 }
 
+// outlet is the address of the engine's machine where ports are published:
+// loopback, since nobody else has any business there, or any where the engine
+// is not on this machine.
+func (s *stage) outlet() netip.Addr {
+	s.t.Helper()
+	engine, err := testcontainers.NewDockerProvider()
+	s.must("where the engine is", err)
+	defer engine.Close()
+	host, err := engine.DaemonHost(s.t.Context())
+	s.must("where the engine is", err)
+	if host == "localhost" {
+		return netip.AddrFrom4([4]byte{127, 0, 0, 1})
+	}
+	return netip.Addr{}
+}
+
+// published lets the test reach ports of a container.
+func (s *stage) published(ports ...string) testcontainers.CustomizeRequestOption {
+	s.t.Helper()
+	outlet := s.outlet()
+	return func(r *testcontainers.GenericContainerRequest) error {
+		if err := testcontainers.WithExposedPorts(ports...)(r); err != nil {
+			return err
+		}
+		return testcontainers.WithHostConfigModifier(func(c *container.HostConfig) {
+			c.PortBindings = network.PortMap{}
+			for _, port := range ports {
+				c.PortBindings[network.MustParsePort(port)] = []network.PortBinding{{HostIP: outlet}}
+			}
+		})(r)
+	}
+}
+
 // backend is a user of the service, outside the containers.
 func (s *stage) backend(urls string, options ...nats.Option) *servicetest.Backend {
 	s.t.Helper()
-	options = append([]nats.Option{nats.MaxReconnects(-1), nats.ReconnectWait(50 * time.Millisecond), nats.PingInterval(2 * time.Second)}, options...)
+	options = append([]nats.Option{nats.MaxReconnects(-1), nats.ReconnectWait(50 * time.Millisecond), nats.PingInterval(2 * time.Second), nats.Timeout(10 * time.Second)}, options...)
 	nc, err := nats.Connect(urls, options...)
 	s.must("connect to "+urls, err)
 	s.t.Cleanup(nc.Close)
 	js, err := jetstream.New(nc, jetstream.WithDefaultTimeout(2*time.Second))
 	s.must("JetStream", err)
-	return &servicetest.Backend{T: s.t, NC: nc, JS: js, Names: servicetest.Names()}
+	return &servicetest.Backend{T: s.t, NC: nc, JS: js, Names: servicetest.Names(), Patience: patience}
 }
 
 // clusterConfig is a server's of three; they know each other by their names.

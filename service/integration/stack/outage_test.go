@@ -31,10 +31,10 @@ func TestNATSGoesAway(t *testing.T) {
 			net := s.network()
 			n := s.nats("nats", fmt.Sprintf(single, "nats"), on(net, "nats"))
 			up := s.upstream(simulator.Config{})
-			w := s.worker("worker", settings{"OPENROUTER_BASE_URL": up.url, "ACK_WAIT": "40s", "WORKER_CONCURRENCY": "10"}, on(net, "worker"))
+			w := s.worker("worker", up.serving(10, 40*time.Second), on(net, "worker"))
 			l := newLoad(s.backend(n.url), up)
-			l.ask(200)
-			up.called(40)
+			release := l.fill(200, 40, 10, w)
+			release() // their answers find nobody to take them
 			outage(n)
 			if up.Count() == len(l.questions) && up.InFlight() == 0 {
 				t.Error("nothing was left to do when NATS was back")
@@ -53,7 +53,7 @@ func TestNATSGoesAway(t *testing.T) {
 func (n *natsServer) watched() (missed func()) {
 	n.stage.t.Helper()
 	lost := make(chan struct{}, 1)
-	nc, err := nats.Connect(n.url, nats.PingInterval(4*time.Second), nats.MaxPingsOutstanding(2), nats.NoReconnect(),
+	nc, err := nats.Connect(n.url, nats.PingInterval(4*time.Second), nats.MaxPingsOutstanding(2), nats.NoReconnect(), nats.Timeout(10*time.Second),
 		nats.ClosedHandler(func(*nats.Conn) { lost <- struct{}{} }))
 	n.stage.must("connect", err)
 	n.stage.t.Cleanup(nc.Close)

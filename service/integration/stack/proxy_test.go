@@ -48,10 +48,10 @@ func (s *stage) walled() *walled {
 	}
 	w.backend = s.backend(s.nats("nats", fmt.Sprintf(single, "nats"), both("nats")).url)
 	w.jaeger = s.jaeger(both("jaeger"))
-	w.simulator = s.run("openrouter", simulatorImage(), on(w.world, "openrouter"), testcontainers.WithWaitStrategy(wait.ForLog("listening on")))
+	w.simulator = s.run("openrouter", simulatorImage(), on(w.world, "openrouter"), testcontainers.WithWaitStrategy(wait.ForLog("listening on").WithStartupTimeout(patience)))
 	w.proxy = s.run("proxy", image(proxyImage), both("proxy"),
 		file("/etc/sing-box/config.json", proxyConfig), testcontainers.WithCmd("run", "--config", "/etc/sing-box/config.json"),
-		testcontainers.WithWaitStrategy(wait.ForLog("sing-box started")))
+		testcontainers.WithWaitStrategy(wait.ForLog("sing-box started").WithStartupTimeout(patience)))
 	return w
 }
 

@@ -5,6 +5,7 @@ package stack
 import (
 	"fmt"
 	"testing"
+	"time"
 
 	"gemini-client/service/openrouter/simulator"
 )
@@ -18,20 +19,13 @@ func TestOneOfTwoReplicasIsKilled(t *testing.T) {
 	net := s.network()
 	n := s.nats("nats", fmt.Sprintf(single, "nats"), on(net, "nats"))
 	up := s.upstream(simulator.Config{})
-	env := settings{"OPENROUTER_BASE_URL": up.url, "ACK_WAIT": "6s", "WORKER_CONCURRENCY": fmt.Sprint(slots)}
+	env := up.serving(slots, 15*time.Second) // longer than a disk stalls: the other one must not be taken for dead
 	killed := s.worker("one", env, on(net, "one"))
 	other := s.worker("two", env, on(net, "two"))
 	l := newLoad(s.backend(n.url), up)
-	l.ask(200)
-	up.called(60)
-	s.until("both replicas are calling", func() (string, bool) {
-		byKey := map[string]int{}
-		for _, c := range up.Calls() {
-			byKey[c.Key]++
-		}
-		return fmt.Sprint(byKey), byKey[killed.key] > 0 && byKey[other.key] > 0
-	})
+	release := l.fill(200, 60, slots, killed, other)
 	killed.kill()
+	release()
 	l.settled()
 	again := l.again()
 	for _, before := range again {
@@ -39,8 +33,8 @@ func TestOneOfTwoReplicasIsKilled(t *testing.T) {
 			t.Errorf("paid again: call %d of the living replica, %s to %s, outcome %q", before.Number, clock(before.At), clock(before.Ended), before.Outcome)
 		}
 	}
-	if len(again) > slots {
-		t.Errorf("%d calls were made again, want at most the %d slots of the killed replica", len(again), slots)
+	if len(again) != slots {
+		t.Errorf("%d calls were made again, want the %d that the killed replica had under way", len(again), slots)
 	}
 	t.Logf("%d calls for %d requests", up.Count(), len(l.questions))
 	other.leave()

@@ -153,7 +153,7 @@ func (tree *traceTree) checkMessaging(process, publish, ack span, id string) {
 	})
 	tree.has(publish, fields{
 		"messaging.system": "nats", "messaging.operation.name": "publish", "messaging.operation.type": "send",
-		"messaging.destination.template": "gemini.responses", "messaging.message.id": "*",
+		"messaging.destination.template": "gemini.responses.completed.{request_id}", "messaging.message.id": "*",
 	})
 	tree.has(ack, fields{
 		"messaging.system": "nats", "messaging.operation.name": "ack", "messaging.operation.type": "settle",

@@ -3,10 +3,13 @@
 package stack
 
 import (
+	"fmt"
 	"net"
 	"net/http/httptest"
 	"net/netip"
+	"slices"
 	"strconv"
+	"time"
 
 	"github.com/moby/moby/client"
 
@@ -62,6 +65,30 @@ func (s *stage) listen() net.Listener {
 	l, err := net.Listen("tcp", net.JoinHostPort(host, "0"))
 	s.must("listen", err)
 	return l
+}
+
+// serving is the environment of a worker that calls this upstream. A call may
+// be held for as long as a slow disk takes for the requests behind it.
+func (u *upstream) serving(slots int, ackWait time.Duration) settings {
+	return settings{
+		"OPENROUTER_BASE_URL": u.url, "ACK_WAIT": ackWait.String(),
+		"WORKER_CONCURRENCY": strconv.Itoa(slots), "FIRST_TOKEN_TIMEOUT": patience.String(),
+	}
+}
+
+// busy waits until each of these workers has so many calls held, all it can.
+func (u *upstream) busy(slots int, workers ...*worker) {
+	u.stage.t.Helper()
+	u.stage.until(fmt.Sprintf("%d calls held of each worker", slots), func() (string, bool) {
+		held, byKey := u.Stats().Held, map[string]int{}
+		for _, c := range u.Calls() {
+			if c.Outcome == "" {
+				byKey[c.Key]++
+			}
+		}
+		idle := slices.ContainsFunc(workers, func(w *worker) bool { return byKey[w.key] < slots })
+		return fmt.Sprintf("%d held, under way %v", held, byKey), !idle && held == slots*len(workers)
+	})
 }
 
 // called waits until so many calls have arrived.

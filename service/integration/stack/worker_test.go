@@ -3,7 +3,10 @@
 package stack
 
 import (
+	"fmt"
 	"maps"
+	"net/http"
+	"regexp"
 	"strings"
 	"time"
 
@@ -35,7 +38,7 @@ func (s *stage) worker(name string, env settings, options ...testcontainers.Cont
 	s.t.Helper()
 	key := servicetest.Key + "-" + name
 	env = settings{"NATS_URL": "nats://nats:4222", "OPENROUTER_API_KEYS": key}.and(env)
-	options = append(options, testcontainers.WithWaitStrategy(wait.ForLog("answering requests")))
+	options = append(options, testcontainers.WithWaitStrategy(wait.ForLog("answering requests").WithStartupTimeout(patience)))
 	return &worker{box: s.command(name, nil, env, options...), key: key}
 }
 
@@ -59,8 +62,54 @@ func (s *stage) command(name string, args []string, env settings, options ...tes
 // finish runs the program to its end and returns its exit code and output.
 func (s *stage) finish(name string, args []string, env settings, options ...testcontainers.ContainerCustomizer) (code int, output string) {
 	s.t.Helper()
-	b := s.command(name, args, env, append(options, testcontainers.WithWaitStrategy(wait.ForExit()))...)
+	b := s.command(name, args, env, append(options, testcontainers.WithWaitStrategy(wait.ForExit().WithExitTimeout(patience)))...)
 	return b.exit(), b.log()
+}
+
+// again restarts the worker and waits until it answers requests.
+func (w *worker) again() {
+	w.stage.t.Helper()
+	const up = `msg="answering requests"`
+	before := strings.Count(w.log(), up)
+	w.restart()
+	w.stage.until(w.name+" answers requests again", func() (string, bool) {
+		log := w.log()
+		return tail(log, 1), strings.Count(log, up) > before
+	})
+}
+
+// server is the NATS server that the worker is connected to, by its last word
+// about that.
+func (w *worker) server() string {
+	w.stage.t.Helper()
+	said := regexp.MustCompile(`msg="answering requests".* nats=nats://(\w+):4222 |msg="connected to NATS again" server=(\w+)`).FindAllStringSubmatch(w.log(), -1)
+	if len(said) == 0 {
+		w.stage.t.Fatalf("%s does not say where it is connected to", w.name)
+	}
+	last := said[len(said)-1]
+	return last[1] + last[2]
+}
+
+// ready is the status of /readyz, of a worker whose port 8080 is published. It
+// has to be told at once, whatever the worker's connection does.
+func (w *worker) ready() (status int) {
+	w.stage.t.Helper()
+	url, err := w.PortEndpoint(w.stage.t.Context(), "8080/tcp", "http")
+	w.stage.must("port of "+w.name, err)
+	status, body, err := w.stage.get(url + "/readyz")
+	if err != nil || status != http.StatusOK && status != http.StatusServiceUnavailable {
+		w.stage.t.Errorf("/readyz of %s: status %d, %q, %v, want 200 or 503", w.name, status, body, err)
+	}
+	return status
+}
+
+// moves waits until the worker has found another server and is ready there.
+func (w *worker) moves(from string) {
+	w.stage.t.Helper()
+	w.stage.until(w.name+" has left "+from, func() (string, bool) {
+		status, server := w.ready(), w.server()
+		return fmt.Sprintf("on %s, /readyz %d", server, status), status == http.StatusOK && server != from
+	})
 }
 
 // leave stops the worker with SIGTERM and checks that it behaved.
