@@ -7,10 +7,10 @@ LINT := .tools/golangci-lint-$(GOLANGCI_LINT)
 # every fuzz target, as package:name
 FUZZ = $(shell grep -rhoE '^func Fuzz[A-Za-z0-9_]+' --include='*_test.go' . | sed 's/func //' | sort)
 
-# images: the network of `docker build` (default for one of its own), the builder that
-# leaves images with the engine, engines
-# without buildx, either generation of compose, and images built from source
-# unless the environment names others (`make images` writes that file)
+# images: the network of `docker build` (default for one of its own), a builder
+# that leaves images with the engine, engines without buildx, either generation
+# of compose, and images built from source unless the environment names others
+# (`make images` writes that file)
 BUILD_NETWORK ?= host
 BUILDER = $(if $(shell docker buildx version 2>/dev/null),BUILDX_BUILDER=$(or $(BUILDX_BUILDER),default),DOCKER_BUILDKIT=0 COMPOSE_DOCKER_CLI_BUILD=0)
 COMPOSE = $(BUILDER) $(if $(shell docker compose version 2>/dev/null),docker compose,docker-compose)
