@@ -69,6 +69,8 @@ func diagnose(err error) fault {
 		return fault{code: events.Cancelled, text: "The request was cancelled."}
 	case errors.Is(err, errDeadline):
 		return fault{code: events.DeadlineExceeded, text: "The request's deadline passed before there was an answer."}
+	case errors.Is(err, errStopping): // it is given back; this is for the span
+		return fault{code: events.Internal, text: "The service was stopping before there was an answer."}
 	case errors.As(err, &noKey):
 		return noKey.fault()
 	case errors.Is(err, timeout.ErrExceeded):

@@ -181,6 +181,18 @@ func TestCallsAreRemembered(t *testing.T) {
 	}
 }
 
+// Whoever waits until nothing is in flight has been told of every call.
+func TestOnCallComesBeforeTheEnd(t *testing.T) {
+	t.Parallel()
+	var b *bench
+	told := make(chan int, 1)
+	b = start(t, simulator.Config{OnCall: func(simulator.Call) { told <- b.Stats().InFlight }})
+	b.chat(t, "why?", nil)
+	if n := <-told; n != 1 {
+		t.Errorf("%d calls in flight when OnCall was told of the only one, want 1", n)
+	}
+}
+
 func TestHistoryForgets(t *testing.T) {
 	t.Parallel()
 	b := start(t, simulator.Config{History: 2})

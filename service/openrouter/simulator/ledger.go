@@ -119,10 +119,18 @@ func (l *ledger) update(change func(*Stats)) {
 	l.announce()
 }
 
-// end settles the call. Afterwards nothing changes it any more.
+// end settles the call. Afterwards nothing changes it any more. Whoever waits
+// until nothing is in flight finds that OnCall was told of all.
 func (l *ledger) end(c *Call, outcome string) {
 	l.mu.Lock()
 	c.Outcome, c.Ended = outcome, time.Now()
+	ended := *c
+	l.mu.Unlock()
+	if l.onEnd != nil {
+		l.onEnd(ended)
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
 	l.stats.InFlight--
 	l.stats.Ended++
 	if c.Status != 0 {
@@ -136,11 +144,6 @@ func (l *ledger) end(c *Call, outcome string) {
 		l.byID[c.GenerationID] = c
 	}
 	l.announce()
-	ended := *c
-	l.mu.Unlock()
-	if l.onEnd != nil {
-		l.onEnd(ended)
-	}
 }
 
 // announce wakes everybody in Wait; the caller holds the lock.

@@ -34,7 +34,7 @@ type Config struct {
 	History int
 	// Answer makes the text of an answer. If it is nil, a few sentences are derived from the prompt.
 	Answer func(Prompt) string
-	// OnCall is told of every chat call that has ended, from the call's own goroutine.
+	// OnCall is told of every chat call that has ended, from the call's own goroutine, before it stops to count as in flight.
 	OnCall func(Call)
 }
 
