@@ -94,7 +94,7 @@ func errorObjectError(key string, resp *http.Response, raw json.RawMessage) *Err
 	if resp.StatusCode/100 == 2 {
 		e.Status = objectStatus(obj)
 	}
-	e.Message = red.line(cmp.Or(messageOf(obj), e.Type, e.Availability, e.Code, "an error without a message"))
+	e.Message = cmp.Or(red.line(messageOf(obj)), e.Type, e.Availability, e.Code, "an error without a message")
 	e.RetryAfter = retryAfter(resp, obj)
 	e.retryStatus()
 	return e
@@ -111,7 +111,7 @@ func isRelayMessage(message text) bool {
 
 // messageOf adds the provider's reason where the message says only that there was one, and the reasons of a moderation.
 func messageOf(obj errorObject) string {
-	message := string(obj.Message)
+	message := strings.TrimSpace(string(obj.Message))
 	if hasValue(obj.Metadata.Raw) && (message == "" || isRelayMessage(obj.Message)) {
 		if reason := reasonIn(obj.Metadata.Raw, 0); reason != "" {
 			message = "Provider returned error: " + reason
