@@ -87,3 +87,13 @@ func TestKeyList(t *testing.T) {
 		t.Errorf("efgh: %+v", s)
 	}
 }
+
+// Of a key too short to spare four characters nothing is shown.
+func TestShortKeyIsNotShown(t *testing.T) {
+	t.Parallel()
+	for _, s := range newKeys([]string{"abc", "secret", "sk-or-v1-abcdef"}, 0, time.Minute).list() {
+		if s.End != "" {
+			t.Errorf("shown of a short key: %q", s.End)
+		}
+	}
+}

@@ -127,10 +127,10 @@ func (p *policies) rested(ctx context.Context, l *lease, err error, rest time.Du
 	f := diagnose(err)
 	line := happened(err) + ": the key rests for " + rounded(rest).String()
 	if f.key == keyRests { // it passes by itself
-		p.tel.Logger.InfoContext(ctx, line, "code", f.code, "key", l.key.end())
+		p.tel.Logger.InfoContext(ctx, line, "code", f.code, "key", "…"+l.key.end())
 		return
 	}
-	p.tel.Logger.WarnContext(ctx, line, "code", f.code, "key", l.key.end(), "way_out", wayOut(f.code))
+	p.tel.Logger.WarnContext(ctx, line, "code", f.code, "key", "…"+l.key.end(), "way_out", wayOut(f.code))
 }
 
 // rounded makes a duration short enough to read.

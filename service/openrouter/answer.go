@@ -15,8 +15,7 @@ type answer struct {
 	finish, native      string
 	usage               *Usage
 	size, max           int
-	started             bool      // a token has arrived
-	firstToken          time.Time // when
+	firstToken          time.Time // when tokens began to arrive; zero before
 }
 
 // absorb takes in a chunk and gives its content to emit. It reports whether the chunk brought tokens or a finish_reason.
@@ -47,10 +46,12 @@ func (a *answer) absorb(c chunk, emit func(string)) bool {
 
 // start notes that tokens arrive.
 func (a *answer) start() {
-	if !a.started {
-		a.started, a.firstToken = true, time.Now()
+	if !a.started() {
+		a.firstToken = time.Now()
 	}
 }
+
+func (a *answer) started() bool { return !a.firstToken.IsZero() }
 
 // add takes in the pieces of a delta, or those of a whole message.
 func (a *answer) add(p *piece, whole bool, emit func(string)) bool {

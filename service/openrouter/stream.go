@@ -144,7 +144,7 @@ func (s *stream) ended(ctx context.Context, err error, strange bool) *Error {
 		return nil
 	case errors.Is(err, errLineTooLong):
 		return s.tooLarge("line of the stream", s.client.maxLine)
-	case strange && !s.answer.started && errors.Is(err, io.EOF):
+	case strange && !s.answer.started() && errors.Is(err, io.EOF):
 		return s.malformed("with a body that is no stream")
 	}
 	return s.client.fault(ctx, s.key, KindCut, err)
@@ -170,7 +170,7 @@ func (s *stream) judge() *Error {
 
 // complete adds to an error what the stream has told so far.
 func (s *stream) complete(e *Error) *Error {
-	e.Started, e.FirstToken = s.answer.started, s.answer.firstToken
+	e.Started, e.FirstToken = s.answer.started(), s.answer.firstToken
 	e.Usage = s.answer.usage
 	if e.Status == 0 && e.Kind != KindStatus {
 		e.Status = s.response.StatusCode
