@@ -7,14 +7,14 @@ import (
 	"strings"
 	"testing"
 
-	"gemini-client/service"
+	"gemini-client/service/config"
 )
 
 // What is spent while OpenRouter misbehaves is spent: failed attempts count,
 // those that are repeated and the one that ends the call.
 func TestFailedAttemptsAreOnTheBill(t *testing.T) {
 	t.Parallel()
-	b := setup(t, func(c *service.Config) { c.MaxRetries = 0 })
+	b := setup(t, func(c *config.Config) { c.MaxRetries = 0 })
 	r := b.start()
 	got := b.Result(b.Ask("no end [sim:empty]", nil))
 	b.Idle()

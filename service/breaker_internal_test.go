@@ -12,6 +12,7 @@ import (
 	"github.com/failsafe-go/failsafe-go/circuitbreaker"
 
 	"gemini-client/events"
+	"gemini-client/service/config"
 )
 
 // The tests of the circuit breaker run in bubbles too.
@@ -258,7 +259,7 @@ func TestManyCallsAtOnce(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		all := []answer{ok, ok, ok, status(503), status(401), status(402), after(429, 1), busy, cut, refuse, hang, slow(3*time.Second, ok)}
-		p, up := newTestPolicies(t, func(c *Config) {
+		p, up := newTestPolicies(t, func(c *config.Config) {
 			c.APIKeys, c.KeysMaxPerMinute = []string{"a", "b", "c"}, 600
 		}, func(r *http.Request) (*http.Response, error) { return all[rand.N(len(all))](r) })
 		var wg sync.WaitGroup

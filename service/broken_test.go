@@ -11,7 +11,7 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 
 	"gemini-client/events"
-	"gemini-client/service"
+	"gemini-client/service/config"
 	"gemini-client/service/openrouter/simulator"
 	"gemini-client/service/servicetest"
 )
@@ -111,7 +111,7 @@ func TestBrokenRequests(t *testing.T) {
 // Bodies over the limit.
 func TestRequestOverTheLimit(t *testing.T) {
 	t.Parallel()
-	b := setup(t, func(c *service.Config) { c.RequestMaxBytes = 1000 })
+	b := setup(t, func(c *config.Config) { c.RequestMaxBytes = 1000 })
 	b.start()
 	id := b.Ask(strings.Repeat("x", 2000), nil)
 	got := b.Result(id)

@@ -44,7 +44,7 @@ func (w *waitingCancels) run(ctx context.Context) {
 		case <-ctx.Done():
 			return
 		case id := <-w.ids:
-			for _, callback := range w.handler.config.callbacks() {
+			for _, callback := range w.handler.config.Callbacks() {
 				w.handler.cancelWaiting(ctx, callback, id)
 			}
 		}

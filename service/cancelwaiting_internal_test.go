@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"gemini-client/events"
+	"gemini-client/service/config"
 	"gemini-client/telemetry"
 )
 
@@ -58,13 +59,13 @@ func TestCancelWaiting(t *testing.T) {
 	b, _ := testBroker(t)
 	here, _ := process(t, b, "here")
 	there, _ := process(t, b, "there")
-	c, _, err := Load("")
+	c, _, err := config.Load("")
 	if err != nil {
 		t.Fatal(err)
 	}
 	tel := telemetry.Nop()
 	tel.Logger = slog.New(slog.DiscardHandler)
-	h := &handler{config: &c, rules: c.Rules(), atWork: newAtWork(), claims: here, results: &publisher{b}, schedules: &schedules{b}, letters: &deadletters{b}, tel: tel}
+	h := &handler{config: &c, rules: c.Rules(0), atWork: newAtWork(), claims: here, results: &publisher{b}, schedules: &schedules{b}, letters: &deadletters{b}, tel: tel}
 	d := delivery{Body: fmt.Appendf(nil, `{"request_id":%q,"prompt":"x"}`, claimID), Stream: b.names.RequestsStream(), Sequence: 1}
 	stored := func() record {
 		t.Helper()

@@ -9,7 +9,7 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 
 	"gemini-client/events"
-	"gemini-client/service"
+	"gemini-client/service/config"
 	"gemini-client/service/servicetest"
 )
 
@@ -48,7 +48,7 @@ func (b *bench) nextSchedule() time.Time {
 // three processes; when its schedule fires, it is only acknowledged.
 func TestCancelledWhileItWaits(t *testing.T) {
 	t.Parallel()
-	b := setup(t, quick, func(c *service.Config) { c.RetryDelays = []int{15} })
+	b := setup(t, quick, func(c *config.Config) { c.RetryDelays = []int{15} })
 	for range 3 {
 		b.start()
 	}
@@ -137,7 +137,7 @@ func (b *bench) lastSequence(id string) string {
 // A requester's replay header does not come back from a wait as an operator's.
 func TestForgedReplayThatWaits(t *testing.T) {
 	t.Parallel()
-	b := setup(t, quick, func(c *service.Config) { c.RetryDelays = []int{2} })
+	b := setup(t, quick, func(c *config.Config) { c.RetryDelays = []int{2} })
 	b.start()
 	id := servicetest.NewID()
 	b.Publish(servicetest.Body(id, "wait [sim:503 times=3]", nil), nats.Header{"gemini-replay": {"1"}}) // the first result will be the first in its stream

@@ -146,3 +146,17 @@ func (c *claims) write(ctx context.Context, subject string, body claimBody, expe
 func (c *claim) release(ctx context.Context) {
 	c.of.lives.release(ctx, c.subject, c.sequence, c.of.lost)
 }
+
+// ClaimHolder is what a claim says: which process works on which queue message.
+type ClaimHolder struct {
+	Stream   string
+	Sequence uint64
+	Instance string
+	Starts   int // of this message that never settled, this one included
+}
+
+// ReadClaim reads the body of a claim's message; false if nobody holds it.
+func ReadClaim(body []byte) (ClaimHolder, bool) {
+	b := parseClaim(body)
+	return ClaimHolder{Stream: b.stream, Sequence: b.sequence, Instance: b.instance, Starts: b.starts}, b.instance != ""
+}

@@ -10,6 +10,7 @@ import (
 
 	"github.com/nats-io/nats.go/jetstream"
 
+	"gemini-client/service/config"
 	"gemini-client/service/servicetest"
 )
 
@@ -17,7 +18,7 @@ import (
 func testBroker(t *testing.T) (*broker, *servicetest.NATS) {
 	t.Helper()
 	n := servicetest.RunNATS(t)
-	c, _, err := Load("")
+	c, _, err := config.Load("")
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -5,13 +5,13 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"os"
-	"strings"
 	"sync"
 	"time"
 
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
+
+	"gemini-client/service/config"
 )
 
 // ErrClosed ends Run when the NATS client has given up its connection for
@@ -21,9 +21,9 @@ var ErrClosed = errors.New("the NATS connection was closed")
 // Connect returns a connection that is up, waiting for the servers as long as
 // ctx lasts and saying so in the log. It stays up: reconnects are not limited,
 // not even after authorization errors (credentials files are read again at each
-// attempt). The caller closes it. The error is ErrConfig when the options
+// attempt). The caller closes it. The error is config.ErrInvalid when the options
 // cannot work, else ctx's cause.
-func Connect(ctx context.Context, c NATS, log *slog.Logger) (*nats.Conn, error) {
+func Connect(ctx context.Context, c config.NATS, log *slog.Logger) (*nats.Conn, error) {
 	connected := make(chan struct{}, 1)
 	nc, err := nats.Connect(c.URL, append(options(c, log), nats.ConnectHandler(func(*nats.Conn) {
 		select {
@@ -32,18 +32,18 @@ func Connect(ctx context.Context, c NATS, log *slog.Logger) (*nats.Conn, error) 
 		}
 	}))...)
 	if err != nil {
-		return nil, fmt.Errorf("%w: NATS_URL=%s: %w", ErrConfig, maskURL(c.URL), err)
+		return nil, fmt.Errorf("%w: NATS_URL=%s: %w", config.ErrInvalid, config.MaskURL(c.URL), err)
 	}
 	remind := time.NewTicker(15 * time.Second)
 	defer remind.Stop()
 	if !nc.IsConnected() {
-		log.WarnContext(ctx, "NATS is not reachable yet, waiting for it", "url", maskURL(c.URL), "error", errorText(nc.LastError()))
+		log.WarnContext(ctx, "NATS is not reachable yet, waiting for it", "url", config.MaskURL(c.URL), "error", errorText(nc.LastError()))
 	}
 	for !nc.IsConnected() {
 		select {
 		case <-connected:
 		case <-remind.C:
-			log.WarnContext(ctx, "still waiting for NATS", "url", maskURL(c.URL), "error", errorText(nc.LastError()))
+			log.WarnContext(ctx, "still waiting for NATS", "url", config.MaskURL(c.URL), "error", errorText(nc.LastError()))
 		case <-ctx.Done():
 			nc.Close()
 			return nil, context.Cause(ctx)
@@ -52,18 +52,12 @@ func Connect(ctx context.Context, c NATS, log *slog.Logger) (*nats.Conn, error) 
 	return nc, nil
 }
 
-// API returns the subject of a question to JetStream, such as
-// CONSUMER.INFO.<stream>.<consumer>.
-func (c NATS) API(question string) string {
-	return strings.TrimSuffix(c.APIPrefix, ".") + "." + question
-}
-
 // JetStream returns JetStream on a connection, under the API prefix in force.
-// The error is ErrConfig.
-func (c NATS) JetStream(nc *nats.Conn) (jetstream.JetStream, error) {
+// The error is config.ErrInvalid.
+func JetStream(nc *nats.Conn, c config.NATS) (jetstream.JetStream, error) {
 	js, err := jetstream.NewWithAPIPrefix(nc, c.APIPrefix)
 	if err != nil {
-		return nil, fmt.Errorf("%w: NATS_JS_API_PREFIX=%s: %w", ErrConfig, c.APIPrefix, err)
+		return nil, fmt.Errorf("%w: NATS_JS_API_PREFIX=%s: %w", config.ErrInvalid, c.APIPrefix, err)
 	}
 	return js, nil
 }
@@ -83,7 +77,7 @@ const writeTimeout = 10 * time.Second
 // options are chosen for leases: nothing is buffered while disconnected, so
 // that a lost heartbeat is seen, and a dead link is noticed sooner than leases
 // of the default ACK_WAIT end, by pings or by writes that get stuck.
-func options(c NATS, log *slog.Logger) []nats.Option {
+func options(c config.NATS, log *slog.Logger) []nats.Option {
 	repeats := newRepeats(log)
 	list := []nats.Option{
 		nats.Name("gemini-client"),
@@ -121,7 +115,7 @@ func options(c NATS, log *slog.Logger) []nats.Option {
 		list = append(list, nats.UserCredentials(c.Creds))
 	}
 	if c.User != "" {
-		list = append(list, nats.UserInfoHandler(func() (string, string) { return c.User, password(c) }))
+		list = append(list, nats.UserInfoHandler(func() (string, string) { return c.User, c.CurrentPassword() }))
 	}
 	if c.TLSCA != "" {
 		list = append(list, nats.RootCAs(c.TLSCA))
@@ -133,17 +127,6 @@ func options(c NATS, log *slog.Logger) []nats.Option {
 		list = append(list, nats.TLSHandshakeFirst())
 	}
 	return list
-}
-
-// password reads the file at each reconnect, so that a rotated password is
-// taken up without a restart.
-func password(c NATS) string {
-	if c.PasswordFile != "" {
-		if text, err := os.ReadFile(c.PasswordFile); err == nil {
-			return trimSecret(text)
-		}
-	}
-	return c.Password
 }
 
 // sayAgain is when an error that keeps coming is logged again.

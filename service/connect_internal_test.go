@@ -10,6 +10,7 @@ import (
 
 	"github.com/nats-io/nats.go"
 
+	"gemini-client/service/config"
 	"gemini-client/service/servicetest"
 )
 
@@ -92,7 +93,7 @@ func TestStuckConnectionIsLeft(t *testing.T) {
 	t.Parallel()
 	n := servicetest.RunNATS(t)
 	between := newNetwork(t, strings.TrimPrefix(n.URL, "nats://"))
-	c := NATS{URL: "nats://" + between.address, APIPrefix: "$JS.API", InboxPrefix: "_INBOX"}
+	c := config.NATS{URL: "nats://" + between.address, APIPrefix: "$JS.API", InboxPrefix: "_INBOX"}
 	nc, err := Connect(t.Context(), c, slog.New(slog.DiscardHandler))
 	if err != nil {
 		t.Fatal(err)

@@ -9,7 +9,7 @@ import (
 	"github.com/nats-io/nats.go"
 
 	"gemini-client/events"
-	"gemini-client/service"
+	"gemini-client/service/config"
 	"gemini-client/service/servicetest"
 )
 
@@ -130,7 +130,7 @@ func TestResultHeaders(t *testing.T) {
 
 func TestMessagesAndExtraFields(t *testing.T) {
 	t.Parallel()
-	b := setup(t, func(c *service.Config) { c.FallbackModels = []string{"google/gemini-3.5-flash-lite"} })
+	b := setup(t, func(c *config.Config) { c.FallbackModels = []string{"google/gemini-3.5-flash-lite"} })
 	b.start()
 	id := servicetest.NewID()
 	b.Publish([]byte(`{"request_id":"`+id+`","messages":[{"role":"user","content":"one"},{"role":"assistant","content":"two"},{"role":"user","content":"three"}],`+
@@ -147,7 +147,7 @@ func TestMessagesAndExtraFields(t *testing.T) {
 
 func TestGoldenBodiesAreAnswered(t *testing.T) {
 	t.Parallel()
-	b := setup(t, func(c *service.Config) { c.PluginsAllow = []string{"web", "file-parser"} })
+	b := setup(t, func(c *config.Config) { c.PluginsAllow = []string{"web", "file-parser"} })
 	b.start()
 	files, err := os.ReadDir("../events/testdata")
 	if err != nil {

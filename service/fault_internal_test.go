@@ -7,6 +7,7 @@ import (
 	"io"
 	"net/http"
 	"net/http/httptest"
+	"net/url"
 	"strings"
 	"testing"
 	"time"
@@ -281,7 +282,11 @@ func newSimulated(t *testing.T, config openrouter.Config) simulated {
 		sim.Close()
 		server.Close()
 	})
-	config.BaseURL = server.URL + "/api/v1"
+	base, err := url.Parse(server.URL + "/api/v1")
+	if err != nil {
+		t.Fatal(err)
+	}
+	config.BaseURL = base
 	client, err := openrouter.New(config)
 	if err != nil {
 		t.Fatal(err)

@@ -13,6 +13,7 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 
 	"gemini-client/events"
+	"gemini-client/service/config"
 	"gemini-client/service/servicetest"
 )
 
@@ -28,7 +29,7 @@ type gaugeBench struct {
 func newGaugeBench(t *testing.T, n *servicetest.NATS, options ...nats.Option) *gaugeBench {
 	t.Helper()
 	b := servicetest.NewBackend(t, n)
-	c, _, err := Load("")
+	c, _, err := config.Load("")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -275,7 +276,7 @@ func TestGaugesWithoutRights(t *testing.T) {
 func TestGaugesWithoutImport(t *testing.T) {
 	t.Parallel()
 	b := newGaugeBench(t, servicetest.RunNATS(t))
-	b.api = NATS{APIPrefix: "elsewhere"}.API
+	b.api = config.NATS{APIPrefix: "elsewhere"}.API
 	b.read(t.Context())
 	if b.log.Len() > 0 {
 		t.Errorf("JetStream is away, and the log says: %s", b.log)
@@ -308,7 +309,7 @@ func TestGaugesNeverBlock(t *testing.T) {
 	t.Parallel()
 	b := newGaugeBench(t, servicetest.RunNATS(t))
 	b.read(t.Context())
-	b.api = NATS{APIPrefix: "silence"}.API
+	b.api = config.NATS{APIPrefix: "silence"}.API
 	asked, err := b.NC.SubscribeSync("silence.>")
 	if err != nil {
 		t.Fatal(err)
@@ -337,7 +338,7 @@ func TestGaugesWithLeastPrivilege(t *testing.T) {
 	t.Parallel()
 	n := servicetest.RunStackNATS(t)
 	b := newGaugeBench(t, n, servicetest.User("worker")...)
-	b.api = NATS{APIPrefix: "gemini.js"}.API
+	b.api = config.NATS{APIPrefix: "gemini.js"}.API
 	b.gauges.nc.SetErrorHandler(b.listen(func(_ *nats.Conn, _ *nats.Subscription, err error) { t.Errorf("NATS reports: %v", err) }))
 	if _, err := n.Connect(servicetest.User("backend")...).Request(b.Backend.Names.RequestQueue, nil, servicetest.Patience); err != nil {
 		t.Fatal(err)

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"gemini-client/events"
+	"gemini-client/service/config"
 	"gemini-client/service/openrouter"
 	"gemini-client/telemetry"
 )
@@ -19,7 +20,7 @@ import (
 // handler takes one delivery from its bytes to its stored result: the straight
 // line of design section 4, steps 2 to 5. It knows neither NATS nor HTTP.
 type handler struct {
-	config    *Config
+	config    *config.Config
 	rules     events.Rules
 	atWork    *atWork
 	claims    *claims
@@ -189,7 +190,7 @@ func (h *handler) decide(ctx context.Context, d delivery, request events.Request
 	retries := retryCount(d, request.RetryCount)
 	v = judgeFault(diagnose(re.err), situation{
 		now: time.Now(), deadline: request.Deadline, called: re.attempts > 0,
-		retryCount: retries, maxRetries: h.config.MaxRetries, delay: withJitter(h.config.retryDelay(retries)),
+		retryCount: retries, maxRetries: h.config.MaxRetries, delay: withJitter(h.config.RetryDelay(retries)),
 	})
 	v.failure.Message = withoutEcho(v.failure.Message, request)
 	return v, re

@@ -14,6 +14,7 @@ import (
 	"go.opentelemetry.io/otel/sdk/trace/tracetest"
 
 	"gemini-client/service"
+	"gemini-client/service/config"
 	"gemini-client/service/openrouter/simulator"
 	"gemini-client/service/servicetest"
 	"gemini-client/telemetry"
@@ -26,19 +27,19 @@ type bench struct {
 	t          *testing.T
 	nats       *servicetest.NATS
 	openrouter *servicetest.OpenRouter
-	config     service.Config
+	config     config.Config
 	log        *buffer
 	spans      *tracetest.InMemoryExporter
 }
 
-func setup(t *testing.T, changes ...func(*service.Config)) *bench {
+func setup(t *testing.T, changes ...func(*config.Config)) *bench {
 	t.Helper()
 	n := servicetest.RunNATS(t)
 	or := servicetest.RunOpenRouter(t, simulator.Config{})
 	return setupOn(t, n, or, changes...)
 }
 
-func setupOn(t *testing.T, n *servicetest.NATS, or *servicetest.OpenRouter, changes ...func(*service.Config)) *bench {
+func setupOn(t *testing.T, n *servicetest.NATS, or *servicetest.OpenRouter, changes ...func(*config.Config)) *bench {
 	t.Helper()
 	c := defaults(t)
 	c.APIKeys = []string{servicetest.Key}
@@ -53,9 +54,9 @@ func setupOn(t *testing.T, n *servicetest.NATS, or *servicetest.OpenRouter, chan
 }
 
 // defaults is the configuration of an empty environment.
-func defaults(t *testing.T) service.Config {
+func defaults(t *testing.T) config.Config {
 	t.Helper()
-	c, _, err := service.Load("")
+	c, _, err := config.Load("")
 	if err != nil {
 		t.Fatalf("the defaults do not load: %v", err)
 	}

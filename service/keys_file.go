@@ -5,6 +5,8 @@ import (
 	"log/slog"
 	"slices"
 	"time"
+
+	"gemini-client/service/config"
 )
 
 // keysLook is how often the file with the keys is looked at.
@@ -52,7 +54,8 @@ func (k *keys) follow(ctx context.Context, path string, log *slog.Logger) {
 			return
 		case <-look.C:
 		}
-		secrets, why := readUsable(path)
+		secrets, err := config.ReadUsableKeys(path)
+		why := errorText(err)
 		switch {
 		case why != "" && why != complained:
 			log.ErrorContext(ctx, "OPENROUTER_API_KEYS_FILE is not taken up, the keys before it stay in use", "error", why)
@@ -62,21 +65,4 @@ func (k *keys) follow(ctx context.Context, path string, log *slog.Logger) {
 		}
 		complained = why
 	}
-}
-
-// readUsable returns the keys of a file, or why they cannot be used.
-func readUsable(path string) ([]string, string) {
-	secrets, err := ReadKeys(path)
-	if err != nil {
-		return nil, err.Error()
-	}
-	if len(secrets) == 0 {
-		return nil, "it holds no key"
-	}
-	for i, secret := range secrets {
-		if err := checkKey(i, secret); err != nil {
-			return nil, err.Error()
-		}
-	}
-	return secrets, ""
 }

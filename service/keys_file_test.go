@@ -5,7 +5,7 @@ import (
 	"path/filepath"
 	"testing"
 
-	"gemini-client/service"
+	"gemini-client/service/config"
 	"gemini-client/service/servicetest"
 )
 
@@ -19,7 +19,7 @@ func TestKeyRotation(t *testing.T) {
 		}
 	}
 	write(servicetest.Key + "-old")
-	b := setup(t, func(c *service.Config) { c.APIKeysFile, c.APIKeys = path, []string{servicetest.Key + "-old"} })
+	b := setup(t, func(c *config.Config) { c.APIKeysFile, c.APIKeys = path, []string{servicetest.Key + "-old"} })
 	b.start()
 	b.Result(b.Ask("with the old key", nil))
 	write(servicetest.Key + "-new\n")

@@ -6,7 +6,7 @@ import (
 
 	"github.com/nats-io/nats-server/v2/server"
 
-	"gemini-client/service"
+	"gemini-client/service/config"
 	"gemini-client/service/openrouter/simulator"
 	"gemini-client/service/servicetest"
 )
@@ -17,7 +17,7 @@ func TestManyLargePrompts(t *testing.T) {
 	t.Parallel()
 	const requests, size = 30, 2 << 20
 	n := servicetest.RunNATS(t, func(o *server.Options) { o.MaxPayload, o.MaxPending = 8<<20, 40<<20 })
-	b := setupOn(t, n, servicetest.RunOpenRouter(t, simulator.Config{}), func(c *service.Config) { c.Concurrency = requests })
+	b := setupOn(t, n, servicetest.RunOpenRouter(t, simulator.Config{}), func(c *config.Config) { c.Concurrency = requests })
 	b.provision()
 	prompt := strings.Repeat("large ", size/len("large "))
 	for range requests {

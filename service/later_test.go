@@ -8,13 +8,13 @@ import (
 	"github.com/nats-io/nats.go"
 
 	"gemini-client/events"
-	"gemini-client/service"
+	"gemini-client/service/config"
 	"gemini-client/service/openrouter/simulator"
 	"gemini-client/service/servicetest"
 )
 
 // quick is a configuration whose retries come soon.
-func quick(c *service.Config) {
+func quick(c *config.Config) {
 	c.RetryDelays = []int{1}
 	c.MaxRetries = 2
 }
@@ -81,7 +81,7 @@ func TestGivesUpAfterItsRetries(t *testing.T) {
 // time.
 func TestLongRetryAfterIsScheduled(t *testing.T) {
 	t.Parallel()
-	b := setup(t, quick, func(c *service.Config) { c.RetryWaitMax = time.Second })
+	b := setup(t, quick, func(c *config.Config) { c.RetryWaitMax = time.Second })
 	b.start()
 	id := b.Ask("wait [sim:429 retry_after=4 times=1]", nil)
 	if got := b.Result(id); got.Result.Status != events.StatusSuccess || got.Result.RetryCount != 1 {
@@ -99,7 +99,7 @@ func TestLongRetryAfterIsScheduled(t *testing.T) {
 // A duplicate that arrives while the request waits does not jump the queue.
 func TestDuplicateOfAWaitingRequest(t *testing.T) {
 	t.Parallel()
-	b := setup(t, quick, func(c *service.Config) { c.RetryDelays = []int{3} })
+	b := setup(t, quick, func(c *config.Config) { c.RetryDelays = []int{3} })
 	b.start()
 	body := servicetest.Body(servicetest.NewID(), "wait [sim:503 times=3]", nil)
 	b.Publish(body, nil)

@@ -12,6 +12,7 @@ import (
 
 	"gemini-client/events"
 	"gemini-client/service"
+	"gemini-client/service/config"
 	"gemini-client/service/openrouter/simulator"
 	"gemini-client/service/servicetest"
 )
@@ -25,7 +26,7 @@ func (b *bench) says(text string) {
 // A full request queue refuses the publisher and loses nothing.
 func TestRequestQueueFull(t *testing.T) {
 	t.Parallel()
-	b := setup(t, func(c *service.Config) { c.RequestsMaxBytes = 1 << 20 })
+	b := setup(t, func(c *config.Config) { c.RequestsMaxBytes = 1 << 20 })
 	b.provision()
 	accepted := map[string]bool{}
 	large := strings.Repeat("x", 100_000)
@@ -55,7 +56,7 @@ func TestRequestQueueFull(t *testing.T) {
 func TestStorageFull(t *testing.T) {
 	t.Parallel()
 	n := servicetest.RunNATS(t, func(o *server.Options) { o.JetStreamMaxStore = 4 << 20 })
-	b := setupOn(t, n, servicetest.RunOpenRouter(t, simulator.Config{}), func(c *service.Config) { c.RequestsMaxBytes, c.DeadlettersMaxBytes = 1<<20, 1<<20 })
+	b := setupOn(t, n, servicetest.RunOpenRouter(t, simulator.Config{}), func(c *config.Config) { c.RequestsMaxBytes, c.DeadlettersMaxBytes = 1<<20, 1<<20 })
 	b.start()
 	release := b.openrouter.Hold()
 	defer release()
@@ -151,7 +152,7 @@ func (b *bench) deleteConsumersWhileAway(r *replica) {
 // Without NATS_PROVISION a deleted consumer is waited for, and said.
 func TestConsumerDeletedWithoutProvision(t *testing.T) {
 	t.Parallel()
-	b := setup(t, func(c *service.Config) { c.Provision = false })
+	b := setup(t, func(c *config.Config) { c.Provision = false })
 	b.provision()
 	b.loseConsumers(b.start(), b.Backend)
 }
@@ -194,7 +195,7 @@ func TestPermissionMissing(t *testing.T) {
 		}
 		o.NoAuthUser = "admin"
 	})
-	b := setupOn(t, n, servicetest.RunOpenRouter(t, simulator.Config{}), func(c *service.Config) { c.User, c.Password = "worker", "w" })
+	b := setupOn(t, n, servicetest.RunOpenRouter(t, simulator.Config{}), func(c *config.Config) { c.User, c.Password = "worker", "w" })
 	r := b.start()
 	id := b.Ask("nobody may take it", nil)
 	b.says(`ermissions Violation for Publish to \"$JS.API.CONSUMER.MSG.NEXT.GEMINI_REQUESTS.gemini-client`)
@@ -234,7 +235,7 @@ func TestCredentialsExpire(t *testing.T) {
 	n := servicetest.RunNATS(t, func(o *server.Options) {
 		o.CustomClientAuthentication = check(func(user, pass string) bool { return user != "worker" || pass == current })
 	})
-	b := setupOn(t, n, servicetest.RunOpenRouter(t, simulator.Config{}), func(c *service.Config) { c.User, c.PasswordFile = "worker", password })
+	b := setupOn(t, n, servicetest.RunOpenRouter(t, simulator.Config{}), func(c *config.Config) { c.User, c.PasswordFile = "worker", password })
 	r := b.start()
 	b.Result(b.Ask("before", nil))
 	n.Stop()

@@ -14,7 +14,7 @@ import (
 	"go.opentelemetry.io/otel/sdk/trace/tracetest"
 
 	"gemini-client/events"
-	"gemini-client/service"
+	"gemini-client/service/config"
 	"gemini-client/service/openrouter/simulator"
 	"gemini-client/service/servicetest"
 )
@@ -92,7 +92,7 @@ func documented(t *testing.T) map[string]family {
 // same, both ways, labels included.
 func TestMetricsAreTheDocumentedOnes(t *testing.T) {
 	t.Parallel()
-	b := setup(t, quick, func(c *service.Config) {
+	b := setup(t, quick, func(c *config.Config) {
 		c.APIKeys = append(c.APIKeys, servicetest.Key+"2")
 		c.ShutdownTimeout = time.Second
 	})

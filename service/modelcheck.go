@@ -17,7 +17,7 @@ const modelCheckTime = 10 * time.Second
 func (s *Service) checkModel(ctx context.Context) {
 	ctx, cancel := context.WithTimeout(ctx, modelCheckTime)
 	defer cancel()
-	model := s.config.rules(0).DefaultModel
+	model := s.config.Rules(0).DefaultModel
 	const wayOut = "set OPENROUTER_MODEL to another model, or OPENROUTER_FALLBACK_MODELS to models that may answer instead"
 	info, err := s.client.Model(ctx, s.config.APIKeys[0], model)
 	var api *openrouter.Error

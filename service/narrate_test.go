@@ -7,7 +7,7 @@ import (
 	"testing"
 	"time"
 
-	"gemini-client/service"
+	"gemini-client/service/config"
 	"gemini-client/service/servicetest"
 )
 
@@ -55,7 +55,7 @@ func TestFailuresReadAsSentences(t *testing.T) {
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
 			t.Parallel()
-			b := setup(t, func(c *service.Config) {
+			b := setup(t, func(c *config.Config) {
 				c.MaxRetries = 0
 				c.APIKeys = []string{servicetest.Key + "-1", servicetest.Key + "-2"}
 				c.FirstTokenTimeout, c.TokenGapTimeout = 500*time.Millisecond, 500*time.Millisecond

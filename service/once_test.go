@@ -9,7 +9,7 @@ import (
 	"github.com/nats-io/nats.go"
 
 	"gemini-client/events"
-	"gemini-client/service"
+	"gemini-client/service/config"
 	"gemini-client/service/openrouter/simulator"
 	"gemini-client/service/servicetest"
 )
@@ -50,7 +50,7 @@ func TestRestartInTheMiddle(t *testing.T) {
 	t.Parallel()
 	n := servicetest.RunNATS(t)
 	or := servicetest.RunOpenRouter(t, simulator.Config{Latency: 200 * time.Millisecond})
-	b := setupOn(t, n, or, func(c *service.Config) { c.Concurrency = 20 })
+	b := setupOn(t, n, or, func(c *config.Config) { c.Concurrency = 20 })
 	b.provision()
 	ids := map[string]bool{}
 	for i := range 200 { // all before the first start: a slow publisher would be overtaken
@@ -134,7 +134,7 @@ func TestAnsweredRequestIsNotCalledAgain(t *testing.T) {
 // The same id on two callbacks is two requests (design 2.3).
 func TestSameIDOnTwoCallbacks(t *testing.T) {
 	t.Parallel()
-	b := setup(t, func(c *service.Config) {
+	b := setup(t, func(c *config.Config) {
 		c.CallbackAllow = []string{"gemini.responses.a", "gemini.responses.b"}
 	})
 	b.start()

@@ -11,7 +11,7 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 
 	"gemini-client/events"
-	"gemini-client/service"
+	"gemini-client/service/config"
 	"gemini-client/service/openrouter/simulator"
 	"gemini-client/service/servicetest"
 )
@@ -23,14 +23,14 @@ type stack struct {
 	backend *servicetest.Backend
 }
 
-func runStack(t *testing.T, changes ...func(*service.Config)) *stack {
+func runStack(t *testing.T, changes ...func(*config.Config)) *stack {
 	t.Helper()
 	return runStackOn(t, servicetest.RunStackNATS(t), changes...)
 }
 
-func runStackOn(t *testing.T, n *servicetest.NATS, changes ...func(*service.Config)) *stack {
+func runStackOn(t *testing.T, n *servicetest.NATS, changes ...func(*config.Config)) *stack {
 	t.Helper()
-	asWorker := func(c *service.Config) {
+	asWorker := func(c *config.Config) {
 		c.User, c.Password, c.InboxPrefix = "worker", "worker", "_INBOX_worker"
 		c.APIPrefix, c.Provision = "gemini.js", false
 	}
@@ -71,7 +71,7 @@ func TestLeastPrivilegeSuffices(t *testing.T) {
 
 func leastPrivilegeSuffices(t *testing.T, n *servicetest.NATS) {
 	t.Helper()
-	s := runStackOn(t, n, func(c *service.Config) { c.RetryDelays, c.MaxRetries = []int{1, 3600}, 2 })
+	s := runStackOn(t, n, func(c *config.Config) { c.RetryDelays, c.MaxRetries = []int{1, 3600}, 2 })
 	s.start()
 	s.start() // a second replica: claims are asked for
 	live, err := s.backend.NC.SubscribeSync("gemini.responses.>")

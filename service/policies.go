@@ -12,6 +12,7 @@ import (
 	"github.com/failsafe-go/failsafe-go/retrypolicy"
 	"github.com/failsafe-go/failsafe-go/timeout"
 
+	"gemini-client/service/config"
 	"gemini-client/service/openrouter"
 	"gemini-client/telemetry"
 )
@@ -54,7 +55,7 @@ type reply struct {
 	firstToken time.Duration // from the start to the first token; 0 if none came
 }
 
-func newPolicies(c *Config, client *openrouter.Client, tel *telemetry.Telemetry) *policies {
+func newPolicies(c *config.Config, client *openrouter.Client, tel *telemetry.Telemetry) *policies {
 	p := &policies{
 		client: client, waitMax: c.RetryWaitMax, tel: tel,
 		keys: newKeys(c.APIKeys, c.KeysMaxPerMinute, time.Duration(c.KeysCooldownSeconds)*time.Second),

@@ -17,6 +17,7 @@ import (
 	"time"
 
 	"gemini-client/events"
+	"gemini-client/service/config"
 	"gemini-client/service/openrouter"
 	"gemini-client/telemetry"
 )
@@ -95,7 +96,7 @@ func TestAnotherKeyAtOnce(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			synctest.Test(t, func(t *testing.T) {
-				p, up := newTestPolicies(t, func(c *Config) { c.APIKeys = []string{"bad", "good"} }, func(r *http.Request) (*http.Response, error) {
+				p, up := newTestPolicies(t, func(c *config.Config) { c.APIKeys = []string{"bad", "good"} }, func(r *http.Request) (*http.Response, error) {
 					if r.Header.Get("Authorization") == "Bearer bad" {
 						return refusal(r)
 					}
@@ -323,9 +324,9 @@ const callTime = 50 * time.Second
 // testPolicies are policies before an upstream.
 type testPolicies struct{ *policies }
 
-func newTestPolicies(t *testing.T, change func(*Config), answers ...answer) (testPolicies, *upstream) {
+func newTestPolicies(t *testing.T, change func(*config.Config), answers ...answer) (testPolicies, *upstream) {
 	t.Helper()
-	var c Config
+	var c config.Config
 	c.APIKeys, c.KeysCooldownSeconds, c.RetryWaitMax, c.CallTimeout = []string{"key-a"}, int(cooldown/time.Second), 20*time.Second, callTime
 	if change != nil {
 		change(&c)

@@ -7,7 +7,7 @@ import (
 	"testing"
 
 	"gemini-client/events"
-	"gemini-client/service"
+	"gemini-client/service/config"
 )
 
 // An https call to OpenRouter goes through HTTP_PROXY, which Go's own rules
@@ -35,7 +35,7 @@ func TestCallsGoThroughTheProxy(t *testing.T) {
 		}
 	}()
 	t.Cleanup(func() { _ = proxy.Close(); <-done })
-	b := setup(t, func(c *service.Config) {
+	b := setup(t, func(c *config.Config) {
 		c.BaseURL, c.HTTPProxy, c.MaxRetries = "https://openrouter.invalid/api/v1", "http://"+proxy.Addr().String(), 0
 	})
 	b.start()

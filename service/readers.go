@@ -9,6 +9,8 @@ import (
 	"time"
 
 	"github.com/nats-io/nats.go/jetstream"
+
+	"gemini-client/service/config"
 )
 
 // readerPending is how many results a reader may have taken and not yet
@@ -19,16 +21,16 @@ var readerName = regexp.MustCompile(`^[A-Za-z0-9_-]{1,64}$`)
 
 // Reader returns a durable pull consumer of the results on a callback (empty =
 // RESPONSE_QUEUE), for a backend that must not miss a result and may create no
-// consumers itself. The error is an ErrConfig that says what is allowed.
-func (c *Config) Reader(name, callback string) (QueueConsumer, error) {
+// consumers itself. The error is an config.ErrInvalid that says what is allowed.
+func Reader(c *config.Config, name, callback string) (QueueConsumer, error) {
 	if !readerName.MatchString(name) {
-		return QueueConsumer{}, fmt.Errorf("%w: reader %q: want 1 to 64 letters, digits, - and _", ErrConfig, name)
+		return QueueConsumer{}, fmt.Errorf("%w: reader %q: want 1 to 64 letters, digits, - and _", config.ErrInvalid, name)
 	}
 	if callback == "" {
 		callback = c.ResponseQueue
 	}
-	if !slices.Contains(c.callbacks(), callback) {
-		return QueueConsumer{}, fmt.Errorf("%w: reader %s: %q is not a callback: want one of %s (CALLBACK_ALLOW)", ErrConfig, name, callback, strings.Join(c.callbacks(), ", "))
+	if !slices.Contains(c.Callbacks(), callback) {
+		return QueueConsumer{}, fmt.Errorf("%w: reader %s: %q is not a callback: want one of %s (CALLBACK_ALLOW)", config.ErrInvalid, name, callback, strings.Join(c.Callbacks(), ", "))
 	}
 	return QueueConsumer{Stream: c.Names().ResponsesStream(), Config: jetstream.ConsumerConfig{
 		Durable: name, Description: "results for a backend", FilterSubject: callback + ".>",

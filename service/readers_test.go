@@ -8,6 +8,7 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 
 	"gemini-client/service"
+	"gemini-client/service/config"
 )
 
 func TestReaderConfiguration(t *testing.T) {
@@ -28,14 +29,14 @@ func TestReaderConfiguration(t *testing.T) {
 		{"back.end", "", nil, ""},
 		{"back*", "", nil, ""},
 	} {
-		config := defaults(t)
-		config.CallbackAllow = c.allow
-		reader, err := config.Reader(c.name, c.callback)
+		settings := defaults(t)
+		settings.CallbackAllow = c.allow
+		reader, err := service.Reader(&settings, c.name, c.callback)
 		if (err == nil) != (c.filter != "") || reader.Config.FilterSubject != c.filter {
 			t.Errorf("%q on %q of %v: got filter %q, %v; want %q", c.name, c.callback, c.allow, reader.Config.FilterSubject, err, c.filter)
 		}
-		if err != nil && !errors.Is(err, service.ErrConfig) {
-			t.Errorf("%q on %q: %v is not ErrConfig", c.name, c.callback, err)
+		if err != nil && !errors.Is(err, config.ErrInvalid) {
+			t.Errorf("%q on %q: %v is not ErrInvalid", c.name, c.callback, err)
 		}
 	}
 }
@@ -45,7 +46,7 @@ func TestReaderDeliversWhatWasStored(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
 	b.provision()
-	reader, err := b.config.Reader("backend", "")
+	reader, err := service.Reader(&b.config, "backend", "")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -75,7 +76,7 @@ func TestReaderIsLeftAlone(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
 	b.provision()
-	reader, err := b.config.Reader("backend", "")
+	reader, err := service.Reader(&b.config, "backend", "")
 	if err != nil {
 		t.Fatal(err)
 	}

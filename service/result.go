@@ -10,6 +10,7 @@ import (
 	"github.com/google/uuid"
 
 	"gemini-client/events"
+	"gemini-client/service/config"
 	"gemini-client/telemetry"
 )
 
@@ -45,7 +46,7 @@ func (h *handler) publish(ctx context.Context, callback string, r events.Result,
 	messageID := events.MessageID(r.RequestID, uuid.NewString())
 	completed := r.Status == events.StatusSuccess
 	ctx, span := h.tel.StartPublish(ctx, resultTemplate(callback, completed), messageID)
-	header := events.ResultHeader(r, messageID, h.config.source(), r.Timestamp)
+	header := events.ResultHeader(r, messageID, source(h.config), r.Timestamp)
 	h.tel.Inject(ctx, header)
 	stored, err := h.results.store(ctx, publication{
 		callback: callback, id: r.RequestID, completed: completed,
@@ -77,7 +78,7 @@ func resultTemplate(callback string, completed bool) string {
 
 // source names this deployment in the events: a URI reference, as CloudEvents
 // wants it.
-func (c *Config) source() string { return "/gemini-client/" + c.RequestQueue }
+func source(c *config.Config) string { return "/gemini-client/" + c.RequestQueue }
 
 // result is the event of a verdict.
 func (h *handler) result(d delivery, request events.Request, v verdict, re reply) events.Result {

@@ -7,7 +7,7 @@ import (
 
 	"github.com/nats-io/nats.go"
 
-	"gemini-client/service"
+	"gemini-client/service/config"
 	"gemini-client/service/servicetest"
 )
 
@@ -16,7 +16,7 @@ import (
 // quoted by failing providers as well.
 func TestNothingSecretLeaks(t *testing.T) {
 	t.Parallel()
-	b := setup(t, quick, func(c *service.Config) {
+	b := setup(t, quick, func(c *config.Config) {
 		c.MaxRetries = 0
 		c.APIKeys = nil
 		for end := 'a'; end < 'm'; end++ { // several of the failures set a key aside

@@ -21,7 +21,7 @@ import (
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nkeys"
 
-	"gemini-client/service"
+	"gemini-client/service/config"
 	"gemini-client/service/openrouter/simulator"
 	"gemini-client/service/servicetest"
 )
@@ -110,7 +110,7 @@ func TestTLS(t *testing.T) {
 			if first {
 				n.As = append(n.As, nats.TLSHandshakeFirst())
 			}
-			b := setupOn(t, n, servicetest.RunOpenRouter(t, simulator.Config{}), func(c *service.Config) {
+			b := setupOn(t, n, servicetest.RunOpenRouter(t, simulator.Config{}), func(c *config.Config) {
 				c.TLSCA, c.TLSCert, c.TLSKey, c.TLSFirst = a.ca, cert, key, first
 			})
 			b.start()
@@ -138,7 +138,7 @@ func TestTLSOfStrangers(t *testing.T) {
 			t.Parallel()
 			n := servicetest.RunNATS(t, a.demand)
 			n.As = []nats.Option{nats.RootCAs(a.ca), nats.ClientCert(cert, key)}
-			b := setupOn(t, n, servicetest.RunOpenRouter(t, simulator.Config{}), func(c *service.Config) {
+			b := setupOn(t, n, servicetest.RunOpenRouter(t, simulator.Config{}), func(c *config.Config) {
 				c.TLSCA, c.TLSCert, c.TLSKey = test.ca, test.cert, test.key
 			})
 			r := b.startUnready()
@@ -236,7 +236,7 @@ func TestCreds(t *testing.T) {
 	dir := t.TempDir()
 	n.As = []nats.Option{nats.UserCredentials(realm.creds(filepath.Join(dir, "backend.creds"), time.Now().Add(time.Hour)))}
 	file := realm.creds(filepath.Join(dir, "worker.creds"), time.Now().Add(-time.Hour))
-	b := setupOn(t, n, servicetest.RunOpenRouter(t, simulator.Config{}), func(c *service.Config) { c.Creds = file })
+	b := setupOn(t, n, servicetest.RunOpenRouter(t, simulator.Config{}), func(c *config.Config) { c.Creds = file })
 	r := b.startUnready()
 	b.Until("the log says that NATS refuses us", func() (string, bool) {
 		return b.log.String(), strings.Contains(strings.ToLower(b.log.String()), "authorization violation")

@@ -15,6 +15,7 @@ import (
 	"github.com/nats-io/nuid"
 
 	"gemini-client/events"
+	"gemini-client/service/config"
 	"gemini-client/service/openrouter"
 	"gemini-client/telemetry"
 )
@@ -33,7 +34,7 @@ type Service struct {
 	// Version is what the program says of itself when its status is asked for.
 	Version string
 
-	config *Config
+	config *config.Config
 	tel    *telemetry.Telemetry
 	client *openrouter.Client
 	nc     *nats.Conn
@@ -41,21 +42,25 @@ type Service struct {
 }
 
 // New checks the configuration and prepares the HTTP client; it opens no
-// connection and starts nothing. Errors are ErrConfig.
-func New(c *Config, tel *telemetry.Telemetry) (*Service, error) {
+// connection and starts nothing. Errors are config.ErrInvalid.
+func New(c *config.Config, tel *telemetry.Telemetry) (*Service, error) {
 	if err := errors.Join(c.Check(), c.RequireKeys()); err != nil {
 		return nil, err
 	}
 	transport, err := openrouter.NewTransport(c.HTTPProxy, c.NoProxy)
 	if err != nil {
-		return nil, fmt.Errorf("%w: HTTP_PROXY: %w", ErrConfig, err)
+		return nil, fmt.Errorf("%w: HTTP_PROXY: %w", config.ErrInvalid, err)
+	}
+	base, err := c.Endpoint()
+	if err != nil {
+		return nil, fmt.Errorf("%w: %w", config.ErrInvalid, err)
 	}
 	client, err := openrouter.New(openrouter.Config{
-		BaseURL: c.BaseURL, Referer: c.SiteURL, Title: c.SiteName, Transport: tel.Transport(openrouter.Quiet(transport)),
-		FirstToken: c.FirstTokenTimeout, Gap: c.TokenGapTimeout, AllowHTTP: true,
+		BaseURL: base, Referer: c.SiteURL, Title: c.SiteName, Transport: tel.Transport(openrouter.Quiet(transport)),
+		FirstToken: c.FirstTokenTimeout, Gap: c.TokenGapTimeout,
 	})
 	if err != nil {
-		return nil, fmt.Errorf("%w: OPENROUTER_BASE_URL: %w", ErrConfig, err)
+		return nil, fmt.Errorf("%w: OPENROUTER_BASE_URL: %w", config.ErrInvalid, err)
 	}
 	return &Service{config: c, tel: tel, client: client}, nil
 }
@@ -65,7 +70,7 @@ func (s *Service) Handler() http.Handler { return s.health.handler(s.tel.Metrics
 
 // Run answers requests until ctx ends and then lets calls under way finish.
 // It waits for NATS as long as ctx lasts. It returns nil when nothing was cut,
-// ErrCut, ErrTopology, ErrConfig or ErrClosed.
+// ErrCut, ErrTopology, config.ErrInvalid or ErrClosed.
 func (s *Service) Run(ctx context.Context) error {
 	nc, err := Connect(ctx, s.config.NATS, s.tel.Logger)
 	if err != nil {
@@ -73,7 +78,7 @@ func (s *Service) Run(ctx context.Context) error {
 	}
 	defer nc.Close()
 	s.nc = nc
-	js, err := s.config.JetStream(nc)
+	js, err := JetStream(nc, s.config.NATS)
 	if err != nil {
 		return err
 	}
@@ -129,7 +134,7 @@ func (s *Service) assemble(ctx context.Context, js jetstream.JetStream, topology
 	}
 	work := newAtWork()
 	h := &handler{
-		config: c, rules: c.rules(c.maxRequest(s.nc.MaxPayload())), atWork: work, tel: s.tel, upstream: upstream,
+		config: c, rules: c.Rules(maxRequest(c, s.nc.MaxPayload())), atWork: work, tel: s.tel, upstream: upstream,
 		claims: &claims{broker: b, lives: newInstances(b, nuid.Next(), ackWait), lost: func(subject string) {
 			s.tel.Instruments.ClaimLost(ctx)
 			log.WarnContext(ctx, "another worker took over a request that was still at work here; the first result counts", "claim", subject)
@@ -161,7 +166,7 @@ func (s *Service) observe(ctx context.Context, p *policies) *gauges {
 
 // declare makes what is counted by code begin with 0.
 func (s *Service) declare(ctx context.Context) {
-	i, model := s.tel.Instruments, s.config.rules(0).DefaultModel
+	i, model := s.tel.Instruments, s.config.Rules(0).DefaultModel
 	i.DeclareModels(append(slices.Clone(s.config.FallbackModels), model)...)
 	for _, code := range []events.Code{events.InvalidRequest, events.CallbackNotAllowed, events.PayloadTooLarge} {
 		i.DeclareFailures(ctx, "", string(code)) // of a request that could not be read
@@ -188,7 +193,7 @@ func keyStates(k *keys) map[string]int64 {
 }
 
 // maxRequest is the largest body that is accepted.
-func (c *Config) maxRequest(maxPayload int64) int {
+func maxRequest(c *config.Config, maxPayload int64) int {
 	if c.RequestMaxBytes > 0 {
 		return int(c.RequestMaxBytes)
 	}
@@ -229,7 +234,7 @@ func (s *Service) bind(ctx context.Context, js jetstream.JetStream, topology Top
 func (s *Service) announce(ctx context.Context) {
 	c, n := s.config, s.config.Names()
 	s.tel.Logger.InfoContext(ctx, "answering requests",
-		"openrouter", c.BaseURL, "model", c.rules(0).DefaultModel, "keys", len(c.APIKeys), "proxy", c.HTTPProxy != "",
+		"openrouter", c.BaseURL, "model", c.Rules(0).DefaultModel, "keys", len(c.APIKeys), "proxy", c.HTTPProxy != "",
 		"nats", s.nc.ConnectedUrlRedacted(), "requests", n.RequestsStream(), "results", n.ResponsesStream(), "slots", c.Concurrency)
 }
 

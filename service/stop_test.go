@@ -9,13 +9,14 @@ import (
 
 	"gemini-client/events"
 	"gemini-client/service"
+	"gemini-client/service/config"
 	"gemini-client/service/openrouter/simulator"
 )
 
 // Calls under way finish after SIGTERM; nothing new is taken.
 func TestStopLetsCallsFinish(t *testing.T) {
 	t.Parallel()
-	b := setup(t, func(c *service.Config) { c.Concurrency = 2 })
+	b := setup(t, func(c *config.Config) { c.Concurrency = 2 })
 	r := b.start()
 	release := b.openrouter.Hold()
 	defer release()
@@ -46,7 +47,7 @@ func TestStopLetsCallsFinish(t *testing.T) {
 // and nothing is published for them.
 func TestStopCutsWhatTakesTooLong(t *testing.T) {
 	t.Parallel()
-	b := setup(t, func(c *service.Config) { c.ShutdownTimeout = 100 * time.Millisecond; c.AckWait = time.Minute })
+	b := setup(t, func(c *config.Config) { c.ShutdownTimeout = 100 * time.Millisecond; c.AckWait = time.Minute })
 	r := b.start()
 	id := b.Ask("too slow [sim:hang times=1]", nil)
 	if err := b.openrouter.Wait(b.Context(), func(s simulator.Stats) bool { return s.InFlight == 1 }); err != nil {

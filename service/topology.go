@@ -6,6 +6,7 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 
 	"gemini-client/events"
+	"gemini-client/service/config"
 )
 
 // Durable is the name of the service's consumer on both of its queues.
@@ -39,9 +40,9 @@ type QueueConsumer struct {
 
 // NewTopology returns what the service needs on a server with this max_payload.
 // The reasons stand beside the settings; design section 3 has the measurements.
-func NewTopology(c *Config, maxPayload int64) Topology {
+func NewTopology(c *config.Config, maxPayload int64) Topology {
 	n := c.Names()
-	least := 2 * c.retrySum()
+	least := c.LeastRecordAge()
 	return Topology{
 		LeastAge: map[string]time.Duration{n.ResponsesStream(): least, n.CancelsStream(): least},
 		Streams: []jetstream.StreamConfig{
@@ -58,7 +59,7 @@ func NewTopology(c *Config, maxPayload int64) Topology {
 // requestsStream refuses the publisher when it is full, who then knows. Without
 // schedules, rollups and TTLs no header of a publisher can touch other
 // requests.
-func requestsStream(c *Config, n events.Names, maxPayload int64) jetstream.StreamConfig {
+func requestsStream(c *config.Config, n events.Names, maxPayload int64) jetstream.StreamConfig {
 	return jetstream.StreamConfig{
 		Name: n.RequestsStream(), Subjects: []string{n.RequestQueue},
 		Description: "requests waiting for a worker",
@@ -80,7 +81,7 @@ func retriesStream(n events.Names, replicas int) jetstream.StreamConfig {
 }
 
 // responsesStream is also the record of what has been answered.
-func responsesStream(c *Config, n events.Names) jetstream.StreamConfig {
+func responsesStream(c *config.Config, n events.Names) jetstream.StreamConfig {
 	return jetstream.StreamConfig{
 		Name: n.ResponsesStream(), Subjects: []string{n.ResponsesAll()},
 		Description: "results, and the record of what has been answered",
@@ -98,7 +99,7 @@ func claimsStream(n events.Names, replicas int) jetstream.StreamConfig {
 	}
 }
 
-func deadlettersStream(c *Config, n events.Names) jetstream.StreamConfig {
+func deadlettersStream(c *config.Config, n events.Names) jetstream.StreamConfig {
 	return jetstream.StreamConfig{
 		Name: n.DeadlettersStream(), Subjects: []string{n.DeadlettersAll()},
 		Description: "originals of requests that failed for good",
@@ -107,7 +108,7 @@ func deadlettersStream(c *Config, n events.Names) jetstream.StreamConfig {
 	}
 }
 
-func cancelsStream(c *Config, n events.Names) jetstream.StreamConfig {
+func cancelsStream(c *config.Config, n events.Names) jetstream.StreamConfig {
 	return jetstream.StreamConfig{
 		Name: n.CancelsStream(), Subjects: []string{n.CancelsAll()},
 		Description: "cancelled requests",

@@ -10,6 +10,7 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 
 	"gemini-client/service"
+	"gemini-client/service/config"
 )
 
 func TestTopologyIsCreatedOnceAndLeftAlone(t *testing.T) {
@@ -176,7 +177,7 @@ func TestHarmlessDifference(t *testing.T) {
 // configuration.
 func TestAckWaitIsTheServers(t *testing.T) {
 	t.Parallel()
-	b := setup(t, func(c *service.Config) { c.AckWait = time.Hour })
+	b := setup(t, func(c *config.Config) { c.AckWait = time.Hour })
 	b.provision()
 	consumer(b, b.Names.RequestsStream(), func(c *jetstream.ConsumerConfig) { c.AckWait = time.Second })
 	b.start()

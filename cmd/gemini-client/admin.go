@@ -12,6 +12,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"gemini-client/service"
+	"gemini-client/service/config"
 	"gemini-client/telemetry"
 )
 
@@ -39,7 +40,7 @@ a NATS user that may manage streams.`,
   gemini-client provision --reader team-a=gemini.responses.a --reader team-b=gemini.responses.b`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			c, _, err := service.Load(*configFile)
+			c, _, err := config.Load(*configFile)
 			if err != nil {
 				return err
 			}
@@ -59,18 +60,18 @@ a NATS user that may manage streams.`,
 
 // readers are the consumers that --reader asks for; the error joins every
 // mistake.
-func readers(c *service.Config, specs []string) ([]service.QueueConsumer, error) {
+func readers(c *config.Config, specs []string) ([]service.QueueConsumer, error) {
 	var list []service.QueueConsumer
 	var mistakes []error
 	for _, spec := range specs {
 		name, callback, _ := strings.Cut(spec, "=")
-		reader, err := c.Reader(name, callback)
+		reader, err := service.Reader(c, name, callback)
 		list, mistakes = append(list, reader), append(mistakes, err)
 	}
 	return list, errors.Join(mistakes...)
 }
 
-func provision(ctx context.Context, c *service.Config, missing bool, readers []service.QueueConsumer, std streams) error {
+func provision(ctx context.Context, c *config.Config, missing bool, readers []service.QueueConsumer, std streams) error {
 	log, err := telemetry.NewLogger(telemetry.Config{LogLevel: "WARN", Output: std.err})
 	if err != nil {
 		return err
@@ -80,7 +81,7 @@ func provision(ctx context.Context, c *service.Config, missing bool, readers []s
 		return fmt.Errorf("NATS at %s: %w", c.NATS.URL, err)
 	}
 	defer nc.Close()
-	js, err := c.JetStream(nc)
+	js, err := service.JetStream(nc, c.NATS)
 	if err != nil {
 		return err
 	}
@@ -116,7 +117,7 @@ func configCommand(configFile *string, std streams) *cobra.Command {
 		Short: "Explain every setting: meaning, default and the value in force (secrets masked)",
 		Args:  cobra.NoArgs,
 		RunE: func(_ *cobra.Command, _ []string) error {
-			c, warnings, err := service.Load(*configFile)
+			c, warnings, err := config.Load(*configFile)
 			if markdown {
 				_, _ = fmt.Fprint(std.out, c.Markdown())
 				return nil

@@ -17,6 +17,7 @@ import (
 
 	"gemini-client/events"
 	"gemini-client/service"
+	"gemini-client/service/config"
 	"gemini-client/telemetry"
 )
 
@@ -41,7 +42,7 @@ Exit code 1: the result is a failure, or did not come in time.`,
   git diff | gemini-client ask --system "Review this change."
   gemini-client ask --json "One word for sky" | jq .cost`,
 		RunE: func(cmd *cobra.Command, args []string) error {
-			c, _, err := service.Load(*configFile)
+			c, _, err := config.Load(*configFile)
 			if err != nil {
 				return err
 			}
@@ -100,7 +101,7 @@ func (q question) body(withTemperature bool) ([]byte, error) {
 }
 
 // ask is one request from publishing to its result.
-func ask(ctx context.Context, c *service.Config, q question, withTemperature bool, std streams) error {
+func ask(ctx context.Context, c *config.Config, q question, withTemperature bool, std streams) error {
 	tel, err := telemetry.Setup(ctx, telemetry.Config{Version: version(), LogLevel: "WARN", LogFormat: c.LogFormat, Output: std.err})
 	if err != nil {
 		return err
@@ -148,7 +149,7 @@ type reader struct {
 }
 
 // newReader subscribes before anything is published, so that nothing is missed.
-func newReader(ctx context.Context, c *service.Config, tel *telemetry.Telemetry, id string) (*reader, error) {
+func newReader(ctx context.Context, c *config.Config, tel *telemetry.Telemetry, id string) (*reader, error) {
 	connect, cancel := context.WithTimeout(ctx, connectTime)
 	defer cancel()
 	nc, err := service.Connect(connect, c.NATS, tel.Logger)
@@ -157,7 +158,7 @@ func newReader(ctx context.Context, c *service.Config, tel *telemetry.Telemetry,
 	}
 	r := &reader{id: id, names: c.Names(), nc: nc, updates: make(chan *nats.Msg, 1024)}
 	r.get = c.API("DIRECT.GET." + r.names.ResponsesStream() + "." + events.AnyResult(c.ResponseQueue, id))
-	if r.js, err = c.JetStream(nc); err != nil {
+	if r.js, err = service.JetStream(nc, c.NATS); err != nil {
 		nc.Close()
 		return nil, err
 	}

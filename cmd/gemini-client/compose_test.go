@@ -10,9 +10,9 @@ import (
 	"testing"
 	"time"
 
-	"gopkg.in/yaml.v3"
+	"go.yaml.in/yaml/v3"
 
-	"gemini-client/service"
+	"gemini-client/service/config"
 )
 
 // composeService is what these tests look at of a service in
@@ -72,9 +72,9 @@ func composeServices(t *testing.T) map[string]composeService {
 }
 
 // settings are the service's, by name.
-func settings() map[string]service.Setting {
-	list := map[string]service.Setting{}
-	for _, s := range new(service.Config).Settings() {
+func settings() map[string]config.Setting {
+	list := map[string]config.Setting{}
+	for _, s := range new(config.Config).Settings() {
 		list[s.Name] = s
 	}
 	return list
@@ -95,7 +95,7 @@ func TestComposePassesEverySetting(t *testing.T) {
 	}
 	for name := range environment {
 		_, setting := known[name]
-		if !setting && !slices.Contains(older, name) && !strings.HasPrefix(name, "OTEL_") && name != "TRACE_MODE" && name != "GOMEMLIMIT" {
+		if !setting && !slices.Contains(older, name) && !strings.HasPrefix(name, "OTEL_") && name != "GOMEMLIMIT" {
 			t.Errorf("%s is no setting of the service", name)
 		}
 	}

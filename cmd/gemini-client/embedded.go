@@ -10,7 +10,7 @@ import (
 
 	"github.com/nats-io/nats-server/v2/server"
 
-	"gemini-client/service"
+	"gemini-client/service/config"
 )
 
 // embeddedPayload is the embedded server's max_payload: room for long prompts.
@@ -24,26 +24,26 @@ type embedded struct {
 
 // startEmbedded starts a server with JetStream on disk, for one machine alone:
 // it listens on loopback and knows no users. Every message is synced to disk,
-// because there is no second copy. Errors are service.ErrConfig.
-func startEmbedded(c service.NATS) (*embedded, error) {
+// because there is no second copy. Errors are config.ErrInvalid.
+func startEmbedded(c config.NATS) (*embedded, error) {
 	host, port, err := loopbackAddress(c.URL)
 	if err != nil {
-		return nil, fmt.Errorf("%w: NATS_URL=%s: with NATS_EMBEDDED want a loopback address such as nats://127.0.0.1:4222 (%w)", service.ErrConfig, c.URL, err)
+		return nil, fmt.Errorf("%w: NATS_URL=%s: with NATS_EMBEDDED want a loopback address such as nats://127.0.0.1:4222 (%w)", config.ErrInvalid, c.URL, err)
 	}
 	if err := os.MkdirAll(c.StoreDir, 0o700); err != nil {
-		return nil, fmt.Errorf("%w: NATS_STORE_DIR: %w", service.ErrConfig, err)
+		return nil, fmt.Errorf("%w: NATS_STORE_DIR: %w", config.ErrInvalid, err)
 	}
 	s, err := server.NewServer(&server.Options{
 		ServerName: "gemini-client-embedded", Host: host, Port: port, NoSigs: true, NoLog: true,
 		JetStream: true, StoreDir: c.StoreDir, SyncAlways: true, MaxPayload: embeddedPayload,
 	})
 	if err != nil {
-		return nil, fmt.Errorf("%w: embedded NATS: %w", service.ErrConfig, err)
+		return nil, fmt.Errorf("%w: embedded NATS: %w", config.ErrInvalid, err)
 	}
 	s.Start()
 	if !s.ReadyForConnections(20 * time.Second) {
 		s.Shutdown()
-		return nil, fmt.Errorf("%w: embedded NATS did not start on %s:%d: is the port taken, or NATS_STORE_DIR (%s) not writable?", service.ErrConfig, host, port, c.StoreDir)
+		return nil, fmt.Errorf("%w: embedded NATS did not start on %s:%d: is the port taken, or NATS_STORE_DIR (%s) not writable?", config.ErrInvalid, host, port, c.StoreDir)
 	}
 	return &embedded{server: s, url: s.ClientURL()}, nil
 }

@@ -13,7 +13,7 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"gemini-client/service"
+	"gemini-client/service/config"
 )
 
 // healthTime is below the time that deploy/Dockerfile gives a health check.
@@ -30,7 +30,7 @@ takes requests, and if not why. Exit code 0: yes; 1: no, or there is no answer.`
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			// Other mistakes are the service's to report: it does not run with them.
-			c, _, _ := service.Load(*configFile)
+			c, _, _ := config.Load(*configFile)
 			path := "/healthz"
 			if ready {
 				path = "/readyz"

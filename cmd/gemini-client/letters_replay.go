@@ -63,7 +63,7 @@ type replayer struct {
 // replay goes through the dead letters that were there when it began, so that
 // one that fails again is not replayed again.
 func (d *desk) replay(ctx context.Context, letters []letter, dryRun bool) (err error) {
-	r := &replayer{desk: d, rules: d.config.Rules(), taken: map[string]uint64{}, dryRun: dryRun}
+	r := &replayer{desk: d, rules: d.config.Rules(0), taken: map[string]uint64{}, dryRun: dryRun}
 	if r.dead, err = d.stream(ctx, d.names.DeadlettersStream()); err != nil {
 		return err
 	}

@@ -104,7 +104,7 @@ func (d *desk) describe(l letter, m *jetstream.RawStreamMsg, header map[string][
 	d.printf("request_id   %s\n", cmp.Or(l.RequestID, "none that is usable"))
 	d.printf("failed       %s: %s\n", l.Code, l.Reason)
 	d.printf("came from    %s\n", l.From)
-	if r, err := d.config.Rules().Decode(m.Data, m.Time); err == nil {
+	if r, err := d.config.Rules(0).Decode(m.Data, m.Time); err == nil {
 		d.printf("asks         %s, answer to %s\n", plain(r.Model), r.CallbackQueue)
 		if !r.Deadline.IsZero() {
 			d.printf("deadline     %s\n", since(r.Deadline))

@@ -16,6 +16,7 @@ import (
 
 	"gemini-client/events"
 	"gemini-client/service"
+	"gemini-client/service/config"
 	"gemini-client/telemetry"
 )
 
@@ -32,7 +33,7 @@ var errNoAnswer = fmt.Errorf("NATS did not answer within %s: %w", lookTime, cont
 // desk is what a command for people on call works with: the connection, the
 // names, and where to write.
 type desk struct {
-	config *service.Config
+	config *config.Config
 	names  events.Names
 	nc     *nats.Conn
 	js     jetstream.JetStream
@@ -51,7 +52,7 @@ type inquiry struct {
 
 // openDesk connects. The desk must be closed.
 func openDesk(ctx context.Context, configFile string, std streams) (*desk, error) {
-	c, _, err := service.Load(configFile)
+	c, _, err := config.Load(configFile)
 	if err != nil {
 		return nil, err
 	}
@@ -65,7 +66,7 @@ func openDesk(ctx context.Context, configFile string, std streams) (*desk, error
 	if err != nil {
 		return nil, fmt.Errorf("NATS is not reachable at the address in NATS_URL (`gemini-client config` shows it): %w", err)
 	}
-	js, err := c.JetStream(nc)
+	js, err := service.JetStream(nc, c.NATS)
 	if err != nil {
 		nc.Close()
 		return nil, err

@@ -7,13 +7,13 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
-	"os"
 	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
 
 	"gemini-client/service"
+	"gemini-client/service/config"
 	"gemini-client/telemetry"
 )
 
@@ -31,7 +31,7 @@ finish within SHUTDOWN_TIMEOUT; a second signal ends at once. Exit code 0 means
 that nothing was cut off.`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			c, warnings, err := service.Load(*configFile)
+			c, warnings, err := config.Load(*configFile)
 			if err != nil {
 				return err
 			}
@@ -45,13 +45,13 @@ that nothing was cut off.`,
 
 // serve is the service with what stands around it: telemetry, the embedded
 // server and the HTTP port, ended in the reverse order.
-func serve(ctx context.Context, c service.Config, warnings []string, std streams) (err error) {
+func serve(ctx context.Context, c config.Config, warnings []string, std streams) (err error) {
 	tel, err := telemetry.Setup(ctx, telemetry.Config{
 		Version: version(), LogLevel: c.LogLevel, LogFormat: c.LogFormat, Output: std.out,
-		TraceLink: strings.EqualFold(os.Getenv("TRACE_MODE"), "link"),
+		TraceLink: strings.EqualFold(c.TraceMode, "link"),
 	})
 	if err != nil {
-		return fmt.Errorf("%w: %w", service.ErrConfig, err)
+		return fmt.Errorf("%w: %w", config.ErrInvalid, err)
 	}
 	defer flush(ctx, tel)
 	for _, warning := range warnings {
@@ -94,7 +94,7 @@ func listen(ctx context.Context, addr string, h http.Handler, log *slog.Logger) 
 	}
 	listener, err := (&net.ListenConfig{}).Listen(ctx, "tcp", addr)
 	if err != nil {
-		return nil, fmt.Errorf("%w: HTTP_ADDR=%s: %w", service.ErrConfig, addr, err)
+		return nil, fmt.Errorf("%w: HTTP_ADDR=%s: %w", config.ErrInvalid, addr, err)
 	}
 	log.InfoContext(ctx, "serving /healthz, /readyz and /metrics", "address", listener.Addr().String())
 	server := &http.Server{Handler: h, ReadHeaderTimeout: 5 * time.Second}

@@ -190,7 +190,7 @@ func (d *desk) findQueued(ctx context.Context, w *whereabouts, stream, subject s
 	if err != nil {
 		return err
 	}
-	rules, waiting := d.config.Rules(), 0
+	rules, waiting := d.config.Rules(0), 0
 	for sequence, n := uint64(1), 0; n < most; n++ {
 		m, err := d.next(ctx, s, sequence, subject)
 		if m == nil || err != nil {

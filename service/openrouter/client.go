@@ -13,9 +13,6 @@ import (
 	"time"
 )
 
-// DefaultBaseURL is where OpenRouter answers.
-const DefaultBaseURL = "https://openrouter.ai/api/v1"
-
 // Defaults of [Config].
 const (
 	defaultFirstToken     = 60 * time.Second
@@ -26,7 +23,7 @@ const (
 
 // Config says where to call and how long to wait. A zero field means its default.
 type Config struct {
-	BaseURL   string            // DefaultBaseURL
+	BaseURL   *url.URL          // absolute, http or https, without user, query and fragment: the caller has checked it; nil is https://openrouter.ai/api/v1
 	Referer   string            // sent as HTTP-Referer, which attributes the calls to an application; none
 	Title     string            // sent as X-OpenRouter-Title; none
 	Transport http.RoundTripper // handed in to be instrumented or proxied; NewTransport("", "")
@@ -36,10 +33,6 @@ type Config struct {
 
 	MaxAnswerBytes int // content, reasoning and tool calls together, or a whole answer that comes as one document; 16 MiB
 	MaxLineBytes   int // one line, and one event, of the stream; 4 MiB
-
-	// AllowHTTP permits http:// to other hosts than loopback, for a simulator in a network of containers. Keys that begin with
-	// sk-or-v1- are refused there all the same: they would travel in clear text.
-	AllowHTTP bool
 }
 
 // Client calls OpenRouter. It is safe for concurrent use.
@@ -57,8 +50,7 @@ type Client struct {
 
 // New returns a client, or an error that names every mistake in the configuration. It opens no connection.
 func New(c Config) (*Client, error) {
-	base, inClear, err := checkBase(c.BaseURL, c.AllowHTTP)
-	errs := []error{err}
+	var errs []error
 	if !validHeader(c.Referer) {
 		errs = append(errs, errors.New("referer: has characters that no header may carry"))
 	}
@@ -71,22 +63,27 @@ func New(c Config) (*Client, error) {
 	if err := errors.Join(errs...); err != nil {
 		return nil, fmt.Errorf("openrouter configuration: %w", err)
 	}
-	transport := c.Transport
+	transport, base := c.Transport, c.BaseURL
 	if transport == nil {
-		if transport, err = NewTransport("", ""); err != nil {
+		direct, err := NewTransport("", "")
+		if err != nil {
 			return nil, err
 		}
+		transport = direct
+	}
+	if base == nil {
+		base = &url.URL{Scheme: "https", Host: "openrouter.ai", Path: "/api/v1"}
 	}
 	return &Client{
 		http:       &http.Client{Transport: transport, CheckRedirect: stayHere},
-		base:       base,
+		base:       strings.TrimRight(base.String(), "/"),
 		referer:    c.Referer,
 		title:      c.Title,
 		firstToken: orDefault(c.FirstToken, defaultFirstToken),
 		gap:        orDefault(c.Gap, defaultGap),
 		maxAnswer:  orDefault(c.MaxAnswerBytes, defaultMaxAnswerBytes),
 		maxLine:    orDefault(c.MaxLineBytes, defaultMaxLineBytes),
-		inClear:    inClear,
+		inClear:    base.Scheme == "http" && !loopback(base.Hostname()),
 	}, nil
 }
 
@@ -132,30 +129,6 @@ func (c *Client) checkKey(key string) string {
 		return "a real API key is not sent over http:// to another host"
 	}
 	return ""
-}
-
-// checkBase returns the base URL without a trailing slash, and whether it is in clear text to another host.
-func checkBase(raw string, allowHTTP bool) (base string, inClear bool, err error) {
-	if raw == "" {
-		raw = DefaultBaseURL
-	}
-	u, err := url.Parse(raw)
-	if err != nil || u.Hostname() == "" || u.Opaque != "" {
-		return "", false, errors.New("base URL: not an absolute URL") // err would repeat it, user and password included
-	}
-	switch {
-	case u.User != nil:
-		return "", false, errors.New("base URL: must not carry a user or a password")
-	case u.RawQuery != "" || u.ForceQuery || u.Fragment != "":
-		return "", false, errors.New("base URL: must not carry a query or a fragment")
-	case u.Scheme != "https" && u.Scheme != "http":
-		return "", false, fmt.Errorf("base URL: scheme must be https, not %q", u.Scheme)
-	}
-	inClear = u.Scheme == "http" && !loopback(u.Hostname())
-	if inClear && !allowHTTP {
-		return "", false, fmt.Errorf("base URL: http:// to %s would send keys in clear text; use https://", u.Hostname())
-	}
-	return strings.TrimRight(u.String(), "/"), inClear, nil
 }
 
 func loopback(host string) bool {

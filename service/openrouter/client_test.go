@@ -30,20 +30,8 @@ func TestNew(t *testing.T) {
 		config openrouter.Config
 		want   []string // parts of the error; none for no error
 	}{
-		"nothing at all":           {openrouter.Config{}, nil},
-		"loopback":                 {openrouter.Config{BaseURL: "http://127.8.9.10:8080/api/v1"}, nil},
-		"loopback IPv6":            {openrouter.Config{BaseURL: "http://[::1]:8080/api/v1/"}, nil},
-		"localhost":                {openrouter.Config{BaseURL: "http://LOCALHOST/api/v1"}, nil},
-		"clear text":               {openrouter.Config{BaseURL: "http://openrouter.ai/api/v1"}, []string{"clear text", "openrouter.ai"}},
-		"clear text, allowed":      {openrouter.Config{BaseURL: "http://simulator:8080/api/v1", AllowHTTP: true}, nil},
-		"clear text to an address": {openrouter.Config{BaseURL: "http://10.0.0.1/api/v1"}, []string{"clear text"}},
-		"looks like loopback":      {openrouter.Config{BaseURL: "http://127.0.0.1.evil.example/"}, []string{"clear text"}},
-		"no URL":                   {openrouter.Config{BaseURL: "openrouter.ai/api"}, []string{"not an absolute URL"}},
-		"broken URL":               {openrouter.Config{BaseURL: "https://u:hunter2@open router/"}, []string{"not an absolute URL"}},
-		"password":                 {openrouter.Config{BaseURL: "https://u:hunter2@openrouter.ai/"}, []string{"password"}},
-		"other scheme":             {openrouter.Config{BaseURL: "ftp://openrouter.ai/"}, []string{`"ftp"`}},
-		"query":                    {openrouter.Config{BaseURL: "https://openrouter.ai/?a=b"}, []string{"query"}},
-		"all at once":              {openrouter.Config{BaseURL: "/", Referer: "a\nb", Title: "a\x00b", Gap: -1}, []string{"base URL", "referer", "title", "limits"}},
+		"nothing at all": {openrouter.Config{}, nil},
+		"all at once":    {openrouter.Config{Referer: "a\nb", Title: "a\x00b", Gap: -1}, []string{"referer", "title", "limits"}},
 	}
 	for name, tt := range tests {
 		t.Run(name, func(t *testing.T) {
@@ -53,8 +41,8 @@ func TestNew(t *testing.T) {
 				t.Fatalf("got %v, %v; want an error with %q", client, err, tt.want)
 			}
 			for _, part := range tt.want {
-				if !strings.Contains(err.Error(), part) || strings.Contains(err.Error(), "hunter2") {
-					t.Errorf("error %q does not say %q, or says the password", err, part)
+				if !strings.Contains(err.Error(), part) {
+					t.Errorf("error %q does not say %q", err, part)
 				}
 			}
 		})
@@ -70,7 +58,7 @@ func TestRequestOnTheWire(t *testing.T) {
 		header, path, body = r.Header, r.Method+" "+r.URL.Path, string(sent)
 		_, _ = io.WriteString(w, testdata(t, "text.sse"))
 	})
-	client := newClient(t, openrouter.Config{BaseURL: server.URL + "/api/v1/", Referer: "https://example.org", Title: "Ünit"})
+	client := newClient(t, openrouter.Config{BaseURL: at(server.URL + "/api/v1/"), Referer: "https://example.org", Title: "Ünit"})
 	if got := ask(t, client); got.err != nil || got.Usage == nil {
 		t.Fatalf("got %+v, %v", got.Completion, got.err)
 	}
@@ -155,7 +143,7 @@ func TestRefusedBeforeSending(t *testing.T) {
 	for name, tt := range tests {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			client := newClient(t, openrouter.Config{BaseURL: tt.base, Transport: never, AllowHTTP: true})
+			client := newClient(t, openrouter.Config{BaseURL: at(tt.base), Transport: never})
 			_, err := client.Complete(t.Context(), tt.key, tt.request, nil)
 			if e := asError(t, err); e.Kind != openrouter.KindRequest || e.Retryable {
 				t.Errorf("got %+v", e)
@@ -166,7 +154,7 @@ func TestRefusedBeforeSending(t *testing.T) {
 
 func TestSimulatorKeyInClearText(t *testing.T) {
 	t.Parallel()
-	client := newClient(t, openrouter.Config{BaseURL: "http://simulator:8080", Transport: text(testdata(t, "text.sse")).transport(t), AllowHTTP: true})
+	client := newClient(t, openrouter.Config{BaseURL: at("http://simulator:8080"), Transport: text(testdata(t, "text.sse")).transport(t)})
 	if _, err := client.Complete(t.Context(), "sk-or-simulator", hello(), nil); err != nil {
 		t.Errorf("got %v", err)
 	}
@@ -179,7 +167,7 @@ func TestRedirectsAreNotFollowed(t *testing.T) {
 	elsewhere := newServer(t, func(http.ResponseWriter, *http.Request) { visits.Add(1) })
 	for _, status := range []int{301, 302, 303, 307, 308} {
 		server := newServer(t, func(w http.ResponseWriter, r *http.Request) { http.Redirect(w, r, elsewhere.URL+"/steal", status) })
-		client := newClient(t, openrouter.Config{BaseURL: server.URL})
+		client := newClient(t, openrouter.Config{BaseURL: at(server.URL)})
 		e := ask(t, client).err
 		host := strings.TrimPrefix(elsewhere.URL, "http://")
 		if e == nil || e.Kind != openrouter.KindStatus || e.Status != status || e.Retryable || !strings.Contains(e.Message, host) {
@@ -217,7 +205,7 @@ func TestConnectionFaults(t *testing.T) {
 	for name, base := range bases {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			e := ask(t, newClient(t, openrouter.Config{BaseURL: base})).err
+			e := ask(t, newClient(t, openrouter.Config{BaseURL: at(base)})).err
 			if e == nil || e.Kind != openrouter.KindConnection || e.Status != 0 || !e.Retryable || e.Started || strings.Contains(e.Message, "chat/completions") {
 				t.Errorf("got %+v", e)
 			}
@@ -239,7 +227,7 @@ func TestCutOnTheNetwork(t *testing.T) {
 		_ = http.NewResponseController(w).Flush()
 		panic(http.ErrAbortHandler)
 	})
-	got := ask(t, newClient(t, openrouter.Config{BaseURL: server.URL}))
+	got := ask(t, newClient(t, openrouter.Config{BaseURL: at(server.URL)}))
 	if got.err == nil || got.err.Kind != openrouter.KindCut || !got.err.Started || len(got.pieces) != 1 {
 		t.Errorf("got %+v, pieces %q", got.err, got.pieces)
 	}
@@ -262,7 +250,7 @@ func TestConnectionIsUsedAgain(t *testing.T) {
 		_, _ = io.WriteString(w, bodies[call])
 		call++
 	})
-	client := newClient(t, openrouter.Config{BaseURL: server.URL})
+	client := newClient(t, openrouter.Config{BaseURL: at(server.URL)})
 	for range bodies {
 		ask(t, client)
 	}
@@ -334,7 +322,7 @@ func TestModel(t *testing.T) {
 		asked = r.Method + " " + r.RequestURI + " " + r.Header.Get("Authorization")
 		_, _ = io.WriteString(w, `{"data":{"id":"google/gemini-2.5-flash","canonical_slug":"google/gemini-2.5-flash","context_length":1048576,"expiration_date":"2026-10-16","pricing":{}}}`)
 	})
-	client := newClient(t, openrouter.Config{BaseURL: server.URL + "/api/v1"})
+	client := newClient(t, openrouter.Config{BaseURL: at(server.URL + "/api/v1")})
 	got, err := client.Model(t.Context(), testKey, "~google/gemini 2.5?:free")
 	want := openrouter.ModelInfo{ID: "google/gemini-2.5-flash", CanonicalSlug: "google/gemini-2.5-flash", ContextLength: 1048576, ExpirationDate: "2026-10-16"}
 	if diff := cmp.Diff(want, got); err != nil || diff != "" {

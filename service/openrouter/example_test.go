@@ -7,6 +7,7 @@ import (
 	"io"
 	"net/http"
 	"net/http/httptest"
+	"net/url"
 
 	"gemini-client/service/openrouter"
 )
@@ -27,7 +28,8 @@ data: [DONE]
 	}))
 	defer server.Close()
 
-	client, err := openrouter.New(openrouter.Config{BaseURL: server.URL})
+	base, _ := url.Parse(server.URL)
+	client, err := openrouter.New(openrouter.Config{BaseURL: base})
 	if err != nil {
 		fmt.Println(err)
 		return

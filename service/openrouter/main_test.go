@@ -5,6 +5,7 @@ import (
 	"errors"
 	"io"
 	"net/http"
+	"net/url"
 	"os"
 	"path/filepath"
 	"strings"
@@ -114,6 +115,18 @@ func newClient(tb testing.TB, config openrouter.Config) *openrouter.Client {
 	}
 	tb.Cleanup(client.CloseIdleConnections)
 	return client
+}
+
+// at is a base URL; "" is the default.
+func at(raw string) *url.URL {
+	if raw == "" {
+		return nil
+	}
+	u, err := url.Parse(raw)
+	if err != nil {
+		panic(err) // a mistake in the test
+	}
+	return u
 }
 
 func hello() openrouter.Request {

@@ -223,7 +223,7 @@ func TestContextEndedBefore(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
 	server := newServer(t, func(http.ResponseWriter, *http.Request) { t.Error("the request was sent") })
-	if got := askWith(ctx, t, newClient(t, openrouter.Config{BaseURL: server.URL})); got.err.Kind != openrouter.KindCancelled {
+	if got := askWith(ctx, t, newClient(t, openrouter.Config{BaseURL: at(server.URL)})); got.err.Kind != openrouter.KindCancelled {
 		t.Errorf("got %v", got.err)
 	}
 }

@@ -172,7 +172,7 @@ func through(t *testing.T, proxyURL, noProxy, base string, server *httptest.Serv
 	}
 	transport.TLSClientConfig.RootCAs = x509.NewCertPool()
 	transport.TLSClientConfig.RootCAs.AddCert(server.Certificate())
-	return newClient(t, openrouter.Config{BaseURL: base, Transport: transport})
+	return newClient(t, openrouter.Config{BaseURL: at(base), Transport: transport})
 }
 
 func TestProxies(t *testing.T) {
@@ -240,7 +240,7 @@ func TestNoProxy(t *testing.T) {
 			transport.DialContext = func(ctx context.Context, network, _ string) (net.Conn, error) {
 				return new(net.Dialer).DialContext(ctx, network, server.Listener.Addr().String())
 			}
-			client := newClient(t, openrouter.Config{BaseURL: "https://example.com/api/v1", Transport: transport})
+			client := newClient(t, openrouter.Config{BaseURL: at("https://example.com/api/v1"), Transport: transport})
 			if got := ask(t, client); got.err != nil || got.ID != "HTTP/2.0" || p.requests() != "" {
 				t.Errorf("%s, NO_PROXY %q: got %q, error %v; the proxy was asked for %q", scheme, noProxy, got.ID, got.err, p.requests())
 			}

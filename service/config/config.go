@@ -1,31 +1,32 @@
-package service
+package config
 
 import "time"
 
-// Config is every setting of the service. Load fills it from the environment
-// and an optional YAML file; each field says its variable, its default and its
-// meaning in its tags, and README's table and `gemini-client config` are made
-// from them. The first name in an env tag is the current one; later names are
-// older ones that still work.
+// Config is every setting of the service. [Load] fills it. The tags of a field
+// are cleanenv's: its variables (the current name first, then older names that
+// still work), its default and its meaning. The table of settings and
+// `gemini-client config` are made from them. A field tagged secret is masked
+// wherever it is shown: all of it ("true"), or user and password of its URLs
+// ("url").
 type Config struct {
-	OpenRouter `yaml:",inline"`
-	Queue      `yaml:",inline"`
-	Worker     `yaml:",inline"`
-	NATS       `yaml:",inline"`
-	Process    `yaml:",inline"`
+	OpenRouter
+	Queue
+	Worker
+	NATS
+	Process
 }
 
 // OpenRouter says whom to call, with which keys and through which proxy.
 type OpenRouter struct {
-	APIKeys        []string `yaml:"openrouter_api_keys" env:"OPENROUTER_API_KEYS,GEMINI_API_KEYS" env-description:"OpenRouter keys, separated by commas; a request uses one of them" secret:"true"`
-	APIKeysFile    string   `yaml:"openrouter_api_keys_file" env:"OPENROUTER_API_KEYS_FILE" env-description:"file with the keys, one a line or separated by commas (a Docker or Kubernetes secret); a changed file is taken up without a restart"`
-	BaseURL        string   `yaml:"openrouter_base_url" env:"OPENROUTER_BASE_URL" env-default:"https://openrouter.ai/api/v1" env-description:"OpenRouter's API; http:// only on loopback"`
-	Model          string   `yaml:"openrouter_model" env:"OPENROUTER_MODEL,GEMINI_MODEL_TEXT" env-default:"google/gemini-2.5-flash" env-description:"model of a request that names none"`
-	FallbackModels []string `yaml:"openrouter_fallback_models" env:"OPENROUTER_FALLBACK_MODELS" env-description:"models that OpenRouter tries in turn when the first cannot answer (sent as models)"`
-	SiteURL        string   `yaml:"openrouter_site_url" env:"OPENROUTER_SITE_URL" env-description:"sent as HTTP-Referer, for OpenRouter's attribution"`
-	SiteName       string   `yaml:"openrouter_site_name" env:"OPENROUTER_SITE_NAME" env-description:"sent as X-OpenRouter-Title, for OpenRouter's attribution"`
-	HTTPProxy      string   `yaml:"http_proxy" env:"HTTP_PROXY" env-description:"proxy of the OpenRouter calls, and of nothing else: http, https or socks5 (http://hysteria2:8080)" secret:"url"`
-	NoProxy        string   `yaml:"no_proxy" env:"NO_PROXY" env-description:"hosts that are called without the proxy"`
+	APIKeys        List   `yaml:"openrouter_api_keys" env:"OPENROUTER_API_KEYS,GEMINI_API_KEYS" env-description:"OpenRouter keys, separated by commas; a request uses one of them" secret:"true"`
+	APIKeysFile    string `yaml:"openrouter_api_keys_file" env:"OPENROUTER_API_KEYS_FILE" env-description:"file with the keys, one a line or separated by commas (a Docker or Kubernetes secret); a changed file is taken up without a restart"`
+	BaseURL        string `yaml:"openrouter_base_url" env:"OPENROUTER_BASE_URL" env-default:"https://openrouter.ai/api/v1" env-description:"OpenRouter's API; http:// only on loopback"`
+	Model          string `yaml:"openrouter_model" env:"OPENROUTER_MODEL,GEMINI_MODEL_TEXT" env-default:"google/gemini-2.5-flash" env-description:"model of a request that names none"`
+	FallbackModels List   `yaml:"openrouter_fallback_models" env:"OPENROUTER_FALLBACK_MODELS" env-description:"models that OpenRouter tries in turn when the first cannot answer (sent as models)"`
+	SiteURL        string `yaml:"openrouter_site_url" env:"OPENROUTER_SITE_URL" env-description:"sent as HTTP-Referer, for OpenRouter's attribution"`
+	SiteName       string `yaml:"openrouter_site_name" env:"OPENROUTER_SITE_NAME" env-description:"sent as X-OpenRouter-Title, for OpenRouter's attribution"`
+	HTTPProxy      string `yaml:"http_proxy" env:"HTTP_PROXY" env-description:"proxy of the OpenRouter calls, and of nothing else: http, https or socks5 (http://hysteria2:8080)" secret:"url"`
+	NoProxy        string `yaml:"no_proxy" env:"NO_PROXY" env-description:"hosts that are called without the proxy"`
 
 	KeysMaxPerMinute    int `yaml:"keys_max_per_minute" env:"KEYS_MAX_PER_MINUTE" env-default:"0" env-description:"calls a minute with one key, spread evenly; 0 = no limit (it was 10 for Gemini's free tier; OpenRouter sets none for paid models)"`
 	KeysCooldownSeconds int `yaml:"keys_cooldown_seconds" env:"KEYS_COOLDOWN_SECONDS" env-default:"60" env-description:"how long a key rests after a 429 that names no time"`
@@ -43,9 +44,9 @@ type Queue struct {
 	SubjectPrefix string `yaml:"subject_prefix" env:"SUBJECT_PREFIX" env-default:"gemini" env-description:"prefix of the service's own subjects (retries, later, claims, deadletters, deltas, cancels, status)"`
 	StreamPrefix  string `yaml:"stream_prefix" env:"STREAM_PREFIX" env-default:"GEMINI" env-description:"prefix of the streams' names"`
 
-	CallbackAllow []string `yaml:"callback_allow" env:"CALLBACK_ALLOW" env-description:"values that callback_queue may have; empty = RESPONSE_QUEUE only"`
-	ModelsAllow   []string `yaml:"models_allow" env:"MODELS_ALLOW" env-default:"google/*,~google/*" env-description:"models that a request may name (globs)"`
-	PluginsAllow  []string `yaml:"plugins_allow" env:"PLUGINS_ALLOW" env-description:"OpenRouter plugins and server tools that a request may use; each changes the price; empty = none"`
+	CallbackAllow List `yaml:"callback_allow" env:"CALLBACK_ALLOW" env-description:"values that callback_queue may have; empty = RESPONSE_QUEUE only"`
+	ModelsAllow   List `yaml:"models_allow" env:"MODELS_ALLOW" env-default:"google/*,~google/*" env-description:"models that a request may name (globs)"`
+	PluginsAllow  List `yaml:"plugins_allow" env:"PLUGINS_ALLOW" env-description:"OpenRouter plugins and server tools that a request may use; each changes the price; empty = none"`
 
 	RetryDelays []int `yaml:"queue_retry_delays" env:"QUEUE_RETRY_DELAYS" env-default:"60,600,3600,86400" env-description:"seconds until a request that failed for now is tried again: first, second, ... time; the last repeats"`
 	MaxRetries  int   `yaml:"queue_max_retries" env:"QUEUE_MAX_RETRIES" env-default:"4" env-description:"how often a request comes back before it has failed for good"`
@@ -90,4 +91,5 @@ type Process struct {
 	HTTPAddr  string `yaml:"http_addr" env:"HTTP_ADDR" env-default:":8080" env-description:"address of /healthz, /readyz and /metrics; empty = none"`
 	LogLevel  string `yaml:"log_level" env:"LOG_LEVEL" env-default:"INFO" env-description:"DEBUG, INFO, WARN (WARNING), ERROR or CRITICAL"`
 	LogFormat string `yaml:"log_format" env:"LOG_FORMAT" env-default:"text" env-description:"text or json"`
+	TraceMode string `yaml:"trace_mode" env:"TRACE_MODE" env-default:"parent" env-description:"parent: a request's spans belong to the publisher's trace; link: each request has a trace of its own, linked to the publisher's"`
 }

@@ -1,12 +1,9 @@
-package service
+package config
 
 import (
 	"fmt"
-	"net/url"
 	"reflect"
 	"strings"
-
-	"gemini-client/events"
 )
 
 // Setting is one variable as people see it.
@@ -21,7 +18,7 @@ type Setting struct {
 // Settings lists every variable in the order of Config.
 func (c *Config) Settings() []Setting {
 	var list []Setting
-	for _, f := range fields(c) {
+	for _, f := range c.fields() {
 		names := f.names()
 		list = append(list, Setting{
 			Name: names[0], Older: names[1:],
@@ -43,6 +40,17 @@ func (f field) shownValue() string {
 	return strings.Join(parts, ",")
 }
 
+// shown is a value of the field as it may be printed.
+func (f field) shown(text string) string {
+	switch f.tag.Get("secret") {
+	case "true":
+		return mask(text)
+	case "url":
+		return MaskURL(text)
+	}
+	return text
+}
+
 // mask keeps the last four characters of a long secret and nothing of a short
 // one.
 func mask(secret string) string {
@@ -55,44 +63,7 @@ func mask(secret string) string {
 	return "****" + secret[len(secret)-4:]
 }
 
-// maskURL hides user and password of each URL in a list.
-func maskURL(list string) string {
-	parts := strings.Split(list, ",")
-	for i, part := range parts {
-		u, err := url.Parse(strings.TrimSpace(part))
-		switch {
-		case err != nil && strings.Contains(part, "@"):
-			parts[i] = "****" + part[strings.LastIndex(part, "@"):]
-		case err == nil && u.User != nil:
-			u.User = url.User("****")
-			parts[i] = strings.Replace(u.String(), "%2A%2A%2A%2A", "****", 1)
-		}
-	}
-	return strings.Join(parts, ",")
-}
-
-// Names returns the functions that make subjects and stream names.
-func (c *Config) Names() events.Names {
-	return events.Names{RequestQueue: c.RequestQueue, ResponseQueue: c.ResponseQueue, SubjectPrefix: c.SubjectPrefix, StreamPrefix: c.StreamPrefix}
-}
-
-// callbacks are the values that callback_queue may have.
-func (c *Config) callbacks() []string {
-	if len(c.CallbackAllow) == 0 {
-		return []string{c.ResponseQueue}
-	}
-	return c.CallbackAllow
-}
-
-// rules are the decoder's rules under this configuration.
-func (c *Config) rules(maxBytes int) events.Rules {
-	return events.Rules{
-		DefaultModel: events.ModelName(c.Model), DefaultCallback: c.ResponseQueue,
-		Callbacks: c.callbacks(), Models: c.ModelsAllow, Plugins: c.PluginsAllow, MaxBytes: maxBytes,
-	}
-}
-
-// Markdown is the table of all settings in README.
+// Markdown is the table of all settings, for the documentation.
 func (c *Config) Markdown() string {
 	var b strings.Builder
 	b.WriteString("| variable | default | meaning |\n|---|---|---|\n")

@@ -1,0 +1,76 @@
+package config
+
+import (
+	"errors"
+	"fmt"
+	"net"
+	"net/url"
+	"slices"
+	"strings"
+)
+
+// Endpoint returns OPENROUTER_BASE_URL without a trailing slash, checked: an
+// absolute http or https URL without user, query and fragment, and https unless
+// it is on loopback or no key is a real one. The error names the variable and
+// shows no password.
+func (o OpenRouter) Endpoint() (*url.URL, error) {
+	u, why := parseEndpoint(o.BaseURL)
+	if why == nil && u.Scheme == "http" && !loopback(u.Hostname()) && slices.ContainsFunc(o.APIKeys, isRealKey) {
+		why = errors.New("a real key would travel unencrypted: use https:// (http:// is for 127.0.0.1, or for keys that are not OpenRouter's)")
+	}
+	if why != nil {
+		return nil, fmt.Errorf("OPENROUTER_BASE_URL=%s: %w", MaskURL(o.BaseURL), why)
+	}
+	return u, nil
+}
+
+func parseEndpoint(raw string) (*url.URL, error) {
+	u, err := url.Parse(raw)
+	switch {
+	case err != nil || u.Hostname() == "" || u.Opaque != "" || (u.Scheme != "http" && u.Scheme != "https"):
+		return nil, errors.New("want an http or https URL such as https://openrouter.ai/api/v1") // err would repeat the password
+	case u.User != nil:
+		return nil, errors.New("must not carry a user or a password: keys are set with OPENROUTER_API_KEYS")
+	case u.RawQuery != "" || u.ForceQuery || u.Fragment != "":
+		return nil, errors.New("must not carry a query or a fragment")
+	}
+	u.Path, u.RawPath = strings.TrimRight(u.Path, "/"), strings.TrimRight(u.RawPath, "/")
+	return u, nil
+}
+
+func checkProxy(raw string) error {
+	if raw == "" {
+		return nil
+	}
+	proxy, err := url.Parse(raw)
+	if err != nil || proxy.Host == "" || !slices.Contains([]string{"http", "https", "socks5", "socks5h"}, proxy.Scheme) {
+		return fmt.Errorf("HTTP_PROXY=%s: want a URL with http, https or socks5, such as http://hysteria2:8080", MaskURL(raw))
+	}
+	return nil
+}
+
+func loopback(host string) bool {
+	return strings.EqualFold(host, "localhost") || net.ParseIP(host).IsLoopback()
+}
+
+// MaskURL hides user and password, or a token, in each URL of a list that is
+// separated by commas. It masks what url.Parse cannot read, and URLs without a
+// scheme, as well.
+func MaskURL(list string) string {
+	parts := strings.Split(list, ",")
+	for i, part := range parts {
+		scheme, rest, found := strings.Cut(part, "://")
+		if !found {
+			scheme, rest = "", part
+		}
+		at := strings.LastIndex(rest, "@")
+		if at < 0 {
+			continue
+		}
+		if found {
+			scheme += "://"
+		}
+		parts[i] = scheme + "****" + rest[at:]
+	}
+	return strings.Join(parts, ",")
+}
