@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"gemini-client/events"
+	"gemini-client/service/upstream"
 	"gemini-client/telemetry"
 )
 
@@ -74,7 +75,7 @@ func (h *handler) cancelWaiting(ctx context.Context, callback, id string) {
 	if answered, err := h.answered(ctx, d, request); err != nil || answered {
 		return
 	}
-	r := h.conclude(ctx, d, request, failed(events.Cancelled, "The request was cancelled while it waited to be tried again."), reply{})
+	r := h.conclude(ctx, d, request, failed(events.Cancelled, "The request was cancelled while it waited to be tried again."), upstream.Reply{})
 	r.request = request
 	h.log(ctx, d, r)
 }

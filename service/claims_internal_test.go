@@ -12,6 +12,7 @@ import (
 
 	"gemini-client/service/config"
 	"gemini-client/service/servicetest"
+	"gemini-client/service/upstream"
 )
 
 // testBroker is a broker on a server with the service's streams.
@@ -268,8 +269,8 @@ func TestClaimWithoutNATS(t *testing.T) {
 	one, _ := process(t, b, "one")
 	n.Stop()
 	ctx, cancel := context.WithCancelCause(t.Context())
-	go cancel(errStopping)
-	if _, _, err := one.take(ctx, claimCallback, claimID, message(1)); !errors.Is(err, errStopping) {
+	go cancel(upstream.ErrStopping)
+	if _, _, err := one.take(ctx, claimCallback, claimID, message(1)); !errors.Is(err, upstream.ErrStopping) {
 		t.Errorf("got %v, want the context's cause", err)
 	}
 	n.Start()

@@ -209,3 +209,23 @@ func (c *consumer) begin(ctx context.Context, q *queue, m pulled) bool {
 	})
 	return true
 }
+
+// rounded makes a duration short enough to read.
+func rounded(d time.Duration) time.Duration {
+	if d > 10*time.Second {
+		return d.Round(time.Second)
+	}
+	return d.Round(10 * time.Millisecond)
+}
+
+// sleep waits; it returns ctx's cause when that ends first.
+func sleep(ctx context.Context, d time.Duration) error {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+		return nil
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	}
+}

@@ -2,18 +2,15 @@ package service
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"log/slog"
-	"net/url"
 	"runtime/debug"
-	"strconv"
 	"time"
 
 	"gemini-client/events"
 	"gemini-client/service/config"
-	"gemini-client/service/openrouter"
+	"gemini-client/service/upstream"
 	"gemini-client/telemetry"
 )
 
@@ -28,10 +25,9 @@ type handler struct {
 	schedules *schedules
 	letters   *deadletters
 	cancels   *cancels
-	policies  *policies
+	upstream  *upstream.Caller
 	live      *live
 	tel       *telemetry.Telemetry
-	upstream  *url.URL
 }
 
 // handle answers one delivery and writes its line into the log.
@@ -156,10 +152,10 @@ func (h *handler) answer(ctx, calls context.Context, w work) report {
 		return report{outcome: telemetry.VerdictDuplicate, note: "it comes back later"}
 	}
 	if v, suspect := h.suspect(w); suspect {
-		return h.conclude(ctx, d, request, v, reply{})
+		return h.conclude(ctx, d, request, v, upstream.Reply{})
 	}
 	v, re := h.decide(calls, d, request, w.broken)
-	if cause := context.Cause(calls); errors.Is(cause, errStopping) && v.answer == nil {
+	if cause := context.Cause(calls); errors.Is(cause, upstream.ErrStopping) && v.answer == nil {
 		return interrupted(cause)
 	}
 	return h.conclude(ctx, d, request, v, re)
@@ -167,7 +163,7 @@ func (h *handler) answer(ctx, calls context.Context, w work) report {
 
 // decide returns the verdict, calling OpenRouter only if nothing speaks
 // against it. A panic is this request's failure and nobody else's.
-func (h *handler) decide(ctx context.Context, d delivery, request events.Request, broken error) (v verdict, re reply) {
+func (h *handler) decide(ctx context.Context, d delivery, request events.Request, broken error) (v verdict, re upstream.Reply) {
 	defer func() {
 		if p := recover(); p != nil {
 			h.tel.Logger.ErrorContext(ctx, "a request made the service panic", "panic", fmt.Sprintf("%T", p), "stack", string(debug.Stack()))
@@ -183,39 +179,22 @@ func (h *handler) decide(ctx context.Context, d delivery, request events.Request
 	case !request.Deadline.IsZero() && !request.Deadline.After(time.Now()):
 		return failed(events.DeadlineExceeded, "The request's deadline passed before a worker took it."), re
 	}
-	re = h.call(ctx, request)
-	if re.answer != nil {
-		return judgeAnswer(re.answer), re
+	run := h.live.start(request)
+	re = h.upstream.Answer(ctx, request, run.piece)
+	run.done()
+	if re.Answer != nil {
+		return judgeAnswer(re.Answer), re
 	}
 	retries := retryCount(d, request.RetryCount)
-	v = judgeFault(diagnose(re.err), situation{
-		now: time.Now(), deadline: request.Deadline, called: re.attempts > 0,
-		retryCount: retries, maxRetries: h.config.MaxRetries, delay: withJitter(h.config.RetryDelay(retries)),
-	})
-	v.failure.Message = withoutEcho(v.failure.Message, request)
-	return v, re
-}
-
-// call makes the call inside its span.
-func (h *handler) call(ctx context.Context, request events.Request) reply {
-	if !request.Deadline.IsZero() {
-		var cancel context.CancelFunc
-		ctx, cancel = context.WithDeadlineCause(ctx, request.Deadline, errDeadline)
-		defer cancel()
-	}
-	chat := chatRequest(request, h.config.FallbackModels)
-	ctx, span := h.tel.StartChat(ctx, h.chatInfo(request, chat))
-	defer span.End(telemetry.ChatResult{ErrorType: string(events.Internal)}) // of a panic: the first End counts
-	run := h.live.start(request)
-	re := h.policies.call(ctx, chat, run.piece)
-	run.done()
-	span.End(chatResult(re, request))
-	return re
+	return judgeError(re.Err, situation{
+		now: time.Now(), deadline: request.Deadline, called: re.Attempts > 0,
+		retryCount: retries, maxRetries: h.config.MaxRetries, delay: upstream.WithJitter(h.config.RetryDelay(retries)),
+	}), re
 }
 
 // conclude makes the verdict last. What it stores, it stores before the
 // message is acknowledged.
-func (h *handler) conclude(ctx context.Context, d delivery, request events.Request, v verdict, re reply) report {
+func (h *handler) conclude(ctx context.Context, d delivery, request events.Request, v verdict, re upstream.Reply) report {
 	r := report{outcome: v.kind, code: v.failure.Code, text: v.failure.Message, reply: re, at: v.at}
 	if v.kind == telemetry.VerdictLater {
 		err := h.schedules.put(ctx, request.CallbackQueue, request.ID, d, v.at, v.headers(d))
@@ -245,53 +224,4 @@ func (h *handler) conclude(ctx context.Context, d delivery, request events.Reque
 		r.outcome, r.note = telemetry.VerdictDuplicate, "another result was stored first"
 	}
 	return r
-}
-
-// chatInfo is what the span of a call tells. Stop sequences are not among it:
-// they are the requester's text. What is asked is recorded on demand only.
-func (h *handler) chatInfo(request events.Request, r openrouter.Request) telemetry.ChatInfo {
-	return telemetry.ChatInfo{
-		Model: r.Model, Temperature: r.Temperature, TopP: r.TopP, TopK: r.TopK, MaxTokens: r.MaxTokens,
-		Seed: extraField[int64](r, "seed"), Frequency: extraField[float64](r, "frequency_penalty"), Presence: extraField[float64](r, "presence_penalty"),
-		OutputType: outputType(r), Stream: true, ServerAddress: h.upstream.Hostname(), ServerPort: port(h.upstream),
-		Instruction: request.SystemInstruction, Prompt: request.Prompt, Messages: request.Messages,
-	}
-}
-
-// port is a URL's own, or its scheme's.
-func port(u *url.URL) int {
-	if port, err := strconv.Atoi(u.Port()); err == nil {
-		return port
-	}
-	if u.Scheme == "http" {
-		return 80
-	}
-	return 443
-}
-
-// extraField reads one of the fields that are passed on unseen; nil if it is
-// not there, or not what OpenRouter expects.
-func extraField[T any](r openrouter.Request, name string) *T {
-	var value *T
-	if json.Unmarshal(r.Extra[name], &value) != nil {
-		return nil
-	}
-	return value
-}
-
-// outputType is the kind of answer that is asked for, as the conventions name
-// it; empty if none is.
-func outputType(r openrouter.Request) string {
-	format := extraField[struct {
-		Type string `json:"type"`
-	}](r, "response_format")
-	switch {
-	case format == nil:
-		return ""
-	case format.Type == "json_object", format.Type == "json_schema":
-		return "json"
-	case format.Type == "text":
-		return "text"
-	}
-	return ""
 }

@@ -7,6 +7,8 @@ import (
 	"sync"
 
 	"github.com/nats-io/nats.go"
+
+	"gemini-client/service/upstream"
 )
 
 // Health answers the questions of an orchestrator. Ready means that the queue
@@ -16,26 +18,24 @@ type Health struct {
 	mu       sync.Mutex
 	nc       *nats.Conn
 	consumer *consumer
-	policies *policies
+	upstream *upstream.Caller
 	ending   bool
 }
 
 // Status is the body of /readyz?verbose.
 type Status struct {
-	Ready    bool             `json:"ready"`
-	Why      string           `json:"why"`     // not ready because; empty if it is
-	Intake   string           `json:"intake"`  // "open", or why nothing is taken
-	Breaker  string           `json:"breaker"` // closed, half-open, open
-	InFlight int              `json:"in_flight"`
-	Slots    int              `json:"slots"`
-	Keys     map[string]int64 `json:"keys"` // how many, by state
-	KeyList  []KeyStatus      `json:"key_list"`
+	Ready    bool   `json:"ready"`
+	Why      string `json:"why"`    // not ready because; empty if it is
+	Intake   string `json:"intake"` // "open", or why nothing is taken
+	InFlight int    `json:"in_flight"`
+	Slots    int    `json:"slots"`
+	upstream.Status
 }
 
-func (h *Health) watch(nc *nats.Conn, c *consumer, p *policies) {
+func (h *Health) watch(nc *nats.Conn, c *consumer, u *upstream.Caller) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	h.nc, h.consumer, h.policies, h.ending = nc, c, p, false
+	h.nc, h.consumer, h.upstream, h.ending = nc, c, u, false
 }
 
 func (h *Health) stopping() {
@@ -51,7 +51,7 @@ func (h *Health) status() Status {
 	if h.consumer == nil {
 		return Status{Why: "starting: NATS or JetStream is not there yet", Intake: "not yet"}
 	}
-	s := Status{Ready: true, Intake: "open", Breaker: h.policies.state().String(), InFlight: h.consumer.busy(), Slots: cap(h.consumer.slots), Keys: h.policies.keys.states(), KeyList: h.policies.keys.list()}
+	s := Status{Ready: true, Intake: "open", InFlight: h.consumer.busy(), Slots: cap(h.consumer.slots), Status: h.upstream.Status()}
 	switch {
 	case h.ending:
 		s.Ready, s.Why = false, "stopping"
@@ -60,7 +60,7 @@ func (h *Health) status() Status {
 	case h.consumer.unreadable() != "":
 		s.Ready, s.Why = false, "the queue in stream "+h.consumer.unreadable()+" cannot be read: is its consumer there? (gemini-client provision --missing)"
 	}
-	if _, why := h.policies.hold(); why != "" && s.Ready {
+	if _, why := h.upstream.Pause(); why != "" && s.Ready {
 		s.Intake = why
 	}
 	if !s.Ready {

@@ -2,7 +2,6 @@ package service
 
 import (
 	"context"
-	"math/rand/v2"
 	"strconv"
 	"time"
 
@@ -36,15 +35,6 @@ func (s *schedules) put(ctx context.Context, callback, id string, d delivery, at
 // it fires up to a quarter of a second early (the scheduler's tick).
 func wholeSeconds(at time.Time) time.Time {
 	return at.Add(time.Second + 250*time.Millisecond - 1).Truncate(time.Second)
-}
-
-// withJitter adds up to a tenth, never less than nothing: a wait that somebody
-// asked for is kept to the full.
-func withJitter(wait time.Duration) time.Duration {
-	if wait < 10 {
-		return wait
-	}
-	return wait + rand.N(wait/10) //nolint:gosec // spreads retries, no secret
 }
 
 // waiting returns whether a schedule waits for the request that supersedes

@@ -21,24 +21,24 @@ func TestFailuresReadAsSentences(t *testing.T) {
 		wayOut       string
 	}{
 		{"429 of the platform with its wait", "[sim:429_platform reset=2s times=1]", []string{
-			`^OpenRouter limits our calls \(429\) and asks to wait [\d.]+s: the key rests for [\d.]+s$`,
+			`^OpenRouter limits our calls \(429\) and asks to wait [\d.]+s: the key cools down for [\d.]+s$`,
 			`^OpenRouter limits our calls \(429\) and asks to wait [\d.]+s: the call is repeated at once, with another key if one is free$`,
 			`^request completed$`,
 		}, ""},
 		{"429 with its wait", "[sim:429 retry_after=1 times=1]", []string{
-			`^the provider behind OpenRouter is at its limit \(429\) and asks to wait 1s: the key rests for 1s$`,
+			`^the provider behind OpenRouter is at its limit \(429\) and asks to wait 1s: the key cools down for 1s$`,
 			`^the provider behind OpenRouter is at its limit \(429\) and asks to wait 1s: the call is repeated at once, with another key if one is free$`,
 			`^request completed$`,
 		}, ""},
 		{"429 of a provider", "[sim:429_provider times=1]", []string{`^the provider behind OpenRouter is at its limit \(429\): the call is repeated in [\d.]+m?s$`, `^request completed$`}, ""},
 		{"402", "[sim:402]", []string{
-			`^the credit of the key or its account is used up \(402\): the key rests for 5m0s$`,
+			`^the credit of the key or its account is used up \(402\): the key cools down for 5m0s$`,
 			`^the credit .* \(402\): the call is repeated (at once, with another key if one is free|with the first key that is free, in .*)$`,
 			`^request failed$`,
 		}, "openrouter.ai/settings/credits"},
 		{"401", "[sim:401]", []string{
 			`^OpenRouter does not accept the key \(401\): the call is repeated at once, with another key if one is free$`,
-			`^OpenRouter does not accept the key \(401\): the key rests for 1m0s$`,
+			`^OpenRouter does not accept the key \(401\): the key cools down for 1m0s$`,
 			`^request failed$`,
 		}, "openrouter.ai/settings/keys"},
 		{"503", "[sim:503]", []string{

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"gemini-client/events"
+	"gemini-client/service/upstream"
 	"gemini-client/telemetry"
 )
 
@@ -24,7 +25,7 @@ type report struct {
 	text       string
 	at         time.Time // of later
 	request    events.Request
-	reply      reply
+	reply      upstream.Reply
 }
 
 // describe finishes the delivery's span.
@@ -46,7 +47,7 @@ func (h *handler) log(ctx context.Context, d delivery, r report) {
 	attrs := []slog.Attr{
 		slog.String("verdict", string(r.outcome)),
 		slog.String("model", r.request.Model),
-		slog.Int("attempts", r.reply.attempts),
+		slog.Int("attempts", r.reply.Attempts),
 		slog.Int64("took_ms", time.Since(d.Taken).Milliseconds()),
 	}
 	add := func(key, value string) {
@@ -58,7 +59,7 @@ func (h *handler) log(ctx context.Context, d delivery, r report) {
 	add("note", r.note)
 	add("error", r.text)
 	if r.outcome == telemetry.VerdictFailed {
-		add("way_out", wayOut(r.code))
+		add("way_out", upstream.WayOut(r.code))
 	}
 	if !r.at.IsZero() {
 		add("next_try", r.at.UTC().Format(time.RFC3339))
@@ -69,7 +70,7 @@ func (h *handler) log(ctx context.Context, d delivery, r report) {
 	if d.Deliveries > 1 {
 		attrs = append(attrs, slog.Uint64("deliveries", d.Deliveries))
 	}
-	attrs = append(attrs, r.reply.bill().attrs()...)
+	attrs = append(attrs, usageAttrs(r.reply.Usage)...)
 	h.tel.Logger.LogAttrs(ctx, r.level(), "request "+r.word(), attrs...)
 }
 
@@ -99,21 +100,14 @@ func (r report) word() string {
 	return "given back"
 }
 
-// chatResult is what the span of a call tells. Error texts that quote the
-// request are cut: no prompt in a span. The answer is recorded on demand only.
-func chatResult(re reply, request events.Request) telemetry.ChatResult {
-	b := re.bill()
-	r := telemetry.ChatResult{FirstChunk: re.firstToken, ResponseID: b.generationID, Provider: b.provider, FinishReason: b.finish}
-	if b.usage != nil {
-		r.InputTokens, r.OutputTokens = &b.usage.PromptTokens, &b.usage.CompletionTokens
-		r.CachedTokens, r.ReasoningTokens, r.Cost = b.usage.CachedTokens, b.usage.ReasoningTokens, b.usage.Cost
+// usageAttrs is what a request consumed, as a log line has it.
+func usageAttrs(u upstream.Usage) []slog.Attr {
+	if u.Tokens == nil {
+		return nil
 	}
-	if re.answer == nil {
-		r.ErrorType, r.Err = outcome(re.err), errors.New(withoutEcho(diagnose(re.err).text, request))
-		return r
+	attrs := []slog.Attr{slog.Int("tokens_in", u.Tokens.PromptTokens), slog.Int("tokens_out", u.Tokens.CompletionTokens)}
+	if u.Cost != nil {
+		attrs = append(attrs, slog.Float64("cost", *u.Cost))
 	}
-	c := re.answer
-	r.Model = c.Model
-	r.Content, r.Refusal, r.Reasoning, r.ToolCalls = c.Content, c.Refusal, c.Reasoning, c.ToolCalls
-	return r
+	return attrs
 }

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
-	"net/url"
 	"slices"
 	"sync"
 	"time"
@@ -16,7 +15,7 @@ import (
 
 	"gemini-client/events"
 	"gemini-client/service/config"
-	"gemini-client/service/openrouter"
+	"gemini-client/service/upstream"
 	"gemini-client/telemetry"
 )
 
@@ -34,35 +33,24 @@ type Service struct {
 	// Version is what the program says of itself when its status is asked for.
 	Version string
 
-	config *config.Config
-	tel    *telemetry.Telemetry
-	client *openrouter.Client
-	nc     *nats.Conn
-	health Health
+	config   *config.Config
+	tel      *telemetry.Telemetry
+	upstream *upstream.Caller
+	nc       *nats.Conn
+	health   Health
 }
 
 // New checks the configuration and prepares the HTTP client; it opens no
 // connection and starts nothing. Errors are config.ErrInvalid.
 func New(c *config.Config, tel *telemetry.Telemetry) (*Service, error) {
-	if err := errors.Join(c.Check(), c.RequireKeys()); err != nil {
+	if err := c.Check(); err != nil {
+		return nil, fmt.Errorf("%w:\n%w", config.ErrInvalid, err)
+	}
+	caller, err := upstream.New(*c, tel)
+	if err != nil {
 		return nil, err
 	}
-	transport, err := openrouter.NewTransport(c.HTTPProxy, c.NoProxy)
-	if err != nil {
-		return nil, fmt.Errorf("%w: HTTP_PROXY: %w", config.ErrInvalid, err)
-	}
-	base, err := c.Endpoint()
-	if err != nil {
-		return nil, fmt.Errorf("%w: %w", config.ErrInvalid, err)
-	}
-	client, err := openrouter.New(openrouter.Config{
-		BaseURL: base, Referer: c.SiteURL, Title: c.SiteName, Transport: tel.Transport(openrouter.Quiet(transport)),
-		FirstToken: c.FirstTokenTimeout, Gap: c.TokenGapTimeout,
-	})
-	if err != nil {
-		return nil, fmt.Errorf("%w: OPENROUTER_BASE_URL: %w", config.ErrInvalid, err)
-	}
-	return &Service{config: c, tel: tel, client: client}, nil
+	return &Service{config: c, tel: tel, upstream: caller}, nil
 }
 
 // Handler serves /healthz, /readyz and /metrics.
@@ -91,7 +79,7 @@ func (s *Service) Run(ctx context.Context) error {
 		return stopped(ctx, err)
 	}
 	s.announce(ctx)
-	s.health.watch(nc, w.consumer, w.handler.policies)
+	s.health.watch(nc, w.consumer, s.upstream)
 	defer s.health.stopping()
 	stop, err := s.answerStatus(ctx, w.handler.claims.lives.name)
 	if err != nil {
@@ -124,41 +112,35 @@ func (s *Service) assemble(ctx context.Context, js jetstream.JetStream, topology
 	if err != nil {
 		return nil, err
 	}
-	upstream, err := url.Parse(c.BaseURL)
-	if err != nil {
-		return nil, err
-	}
 	queues, ackWait, err := s.bind(ctx, js, topology)
 	if err != nil {
 		return nil, err
 	}
 	work := newAtWork()
 	h := &handler{
-		config: c, rules: c.Rules(maxRequest(c, s.nc.MaxPayload())), atWork: work, tel: s.tel, upstream: upstream,
+		config: c, rules: c.Rules(maxRequest(c, s.nc.MaxPayload())), atWork: work, tel: s.tel,
 		claims: &claims{broker: b, lives: newInstances(b, nuid.Next(), ackWait), lost: func(subject string) {
 			s.tel.Instruments.ClaimLost(ctx)
 			log.WarnContext(ctx, "another worker took over a request that was still at work here; the first result counts", "claim", subject)
 		}},
 		results: &publisher{b}, schedules: &schedules{b}, letters: &deadletters{b},
-		cancels:  &cancels{broker: b, notify: func(id string) { work.cancel(id, errCancelled) }},
-		policies: newPolicies(c, s.client, s.tel),
+		cancels:  &cancels{broker: b, notify: func(id string) { work.cancel(id, upstream.ErrCancelled) }},
+		upstream: s.upstream,
 		live:     &live{nc: s.nc, names: names, log: log},
 	}
 	waiting := newWaitingCancels(h)
 	h.cancels.live = waiting.heard
-	return &worker{handler: h, waiting: waiting, gauges: s.observe(ctx, h.policies), consumer: newConsumer(c.Concurrency, queues, h.accept, h.policies.hold, s.nc, s.tel)}, nil
+	return &worker{handler: h, waiting: waiting, gauges: s.observe(ctx), consumer: newConsumer(c.Concurrency, queues, h.accept, s.upstream.Pause, s.nc, s.tel)}, nil
 }
 
 // observe ties the metrics to what they show, so that each is there from the
 // first scrape on. The queues' gauges begin when they run.
-func (s *Service) observe(ctx context.Context, p *policies) *gauges {
+func (s *Service) observe(ctx context.Context) *gauges {
 	g := newGauges(s.nc, s.config.API, s.config.Names(), s.tel.Logger)
 	s.nc.SetErrorHandler(g.listen(s.nc.ErrorHandler()))
 	s.tel.SetBroker(s.nc.ConnectedUrlRedacted)
 	i := s.tel.Instruments
 	i.SetSlots(ctx, s.config.Concurrency)
-	i.ObserveBreaker(p.state)
-	i.ObserveKeys(func() map[string]int64 { return keyStates(p.keys) })
 	i.ObserveQueues(func() telemetry.QueueNumbers { return g.numbers(time.Now()) })
 	s.declare(ctx)
 	return g
@@ -180,16 +162,6 @@ func (s *Service) declare(ctx context.Context) {
 			i.DeclareReasons(ctx, string(code))
 		}
 	}
-}
-
-// keyStates counts the keys by state, with a 0 for each state that a key can
-// have.
-func keyStates(k *keys) map[string]int64 {
-	count := k.states()
-	for _, code := range []events.Code{events.RateLimited, events.Unauthorized, events.InsufficientCredits} {
-		count[string(code)] += 0
-	}
-	return count
 }
 
 // maxRequest is the largest body that is accepted.
@@ -256,10 +228,7 @@ func (s *Service) serve(ctx context.Context, w *worker) error {
 	defer endIntake(nil)
 	s.nc.SetClosedHandler(func(*nats.Conn) { endIntake(ErrClosed) })
 	var beside sync.WaitGroup
-	beside.Go(func() { s.checkModel(intake) })
-	if path := s.config.APIKeysFile; path != "" {
-		beside.Go(func() { w.handler.policies.keys.follow(intake, path, s.tel.Logger) })
-	}
+	beside.Go(func() { s.upstream.Run(intake) })
 	beside.Go(func() { w.waiting.run(intake) })
 	beside.Go(func() { w.gauges.run(intake) })
 	defer beside.Wait()
@@ -290,8 +259,8 @@ func (s *Service) drain(ctx context.Context, w *worker, done <-chan struct{}, en
 	case <-limit.C:
 	}
 	cut := w.consumer.busy()
-	w.handler.atWork.interrupt(errStopping)
-	grace := time.AfterFunc(storeGrace, func() { endWork(errStopping) })
+	w.handler.atWork.interrupt(upstream.ErrStopping)
+	grace := time.AfterFunc(storeGrace, func() { endWork(upstream.ErrStopping) })
 	defer grace.Stop()
 	<-done
 	if cut == 0 {

@@ -4,10 +4,8 @@ import (
 	"fmt"
 	"time"
 
-	"github.com/dustin/go-humanize/english"
-
 	"gemini-client/events"
-	"gemini-client/service/openrouter"
+	"gemini-client/service/upstream"
 	"gemini-client/telemetry"
 )
 
@@ -15,14 +13,14 @@ import (
 // or later.
 type verdict struct {
 	kind    telemetry.Verdict
-	answer  *openrouter.Completion // of completed
-	failure events.Failure         // of failed; of later, why
-	at      time.Time              // of later
-	strikes int                    // of later, if the request is suspected of taking its workers down
-	free    bool                   // of later, if no call was made: it uses up no retry
+	answer  *upstream.Answer // of completed
+	failure events.Failure   // of failed; of later, why
+	at      time.Time        // of later
+	strikes int              // of later, if the request is suspected of taking its workers down
+	free    bool             // of later, if no call was made: it uses up no retry
 }
 
-// situation is what a verdict depends on besides the fault.
+// situation is what a verdict depends on besides the error.
 type situation struct {
 	now        time.Time
 	deadline   time.Time // zero if there is none
@@ -32,7 +30,7 @@ type situation struct {
 	delay      time.Duration // of the retry that would be next, jitter included
 }
 
-func completed(answer *openrouter.Completion) verdict {
+func completed(answer *upstream.Answer) verdict {
 	return verdict{kind: telemetry.VerdictCompleted, answer: answer}
 }
 
@@ -45,26 +43,33 @@ func passes(code events.Code) bool {
 	return code.Retryable() && code != events.RedeliveryExhausted && code != events.Internal
 }
 
-// judgeFault is pure: the same fault in the same situation has the same
+// judgeError is pure: the same error in the same situation has the same
 // verdict.
-func judgeFault(f fault, s situation) verdict {
-	if f.heals == healsNever {
-		return failed(f.code, f.text)
+func judgeError(e *upstream.Error, s situation) verdict {
+	if e.Heals == upstream.Never {
+		return failed(e.Code, e.Message)
 	}
 	if s.called && s.retryCount >= s.maxRetries {
-		return failed(f.code, fmt.Sprintf("%s Given up after %s (QUEUE_MAX_RETRIES).", f.text, english.Plural(s.retryCount, "retry", "retries")))
+		return failed(e.Code, fmt.Sprintf("%s Given up after %s (QUEUE_MAX_RETRIES).", e.Message, retries(s.retryCount)))
 	}
-	at := s.now.Add(max(s.delay, f.wait))
+	at := s.now.Add(max(s.delay, e.Wait))
 	if !s.deadline.IsZero() && !at.Before(s.deadline) {
-		return failed(events.DeadlineExceeded, fmt.Sprintf("%s The next try would be at %s, after the request's deadline.", f.text, at.UTC().Format(time.RFC3339)))
+		return failed(events.DeadlineExceeded, fmt.Sprintf("%s The next try would be at %s, after the request's deadline.", e.Message, at.UTC().Format(time.RFC3339)))
 	}
-	return verdict{kind: telemetry.VerdictLater, free: !s.called, failure: events.Failure{Code: f.code, Message: f.text}, at: at}
+	return verdict{kind: telemetry.VerdictLater, free: !s.called, failure: events.Failure{Code: e.Code, Message: e.Message}, at: at}
+}
+
+func retries(n int) string {
+	if n == 1 {
+		return "1 retry"
+	}
+	return fmt.Sprintf("%d retries", n)
 }
 
 // judgeAnswer accepts what the model gave, with one exception: an answer that
 // a filter emptied, or that is a refusal and nothing else, is a failure that no
 // retry heals.
-func judgeAnswer(c *openrouter.Completion) verdict {
+func judgeAnswer(c *upstream.Answer) verdict {
 	if c.Content != "" || len(c.ToolCalls) > 0 || c.FinishReason != "content_filter" && c.Refusal == "" {
 		return completed(c)
 	}

@@ -1,4 +1,4 @@
-package service
+package upstream
 
 import (
 	"errors"
@@ -19,7 +19,7 @@ import (
 
 func TestBreakerOpens(t *testing.T) {
 	t.Parallel()
-	mix := func(bad answer, share float64, n int) (all []answer) {
+	mix := func(bad reaction, share float64, n int) (all []reaction) {
 		for i := range n {
 			if float64(i) < float64(n)*(1-share) {
 				all = append(all, ok)
@@ -30,10 +30,10 @@ func TestBreakerOpens(t *testing.T) {
 		return all
 	}
 	tests := map[string]struct {
-		answers []answer
-		gap     time.Duration // between two calls
-		end     time.Duration // of each call's context, see ending; they are made at once
-		opens   bool          // with the last call
+		reactions []reaction
+		gap       time.Duration // between two calls
+		end       time.Duration // of each call's context, see ending; they are made at once
+		opens     bool          // with the last call
 	}{
 		"20 of 20":                      {mix(status(503), 1, 20), 0, 0, true},
 		"19 of 19 are too few":          {mix(status(503), 1, 19), 0, 0, false},
@@ -60,27 +60,27 @@ func TestBreakerOpens(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			synctest.Test(t, func(t *testing.T) {
-				p, _ := newTestPolicies(t, nil, tt.answers...)
+				p, _ := newTestCaller(t, nil, tt.reactions...)
 				var wg sync.WaitGroup
-				for i := range tt.answers {
+				for i := range tt.reactions {
 					if tt.end != 0 {
 						wg.Go(func() { _ = p.once(ending(t, tt.end)) })
 						continue
 					}
 					if p.breaker.IsOpen() {
-						t.Fatalf("open after %d of %d calls", i, len(tt.answers))
+						t.Fatalf("open after %d of %d calls", i, len(tt.reactions))
 					}
-					p.keys = newKeys([]string{"key-a"}, 0, cooldown) // a key that rests would keep calls away
+					p.keys = testKeys(0, "key-a") // a key that rests would keep calls away
 					_ = p.once(t.Context())
-					if i < len(tt.answers)-1 && tt.gap > 0 {
+					if i < len(tt.reactions)-1 && tt.gap > 0 {
 						_ = sleep(t.Context(), tt.gap)
 					}
 				}
 				wg.Wait()
 				if p.breaker.IsOpen() != tt.opens {
-					t.Errorf("after %d calls: got %v, want open: %v", len(tt.answers), p.breaker.State(), tt.opens)
+					t.Errorf("after %d calls: got %v, want open: %v", len(tt.reactions), p.breaker.State(), tt.opens)
 				}
-				if wait, why := p.hold(); tt.opens && (wait != breakerDelay || why != "circuit breaker open") {
+				if wait, why := p.Pause(); tt.opens && (wait != breakerDelay || why != "circuit breaker open") {
 					t.Errorf("hold: got %v, %q, want %v", wait, why, breakerDelay)
 				}
 			})
@@ -93,7 +93,7 @@ func TestBreakerOpens(t *testing.T) {
 func TestBreakerDelays(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		p, up := newTestPolicies(t, nil, status(503))
+		p, up := newTestCaller(t, nil, status(503))
 		for round := range 2 {
 			up.set(status(503))
 			p.trip(t)
@@ -107,7 +107,7 @@ func TestBreakerDelays(t *testing.T) {
 					t.Errorf("round %d, opened %d times, just before %v: got %v, want a refusal", round, i+1, want, err)
 				}
 				_ = sleep(t.Context(), 1)
-				if wait, why := p.hold(); wait != 0 || why != "" {
+				if wait, why := p.Pause(); wait != 0 || why != "" {
 					t.Errorf("hold when probes are due: got %v, %q, want none: somebody has to ask", wait, why)
 				}
 				for range probeSuccesses { // so many of the probes must fail
@@ -140,8 +140,8 @@ func TestCallsWaitForTheBreaker(t *testing.T) {
 		code     events.Code
 		wait     time.Duration
 	}{
-		"until it closes":          {0, 1, 5 * time.Second, 5*time.Second + 3*probePollingTime/2, "", 0},
-		"deadline after it closes": {6 * time.Second, 1, 5 * time.Second, 5*time.Second + 3*probePollingTime/2, "", 0},
+		"until it closes":          {0, 1, 5 * time.Second, 5*time.Second + 3*probePolling/2, "", 0},
+		"deadline after it closes": {6 * time.Second, 1, 5 * time.Second, 5*time.Second + 3*probePolling/2, "", 0},
 		"deadline before":          {4 * time.Second, 0, 0, 0, events.UpstreamUnavailable, 5 * time.Second},
 		"cancelled":                {-3 * time.Second, 0, 3 * time.Second, 3 * time.Second, events.Cancelled, 0},
 	}
@@ -149,17 +149,17 @@ func TestCallsWaitForTheBreaker(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			synctest.Test(t, func(t *testing.T) {
-				p, up := newTestPolicies(t, nil, ok)
+				p, up := newTestCaller(t, nil, ok)
 				p.trip(t)
 				start := time.Now()
 				re := p.ask(ending(t, tt.end))
 				took := time.Since(start)
 				checkReply(t, re, tt.code)
-				if re.attempts != tt.attempts || len(up.calls) != tt.attempts || took < tt.min || took > tt.max {
-					t.Errorf("got %d attempts, %d calls in %v, want %d in %v to %v", re.attempts, len(up.calls), took, tt.attempts, tt.min, tt.max)
+				if re.Attempts != tt.attempts || len(up.calls) != tt.attempts || took < tt.min || took > tt.max {
+					t.Errorf("got %d attempts, %d calls in %v, want %d in %v to %v", re.Attempts, len(up.calls), took, tt.attempts, tt.min, tt.max)
 				}
-				if tt.code != "" && diagnose(re.err).wait != tt.wait {
-					t.Errorf("wait: got %v, want %v", diagnose(re.err).wait, tt.wait)
+				if tt.code != "" && re.Err.Wait != tt.wait {
+					t.Errorf("wait: got %v, want %v", re.Err.Wait, tt.wait)
 				}
 				noneInUse(t, p.keys)
 			})
@@ -173,7 +173,7 @@ func TestCallsWaitForTheBreaker(t *testing.T) {
 func TestRefusedAttemptsAreNone(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		p, up := newTestPolicies(t, nil, slow(30*time.Second, ok))
+		p, up := newTestCaller(t, nil, slow(30*time.Second, ok))
 		p.trip(t)
 		_ = sleep(t.Context(), breakerDelay)
 		var wg sync.WaitGroup
@@ -185,15 +185,15 @@ func TestRefusedAttemptsAreNone(t *testing.T) {
 		wg.Go(func() {
 			re := p.ask(ending(t, 10*time.Second))
 			checkReply(t, re, events.DeadlineExceeded)
-			if re.attempts != 0 {
-				t.Errorf("deadline while the probes were under way: got %d attempts, want none", re.attempts)
+			if re.Attempts != 0 {
+				t.Errorf("deadline while the probes were under way: got %d attempts, want none", re.Attempts)
 			}
 		})
 		start := time.Now()
 		re := p.ask(t.Context()) // refused about a hundred times
 		checkReply(t, re, "")
-		if took := time.Since(start); re.attempts != 3 || took > 30*time.Second+2250*time.Millisecond+3*probePollingTime {
-			t.Errorf("got %d attempts in %v, want 3, and the usual waits after the 30 s of the probes", re.attempts, took)
+		if took := time.Since(start); re.Attempts != 3 || took > 30*time.Second+2250*time.Millisecond+3*probePolling {
+			t.Errorf("got %d attempts in %v, want 3, and the usual waits after the 30 s of the probes", re.Attempts, took)
 		}
 		wg.Wait()
 		if n := len(up.calls); n != probes+3 {
@@ -216,11 +216,11 @@ func TestOurOwnEndsAreNoSuccess(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			synctest.Test(t, func(t *testing.T) {
-				p, _ := newTestPolicies(t, nil, hang)
+				p, _ := newTestCaller(t, nil, hang)
 				p.trip(t)
 				_ = sleep(t.Context(), breakerDelay)
 				if tt.resting {
-					p.keys.done(take(t, p.keys, 0), noCredit(), false)
+					p.keys.failed(take(t, p.keys, 0), noCredit())
 				}
 				for range probeSuccesses {
 					_ = p.once(ending(t, tt.end))
@@ -237,17 +237,17 @@ func TestOurOwnEndsAreNoSuccess(t *testing.T) {
 func TestBreakerOpensWhileWaitingForAKey(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		p, up := newTestPolicies(t, nil, ok)
-		p.keys.done(take(t, p.keys, 0), asks(tooMany(), 2*time.Second), false)
-		done := make(chan reply)
+		p, up := newTestCaller(t, nil, ok)
+		p.keys.failed(take(t, p.keys, 0), asks(tooMany(), 2*time.Second))
+		done := make(chan Reply)
 		start := time.Now()
 		go func() { done <- p.ask(t.Context()) }()
 		synctest.Wait()
 		p.trip(t)
 		re := <-done
 		checkReply(t, re, "")
-		if took := time.Since(start); took < breakerDelay || re.attempts != 1 || len(up.calls) != 1 {
-			t.Errorf("got %d attempts, %d calls in %v, want 1, after the breaker's %v", re.attempts, len(up.calls), took, breakerDelay)
+		if took := time.Since(start); took < breakerDelay || re.Attempts != 1 || len(up.calls) != 1 {
+			t.Errorf("got %d attempts, %d calls in %v, want 1, after the breaker's %v", re.Attempts, len(up.calls), took, breakerDelay)
 		}
 		noneInUse(t, p.keys)
 	})
@@ -258,8 +258,8 @@ func TestBreakerOpensWhileWaitingForAKey(t *testing.T) {
 func TestManyCallsAtOnce(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		all := []answer{ok, ok, ok, status(503), status(401), status(402), after(429, 1), busy, cut, refuse, hang, slow(3*time.Second, ok)}
-		p, up := newTestPolicies(t, func(c *config.Config) {
+		all := []reaction{ok, ok, ok, status(503), status(401), status(402), after(429, 1), busy, cut, refuse, hang, slow(3*time.Second, ok)}
+		p, up := newTestCaller(t, func(c *config.Config) {
 			c.APIKeys, c.KeysMaxPerMinute = []string{"a", "b", "c"}, 600
 		}, func(r *http.Request) (*http.Response, error) { return all[rand.N(len(all))](r) })
 		var wg sync.WaitGroup
@@ -270,8 +270,8 @@ func TestManyCallsAtOnce(t *testing.T) {
 				re := p.ask(ending(t, time.Duration(rand.N(120)-30)*time.Second))
 				mu.Lock()
 				defer mu.Unlock()
-				attempts += re.attempts
-				if (re.answer == nil) == (re.err == nil) || re.attempts > maxAttempts {
+				attempts += re.Attempts
+				if (re.Answer == nil) == (re.Err == nil) || re.Attempts > maxAttempts {
 					t.Errorf("got %+v, want an answer or an error after at most %d attempts", re, maxAttempts)
 				}
 			})

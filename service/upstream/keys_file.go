@@ -1,4 +1,4 @@
-package service
+package upstream
 
 import (
 	"context"
@@ -9,11 +9,11 @@ import (
 	"gemini-client/service/config"
 )
 
-// keysLook is how often the file with the keys is looked at.
-const keysLook = 2 * time.Second
+// keysFileInterval is how often the file with the keys is read.
+const keysFileInterval = 2 * time.Second
 
 // replace takes up a new list of keys. What is known of the ones that stay
-// stays known; calls under way with the ones that go are not disturbed.
+// stays known; calls in flight with the ones that go are not disturbed.
 func (k *keys) replace(secrets []string) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
@@ -25,7 +25,7 @@ func (k *keys) replace(secrets []string) {
 	for _, secret := range secrets {
 		key := known[secret]
 		if key == nil {
-			key = &apiKey{secret: secret}
+			key = k.newKey(secret)
 		}
 		k.all = append(k.all, key)
 	}
@@ -45,24 +45,27 @@ func (k *keys) secrets() []string {
 // that cannot be read, or holds no key or a wrong one, changes nothing: it may
 // be half written, and the keys in use may still be good.
 func (k *keys) follow(ctx context.Context, path string, log *slog.Logger) {
-	look := time.NewTicker(keysLook)
-	defer look.Stop()
-	complained := ""
+	tick := time.NewTicker(keysFileInterval)
+	defer tick.Stop()
+	reported := ""
 	for {
 		select {
 		case <-ctx.Done():
 			return
-		case <-look.C:
+		case <-tick.C:
 		}
+		why := ""
 		secrets, err := config.ReadUsableKeys(path)
-		why := errorText(err)
+		if err != nil {
+			why = err.Error()
+		}
 		switch {
-		case why != "" && why != complained:
+		case why != "" && why != reported:
 			log.ErrorContext(ctx, "OPENROUTER_API_KEYS_FILE is not taken up, the keys before it stay in use", "error", why)
 		case why == "" && !slices.Equal(secrets, k.secrets()):
 			k.replace(secrets)
 			log.InfoContext(ctx, "OPENROUTER_API_KEYS_FILE has changed and was taken up", "keys", len(secrets))
 		}
-		complained = why
+		reported = why
 	}
 }

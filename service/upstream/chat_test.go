@@ -1,4 +1,4 @@
-package service
+package upstream
 
 import (
 	"encoding/json"
@@ -42,10 +42,6 @@ func TestChatRequest(t *testing.T) {
 		"extra fields":                {extraFields(`{"reasoning":{"max_tokens":0},"seed":7,"user":"u","response_format":{"type":"json_object"}}`), nil, `{"reasoning":{"max_tokens":0},"seed":7,"user":"u","response_format":{"type":"json_object"}}`},
 		"an extra null":               {extraFields(`{"seed":null,"provider":null}`), nil, `{"seed":null,"provider":null}`},
 		"require_parameters, default": {extraFields(`{"provider":{"require_parameters":true}}`), nil, `{"top_k":null,"provider":{"require_parameters":true}}`},
-		"default, named": {func(r *events.Request) {
-			extraFields(`{"provider":{"require_parameters":true}}`)(r)
-			r.Parameters.TopKSet = true
-		}, nil, `{"top_k":null,"provider":{"require_parameters":true}}`},
 		"require_parameters, own": {func(r *events.Request) {
 			extraFields(`{"provider":{"require_parameters":true}}`)(r)
 			r.Parameters.TopK = 41

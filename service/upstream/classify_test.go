@@ -1,4 +1,4 @@
-package service
+package upstream
 
 import (
 	"context"
@@ -20,30 +20,36 @@ import (
 )
 
 // theirs is a fault of OpenRouter or of a provider that a short wait heals.
-func theirs(code events.Code) fault { return fault{code: code, heals: healsNow, outage: true} }
+func theirs(code events.Code) *Error { return &Error{Code: code, Heals: Soon, health: healthBad} }
 
 // never is a fault that no wait heals.
-func never(code events.Code) fault { return fault{code: code, heals: healsNever} }
+func never(code events.Code) *Error { return &Error{Code: code, Heals: Never} }
+
+// ours is an end that we made, which says nothing about OpenRouter.
+func ours(code events.Code) *Error {
+	return &Error{Code: code, Heals: Never, health: healthUnknown}
+}
 
 // asks is a fault with the wait that was asked for.
-func asks(f fault, wait time.Duration) fault {
-	f.wait = wait
-	return f
+func asks(e *Error, wait time.Duration) *Error {
+	asking := *e
+	asking.Wait = wait
+	return &asking
 }
 
 // The classes of everything that the simulator can do to a call, as the real
 // client reports it: openrouter.md 4.1 and 4.2. Each row says why.
-func TestDiagnoseSimulatedFaults(t *testing.T) {
+func TestClassifySimulatedFaults(t *testing.T) {
 	t.Parallel()
 	unavailable, late, invalid := theirs(events.UpstreamUnavailable), theirs(events.UpstreamTimeout), theirs(events.UpstreamInvalidResponse)
-	garbled := fault{code: events.UpstreamInvalidResponse, heals: healsNow} // an answer came: OpenRouter is up
-	busy := fault{code: events.RateLimited, heals: healsNow}                // the provider's pool: no key of ours is the matter
-	resting := fault{code: events.RateLimited, heals: healsNow, key: keyRests}
-	refused := fault{code: events.Unauthorized, heals: healsNow, key: keyRefused}
-	spent := fault{code: events.InsufficientCredits, heals: healsNow, key: keySpent}
+	garbled := &Error{Code: events.UpstreamInvalidResponse, Heals: Soon} // an answer came: OpenRouter is up
+	busy := &Error{Code: events.RateLimited, Heals: Soon}                // the provider's pool: no key of ours is the matter
+	resting := &Error{Code: events.RateLimited, Heals: Soon, key: keyLimited}
+	refused := &Error{Code: events.Unauthorized, Heals: Soon, key: keyRefused}
+	spent := &Error{Code: events.InsufficientCredits, Heals: Soon, key: keySpent}
 	tests := map[string]struct {
 		fault string
-		want  fault
+		want  *Error
 	}{
 		// 400: no, for the request has to change
 		"invalid request":                            {"400", never(events.InvalidRequest)},
@@ -56,7 +62,7 @@ func TestDiagnoseSimulatedFaults(t *testing.T) {
 		"user not found":                         {"401", refused},
 		"no auth credentials":                    {"401 text=credentials", refused},
 		"missing authentication header":          {"401 text=header", refused},
-		"401 of the provider, not about our key": {"401_provider", fault{code: events.UpstreamUnavailable, heals: healsNow}},
+		"401 of the provider, not about our key": {"401_provider", &Error{Code: events.UpstreamUnavailable, Heals: Soon}},
 		// 402: only in_flight_budget_exhausted passes with the same key
 		"no credit":                            {"402", spent},
 		"credit for fewer tokens only":         {"402_afford", spent},
@@ -90,7 +96,7 @@ func TestDiagnoseSimulatedFaults(t *testing.T) {
 		"of a provider that names no time":       {"429", busy},
 		"not known to be the provider's":         {"status code=429", resting},
 		"all providers at capacity":              {"capacity_exhausted", asks(resting, 40*time.Second)},
-		"free tier's day: only free models wait": {"free_tier_daily", fault{code: events.RateLimited, heals: healsLater, wait: untilMidnight(time.Now())}},
+		"free tier's day: only free models wait": {"free_tier_daily", &Error{Code: events.RateLimited, Heals: Later, Wait: untilMidnight(time.Now())}},
 		// 5xx: yes
 		"500":                       {"500", unavailable},
 		"502":                       {"502", unavailable},
@@ -103,10 +109,10 @@ func TestDiagnoseSimulatedFaults(t *testing.T) {
 		"522":                       {"522", late},
 		"524":                       {"524", late},
 		"529":                       {"529 retry_after=1", asks(unavailable, time.Second)},
-		"501 does not pass soon":    {"status code=501", fault{code: events.UpstreamUnavailable, heals: healsLater, outage: true}},
+		"501 does not pass soon":    {"status code=501", &Error{Code: events.UpstreamUnavailable, Heals: Later, health: healthBad}},
 		// 200 with an error in it
 		"200 and an error body":                {"200_error", unavailable},
-		"200 and a provider's 401 in the body": {"200_error code=401", fault{code: events.UpstreamUnavailable, heals: healsNow}},
+		"200 and a provider's 401 in the body": {"200_error code=401", &Error{Code: events.UpstreamUnavailable, Heals: Soon}},
 		"first event is an error":              {"first_event_error", unavailable},
 		"error code in words":                  {"first_event_error code=server_error", unavailable},
 		"error code nobody knows":              {"first_event_error code=odd", garbled},
@@ -123,15 +129,15 @@ func TestDiagnoseSimulatedFaults(t *testing.T) {
 		"cut in an event":                       {"cut", invalid},
 		"cut with a clean end":                  {"cut how=eof", invalid},
 		"end without finish_reason":             {"truncate", invalid},
-		"redirect: a wrong base URL or a proxy": {"redirect", fault{code: events.UpstreamUnavailable, heals: healsLater}},
+		"redirect: a wrong base URL or a proxy": {"redirect", &Error{Code: events.UpstreamUnavailable, Heals: Later}},
 	}
 	c := newSimulated(t, openrouter.Config{})
 	for name, tt := range tests {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			err := c.fail(t, "[sim:"+tt.fault+"]")
-			sameFault(t, tt.fault, diagnose(err), tt.want)
-			if text := diagnose(err).text; strings.HasSuffix(text, "..") || !strings.HasSuffix(text, ".") {
+			sameClass(t, tt.fault, classify(err), tt.want)
+			if text := classify(err).Message; strings.HasSuffix(text, "..") || !strings.HasSuffix(text, ".") {
 				t.Errorf("%s: text does not end as a sentence: %q", tt.fault, text)
 			}
 		})
@@ -139,7 +145,7 @@ func TestDiagnoseSimulatedFaults(t *testing.T) {
 }
 
 // Time limits and size limits of a call.
-func TestDiagnoseLimits(t *testing.T) {
+func TestClassifyLimits(t *testing.T) {
 	t.Parallel()
 	late := theirs(events.UpstreamTimeout)
 	hasty := newSimulated(t, openrouter.Config{FirstToken: 300 * time.Millisecond, Gap: 300 * time.Millisecond})
@@ -147,7 +153,7 @@ func TestDiagnoseLimits(t *testing.T) {
 	tests := map[string]struct {
 		client simulated
 		fault  string
-		want   fault
+		want   *Error
 	}{
 		"no headers":                {hasty, "hang", late},
 		"headers, then nothing":     {hasty, "hang_after_headers", late},
@@ -160,34 +166,34 @@ func TestDiagnoseLimits(t *testing.T) {
 	for name, tt := range tests {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			sameFault(t, tt.fault, diagnose(tt.client.fail(t, "[sim:"+tt.fault+"]")), tt.want)
+			sameClass(t, tt.fault, classify(tt.client.fail(t, "[sim:"+tt.fault+"]")), tt.want)
 		})
 	}
 }
 
 // Shapes of errors that the simulator does not have, read by the real client.
-func TestDiagnoseOtherShapes(t *testing.T) {
+func TestClassifyOtherShapes(t *testing.T) {
 	t.Parallel()
-	spent := fault{code: events.InsufficientCredits, heals: healsNow, key: keySpent}
+	spent := &Error{Code: events.InsufficientCredits, Heals: Soon, key: keySpent}
 	tests := map[string]struct {
 		status int
 		body   string
-		want   fault
+		want   *Error
 	}{
 		"402 key cap, as limits.mdx has it":   {402, `{"error":{"code":402,"message":"spent","metadata":{"limit_source":"openrouter_key_limit"}}}`, spent},
 		"403 guardrail budget":                {403, `{"error":{"code":403,"message":"spent","metadata":{"limit_source":"openrouter_guardrail_budget"}}}`, spent},
 		"403 workspace budget":                {403, `{"error":{"code":403,"message":"spent","metadata":{"limit_source":"openrouter_workspace_budget"}}}`, spent},
 		"403 key limit by its words":          {403, `{"error":{"code":403,"message":"Key limit exceeded (daily limit)."}}`, spent},
 		"403 without a reason":                {403, `{"error":{"code":403,"message":"Forbidden"}}`, never(events.Unauthorized)},
-		"404 that OpenRouter calls retryable": {404, `{"error":{"message":"m","http_status":404,"availability":{"code":"no_endpoints","retryable":true,"retry_after":4}}}`, fault{code: events.ModelUnavailable, heals: healsNow, wait: 4 * time.Second}},
-		"503 that it calls not retryable":     {503, `{"error":{"message":"m","http_status":503,"availability":{"code":"temporarily_unavailable","retryable":false}}}`, fault{code: events.UpstreamUnavailable, heals: healsLater, outage: true}},
-		"429 that it calls not retryable":     {429, `{"error":{"message":"m","http_status":429,"availability":{"code":"capacity_exhausted","retryable":false,"retry_after":90}}}`, fault{code: events.RateLimited, heals: healsLater, wait: 90 * time.Second, key: keyRests}},
-		"429 of the shared pool":              {429, `{"error":{"code":429,"message":"m","metadata":{"limit_source":"openrouter_shared_capacity"}}}`, fault{code: events.RateLimited, heals: healsNow}},
-		"429 of the free tier by its words":   {429, `{"error":{"code":429,"message":"Rate limit exceeded: free-models-per-day-high-balance"}}`, fault{code: events.RateLimited, heals: healsLater, wait: untilMidnight(time.Now())}},
+		"404 that OpenRouter calls retryable": {404, `{"error":{"message":"m","http_status":404,"availability":{"code":"no_endpoints","retryable":true,"retry_after":4}}}`, &Error{Code: events.ModelUnavailable, Heals: Soon, Wait: 4 * time.Second}},
+		"503 that it calls not retryable":     {503, `{"error":{"message":"m","http_status":503,"availability":{"code":"temporarily_unavailable","retryable":false}}}`, &Error{Code: events.UpstreamUnavailable, Heals: Later, health: healthBad}},
+		"429 that it calls not retryable":     {429, `{"error":{"message":"m","http_status":429,"availability":{"code":"capacity_exhausted","retryable":false,"retry_after":90}}}`, &Error{Code: events.RateLimited, Heals: Later, Wait: 90 * time.Second, key: keyLimited}},
+		"429 of the shared pool":              {429, `{"error":{"code":429,"message":"m","metadata":{"limit_source":"openrouter_shared_capacity"}}}`, &Error{Code: events.RateLimited, Heals: Soon}},
+		"429 of the free tier by its words":   {429, `{"error":{"code":429,"message":"Rate limit exceeded: free-models-per-day-high-balance"}}`, &Error{Code: events.RateLimited, Heals: Later, Wait: untilMidnight(time.Now())}},
 		"400 content policy":                  {400, `{"error":{"code":400,"message":"no","metadata":{"error_type":"content_policy_violation"}}}`, never(events.ContentFiltered)},
 		"400 max tokens":                      {400, `{"error":{"code":400,"message":"no","metadata":{"error_type":"max_tokens_exceeded"}}}`, never(events.ContextLengthExceeded)},
 		"524 in plain text":                   {524, "error code: 524", theirs(events.UpstreamTimeout)},
-		"200 with a page":                     {200, "<html>login</html>", fault{code: events.UpstreamInvalidResponse, heals: healsNow}},
+		"200 with a page":                     {200, "<html>login</html>", &Error{Code: events.UpstreamInvalidResponse, Heals: Soon}},
 	}
 	for name, tt := range tests {
 		t.Run(name, func(t *testing.T) {
@@ -199,14 +205,14 @@ func TestDiagnoseOtherShapes(t *testing.T) {
 				t.Fatal(err)
 			}
 			_, err = client.Complete(t.Context(), "key", openrouter.Request{Model: "m", Messages: openrouter.Messages(openrouter.Message{Role: "user", Content: "hi"})}, nil)
-			sameFault(t, fmt.Sprint(tt.status, " ", tt.body), diagnose(err), tt.want)
+			sameClass(t, fmt.Sprint(tt.status, " ", tt.body), classify(err), tt.want)
 		})
 	}
 }
 
 // What ends a call on our side. The cause counts, not what the client made of
 // it.
-func TestDiagnoseOurOwnEnds(t *testing.T) {
+func TestClassifyOurOwnEnds(t *testing.T) {
 	t.Parallel()
 	c := newSimulated(t, openrouter.Config{})
 	until := time.Date(2026, 11, 23, 12, 0, 30, 0, time.UTC)
@@ -215,26 +221,28 @@ func TestDiagnoseOurOwnEnds(t *testing.T) {
 		cancel(cause)
 		return c.ask(ctx, "sk-or-test", "hello")
 	}
-	passed, cancel := context.WithDeadlineCause(t.Context(), time.Now().Add(-time.Second), errDeadline)
+	passed, cancel := context.WithDeadlineCause(t.Context(), time.Now().Add(-time.Second), ErrDeadline)
 	defer cancel()
 	tests := map[string]struct {
 		err  error
-		want fault
+		want *Error
 	}{
-		"cancelled":                  {ended(errCancelled), never(events.Cancelled)},
-		"deadline":                   {c.ask(passed, "sk-or-test", "hello"), never(events.DeadlineExceeded)},
-		"cancelled, with a fault":    {errors.Join(errCancelled, c.fail(t, "[sim:503]")), never(events.Cancelled)},
+		"cancelled":                  {ended(ErrCancelled), ours(events.Cancelled)},
+		"deadline":                   {c.ask(passed, "sk-or-test", "hello"), ours(events.DeadlineExceeded)},
+		"cancelled, with a fault":    {errors.Join(ErrCancelled, c.fail(t, "[sim:503]")), ours(events.Cancelled)},
 		"a call that never began":    {c.ask(t.Context(), "", "hello"), never(events.InvalidRequest)},
 		"attempt's time":             {timeout.ErrExceeded, theirs(events.UpstreamTimeout)},
-		"breaker open":               {&breakerError{7 * time.Second}, fault{code: events.UpstreamUnavailable, heals: healsLater, wait: 7 * time.Second}},
-		"no key":                     {&noKeyError{until: until, now: until.Add(-30 * time.Second), code: events.Unauthorized}, fault{code: events.Unauthorized, heals: healsLater, wait: 30 * time.Second}},
-		"no key, and what led to it": {errors.Join(&noKeyError{until: until, now: until, code: events.RateLimited}, c.fail(t, "[sim:401]")), fault{code: events.RateLimited, heals: healsLater}},
+		"breaker open":               {newError(kindBreakerOpen, 7*time.Second), &Error{Code: events.UpstreamUnavailable, Heals: Later, Wait: 7 * time.Second, health: healthUnknown}},
+		"no key":                     {noKey(events.Unauthorized, until, until.Add(-30*time.Second)), &Error{Code: events.Unauthorized, Heals: Later, Wait: 30 * time.Second, health: healthUnknown}},
+		"no key, and what led to it": {errors.Join(noKey(events.RateLimited, until, until), c.fail(t, "[sim:401]")), &Error{Code: events.RateLimited, Heals: Later, health: healthUnknown}},
+		"stopping":                   {ended(ErrStopping), ours(events.Internal)},
+		"a context that ended":       {context.Canceled, ours(events.Internal)},
 		"something else":             {io.ErrUnexpectedEOF, never(events.Internal)},
 	}
 	for name, tt := range tests {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			sameFault(t, fmt.Sprint(tt.err), diagnose(tt.err), tt.want)
+			sameClass(t, fmt.Sprint(tt.err), classify(tt.err), tt.want)
 		})
 	}
 }
@@ -256,17 +264,17 @@ func TestUntilMidnight(t *testing.T) {
 	}
 }
 
-// sameFault compares all but the text, and waits to a tenth: some count down.
-func sameFault(t *testing.T, input string, got, want fault) {
+// sameClass compares all but the texts, and waits to a tenth: some count down.
+func sameClass(t *testing.T, input string, got, want *Error) {
 	t.Helper()
-	if got.text == "" {
-		t.Errorf("%s: no text for people", input)
+	if got.Message == "" || got.log == "" || strings.ContainsAny(got.Message+got.log, "{}") && !strings.ContainsAny(input, "{}") {
+		t.Errorf("%s: texts for people: %q, %q", input, got.Message, got.log)
 	}
-	if got.wait <= want.wait && got.wait > want.wait-want.wait/10 {
-		got.wait = want.wait
+	wait := got.Wait
+	if wait <= want.Wait && wait > want.Wait-want.Wait/10 {
+		wait = want.Wait
 	}
-	got.text, want.text = "", ""
-	if got != want {
+	if got.Code != want.Code || got.Heals != want.Heals || wait != want.Wait || got.health != want.health || got.key != want.key {
 		t.Errorf("%s:\n got %+v\nwant %+v", input, got, want)
 	}
 }
@@ -316,3 +324,16 @@ func (c simulated) fail(t *testing.T, prompt string) error {
 type roundTrip func(*http.Request) (*http.Response, error)
 
 func (f roundTrip) RoundTrip(r *http.Request) (*http.Response, error) { return f(r) }
+
+// Each kind has a row in the table, and each row its texts.
+func TestClassesAreComplete(t *testing.T) {
+	t.Parallel()
+	for k := kindUnknown; k <= kindInvalidRequest; k++ {
+		if c, ok := classes[k]; !ok || c.code == "" || c.message == "" || c.log == "" {
+			t.Errorf("kind %d: got %+v", k, c)
+		}
+	}
+	if len(classes) != int(kindInvalidRequest)+1 {
+		t.Errorf("rows: got %d, want %d", len(classes), kindInvalidRequest+1)
+	}
+}

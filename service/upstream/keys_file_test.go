@@ -1,4 +1,4 @@
-package service
+package upstream
 
 import (
 	"context"
@@ -21,19 +21,19 @@ func TestKeysFileIsFollowed(t *testing.T) {
 	}
 	write("sk-or-old")
 	synctest.Test(t, func(t *testing.T) {
-		k := newKeys([]string{"sk-or-old"}, 0, time.Minute)
+		k := testKeys(0, "sk-or-old")
 		ctx, cancel := context.WithCancel(t.Context())
 		defer cancel()
 		log := &strings.Builder{}
 		go k.follow(ctx, path, slog.New(slog.NewTextHandler(log, nil)))
 		after := func(text string) string {
 			write(text)
-			time.Sleep(2 * keysLook) //nolint:forbidigo // the bubble's clock
+			time.Sleep(2 * keysFileInterval) //nolint:forbidigo // the bubble's clock
 			synctest.Wait()
 			return strings.Join(k.secrets(), " ")
 		}
 		old := k.all[0]
-		old.restsTil = time.Now().Add(time.Hour)
+		old.coolUntil = time.Now().Add(time.Hour)
 		if got := after("sk-or-new\nsk-or-old\n"); got != "sk-or-new sk-or-old" {
 			t.Errorf("both: got %q", got)
 		}
@@ -48,7 +48,7 @@ func TestKeysFileIsFollowed(t *testing.T) {
 		if err := os.Remove(path); err != nil {
 			t.Fatal(err)
 		}
-		time.Sleep(2 * keysLook) //nolint:forbidigo // the bubble's clock
+		time.Sleep(2 * keysFileInterval) //nolint:forbidigo // the bubble's clock
 		synctest.Wait()
 		if got := after("sk-or-new"); got != "sk-or-new" {
 			t.Errorf("the old one removed: got %q", got)
@@ -67,12 +67,12 @@ func TestKeysFileIsFollowed(t *testing.T) {
 
 func TestKeyList(t *testing.T) {
 	t.Parallel()
-	k := newKeys([]string{"sk-or-v1-aaaaaaaaaaaaabcd", "sk-or-v1-bbbbbbbbbbbbefgh"}, 0, time.Minute)
+	k := testKeys(0, "sk-or-v1-aaaaaaaaaaaaabcd", "sk-or-v1-bbbbbbbbbbbbefgh")
 	l, err := k.acquire(t.Context(), 0, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
-	k.done(l, fault{key: keyRests, code: "rate_limited", wait: time.Hour}, false)
+	k.failed(l, asks(tooMany(), time.Hour))
 	if _, err := k.acquire(t.Context(), 0, nil); err != nil {
 		t.Fatal(err)
 	}
@@ -91,7 +91,7 @@ func TestKeyList(t *testing.T) {
 // Of a key too short to spare four characters nothing is shown.
 func TestShortKeyIsNotShown(t *testing.T) {
 	t.Parallel()
-	for _, s := range newKeys([]string{"abc", "secret", "sk-or-v1-abcdef"}, 0, time.Minute).list() {
+	for _, s := range testKeys(0, "abc", "secret", "sk-or-v1-abcdef").list() {
 		if s.End != "" {
 			t.Errorf("shown of a short key: %q", s.End)
 		}

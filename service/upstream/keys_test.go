@@ -1,4 +1,4 @@
-package service
+package upstream
 
 import (
 	"context"
@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"gemini-client/events"
+	"gemini-client/service/config"
 )
 
 // The tests of this file run in bubbles, where time passes only when everybody
@@ -18,14 +19,14 @@ import (
 
 const cooldown = time.Minute
 
-func tooMany() fault   { return fault{code: events.RateLimited, key: keyRests} }
-func forbidden() fault { return fault{code: events.Unauthorized, key: keyRefused} }
-func noCredit() fault  { return fault{code: events.InsufficientCredits, key: keySpent} }
+func tooMany() *Error   { return &Error{Code: events.RateLimited, key: keyLimited} }
+func forbidden() *Error { return &Error{Code: events.Unauthorized, key: keyRefused} }
+func noCredit() *Error  { return &Error{Code: events.InsufficientCredits, key: keySpent} }
 
 func TestKeysTakeTurns(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		k := newKeys([]string{"a", "b", "c"}, 0, cooldown)
+		k := testKeys(0, []string{"a", "b", "c"}...)
 		use := func(want string) *lease {
 			t.Helper()
 			l := take(t, k, 0)
@@ -38,7 +39,7 @@ func TestKeysTakeTurns(t *testing.T) {
 		seen := ""
 		for range 6 {
 			l := use("abc")
-			k.done(l, fault{}, true)
+			k.succeeded(l)
 			seen += l.key.secret
 		}
 		if seen != "abcabc" {
@@ -46,21 +47,21 @@ func TestKeysTakeTurns(t *testing.T) {
 		}
 		// The one with the fewest calls under way is next, whose turn it is or not.
 		a, b, c := use("abc"), use("abc"), use("abc")
-		k.done(b, fault{}, true)
+		k.succeeded(b)
 		b = use(b.key.secret)
-		k.done(c, fault{}, true)
+		k.succeeded(c)
 		use(c.key.secret)
-		k.done(a, fault{}, true)
+		k.succeeded(a)
 		use(a.key.secret)
 		// One to be avoided is only taken if another has more calls under way ...
-		k.done(b, fault{}, true)
+		k.succeeded(b)
 		l := take(t, k, 0)
 		if l.key != b.key {
 			t.Errorf("got %s, want %s, which has no calls under way", l.key.secret, b.key.secret)
 		}
 		// ... or not even then: another may work, this one has just refused.
-		k.done(l, fault{}, true)
-		if l, err := k.acquire(t.Context(), 0, b.key); err != nil || l.key == b.key {
+		k.succeeded(l)
+		if l, err := begin(t.Context(), k, 0, b.key); err != nil || l.key == b.key {
 			t.Errorf("avoiding %s: got %v, %v", b.key.secret, l, err)
 		}
 	})
@@ -69,39 +70,43 @@ func TestKeysTakeTurns(t *testing.T) {
 // How long a key is left alone after its calls have ended in these ways.
 func TestKeysRest(t *testing.T) {
 	t.Parallel()
-	ok, broken := fault{heals: healing(-1)}, fault{code: events.UpstreamUnavailable, outage: true}
+	ok, broken := (*Error)(nil), &Error{Code: events.UpstreamUnavailable, health: healthBad}
 	tests := map[string]struct {
-		ends []fault
+		ends []*Error
 		want time.Duration
 		code events.Code
 	}{
 		"nothing happened":           {nil, 0, ""},
-		"success":                    {[]fault{ok}, 0, ""},
-		"fault of the provider":      {[]fault{broken, broken, broken}, 0, ""},
-		"its Retry-After is no rest": {[]fault{asks(broken, time.Hour)}, 0, ""},
-		"429 with Retry-After":       {[]fault{asks(tooMany(), 7*time.Second)}, 7 * time.Second, events.RateLimited},
-		"429 without":                {[]fault{tooMany()}, cooldown, events.RateLimited},
-		"the longest rest counts":    {[]fault{asks(tooMany(), 2*time.Minute), asks(tooMany(), time.Second)}, 2 * time.Minute, events.RateLimited},
-		"a longer rest replaces":     {[]fault{asks(tooMany(), time.Second), noCredit()}, spentRest, events.InsufficientCredits},
-		"401 once":                   {[]fault{forbidden()}, 0, ""},
-		"401 twice":                  {[]fault{forbidden(), forbidden()}, refusedRest, events.Unauthorized},
-		"success between two 401":    {[]fault{forbidden(), ok, forbidden()}, 0, ""},
-		"failure between two 401":    {[]fault{forbidden(), broken, forbidden()}, refusedRest, events.Unauthorized}, // says nothing about the key
-		"402 or a key limit":         {[]fault{noCredit()}, spentRest, events.InsufficientCredits},
+		"success":                    {[]*Error{ok}, 0, ""},
+		"fault of the provider":      {[]*Error{broken, broken, broken}, 0, ""},
+		"its Retry-After is no rest": {[]*Error{asks(broken, time.Hour)}, 0, ""},
+		"429 with Retry-After":       {[]*Error{asks(tooMany(), 7*time.Second)}, 7 * time.Second, events.RateLimited},
+		"429 without":                {[]*Error{tooMany()}, cooldown, events.RateLimited},
+		"the longest rest counts":    {[]*Error{asks(tooMany(), 2*time.Minute), asks(tooMany(), time.Second)}, 2 * time.Minute, events.RateLimited},
+		"a longer rest replaces":     {[]*Error{asks(tooMany(), time.Second), noCredit()}, spentCooldown, events.InsufficientCredits},
+		"401 once":                   {[]*Error{forbidden()}, 0, ""},
+		"401 twice":                  {[]*Error{forbidden(), forbidden()}, refusedCooldown, events.Unauthorized},
+		"success between two 401":    {[]*Error{forbidden(), ok, forbidden()}, 0, ""},
+		"failure between two 401":    {[]*Error{forbidden(), broken, forbidden()}, refusedCooldown, events.Unauthorized}, // says nothing about the key
+		"402 or a key limit":         {[]*Error{noCredit()}, spentCooldown, events.InsufficientCredits},
 	}
 	for name, tt := range tests {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			synctest.Test(t, func(t *testing.T) {
-				k := newKeys([]string{"a"}, 0, cooldown)
+				k := testKeys(0, []string{"a"}...)
 				var under []*lease
 				for range tt.ends {
 					under = append(under, take(t, k, 0)) // all at once, for a key that rests is not given out
 				}
 				for i, end := range tt.ends {
-					k.done(under[i], end, end == ok)
+					if end == ok {
+						k.succeeded(under[i])
+					} else {
+						k.failed(under[i], end)
+					}
 				}
-				if rest, code := k.rest(); rest != tt.want || code != tt.code {
+				if rest, code := k.cooling(); rest != tt.want || code != tt.code {
 					t.Errorf("%+v:\n got a rest of %v for %q\nwant %v for %q", tt.ends, rest, code, tt.want, tt.code)
 				}
 				state := "usable"
@@ -117,14 +122,14 @@ func TestKeysRest(t *testing.T) {
 				if states := k.states(); (states["usable"] == 0) != doubted {
 					t.Errorf("states after the rest, before it has worked again: got %v, want usable: %v", states, !doubted)
 				}
-				k.done(l, fault{}, true)
+				k.succeeded(l)
 				if states := k.states(); states["usable"] != 1 {
 					t.Errorf("states after it has worked again: got %v, want usable", states)
 				}
 				if waited := time.Since(start); waited != tt.want {
 					t.Errorf("waited %v for the key, want its whole rest of %v", waited, tt.want)
 				}
-				if rest, code := k.rest(); rest != 0 || code != "" {
+				if rest, code := k.cooling(); rest != 0 || code != "" {
 					t.Errorf("after the rest: got %v, %q, want none", rest, code)
 				}
 			})
@@ -136,10 +141,10 @@ func TestKeysWait(t *testing.T) {
 	t.Parallel()
 	resting := func(t *testing.T) *keys {
 		t.Helper()
-		k := newKeys([]string{"a", "b"}, 0, cooldown)
+		k := testKeys(0, []string{"a", "b"}...)
 		a, b := take(t, k, 0), take(t, k, 0)
-		k.done(a, asks(tooMany(), 30*time.Second), false)
-		k.done(b, noCredit(), false)
+		k.failed(a, asks(tooMany(), 30*time.Second))
+		k.failed(b, noCredit())
 		return k
 	}
 	tests := map[string]struct {
@@ -149,34 +154,31 @@ func TestKeysWait(t *testing.T) {
 		err      error // nil for a key
 	}{
 		"for the first to rest":      {30 * time.Second, 0, 30 * time.Second, nil},
-		"not a moment too long":      {30*time.Second - 1, 0, 0, &noKeyError{}},
-		"not at all":                 {0, 0, 0, &noKeyError{}},
-		"cancelled meanwhile":        {time.Minute, -10 * time.Second, 10 * time.Second, errCancelled},
-		"deadline meanwhile":         {time.Minute, 10 * time.Second, 10 * time.Second, errDeadline},
-		"too long, deadline or none": {20 * time.Second, 10 * time.Second, 0, &noKeyError{}},
+		"not a moment too long":      {30*time.Second - 1, 0, 0, &Error{}},
+		"not at all":                 {0, 0, 0, &Error{}},
+		"cancelled meanwhile":        {time.Minute, -10 * time.Second, 10 * time.Second, ErrCancelled},
+		"deadline meanwhile":         {time.Minute, 10 * time.Second, 10 * time.Second, ErrDeadline},
+		"too long, deadline or none": {20 * time.Second, 10 * time.Second, 0, &Error{}},
 	}
 	for name, tt := range tests {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			synctest.Test(t, func(t *testing.T) {
 				k, start := resting(t), time.Now()
-				l, err := k.acquire(ending(t, tt.deadline), tt.give, nil)
+				l, err := begin(ending(t, tt.deadline), k, tt.give, nil)
 				if waited := time.Since(start); waited != tt.waited {
 					t.Errorf("waited %v, want %v", waited, tt.waited)
 				}
-				var noKey *noKeyError
+				var noKey *Error
 				switch {
 				case tt.err == nil:
 					if err != nil || l.key.secret != "a" {
 						t.Errorf("got %v, %v, want key a", l, err)
 					}
-					k.done(l, fault{}, true)
+					k.succeeded(l)
 				case errors.As(tt.err, &noKey):
-					if !errors.As(err, &noKey) || noKey.code != events.RateLimited || !noKey.until.Equal(start.Add(30*time.Second)) {
-						t.Fatalf("got %v, %+v, want a noKeyError until %v", l, err, start.Add(30*time.Second))
-					}
-					if f := diagnose(err); f.wait != 30*time.Second || f.heals != healsLater || f.code != events.RateLimited {
-						t.Errorf("fault: got %+v, want later, in 30 s", f)
+					if !errors.As(err, &noKey) || noKey.Code != events.RateLimited || noKey.Wait != 30*time.Second || noKey.Heals != Later {
+						t.Fatalf("got %v, %+v, want rate_limited, which heals later, in 30 s", l, err)
 					}
 				case !errors.Is(err, tt.err):
 					t.Errorf("got %v, %v, want %v", l, err, tt.err)
@@ -193,15 +195,15 @@ func TestKeysProbe(t *testing.T) {
 	t.Parallel()
 	setAside := func(t *testing.T) *keys {
 		t.Helper()
-		k := newKeys([]string{"a"}, 0, cooldown)
-		k.done(take(t, k, 0), noCredit(), false)
+		k := testKeys(0, []string{"a"}...)
+		k.failed(take(t, k, 0), noCredit())
 		return k
 	}
 	refused := func(t *testing.T) *keys {
 		t.Helper()
-		k := newKeys([]string{"a"}, 0, cooldown)
+		k := testKeys(0, []string{"a"}...)
 		for range refusals {
-			k.done(take(t, k, 0), forbidden(), false)
+			k.failed(take(t, k, 0), forbidden())
 		}
 		return k
 	}
@@ -212,7 +214,7 @@ func TestKeysProbe(t *testing.T) {
 		start, mu, wg := time.Now(), sync.Mutex{}, sync.WaitGroup{}
 		for range 10 {
 			wg.Go(func() {
-				l, err := k.acquire(t.Context(), spentRest+time.Minute, nil)
+				l, err := begin(t.Context(), k, spentCooldown+time.Minute, nil)
 				if err != nil {
 					return
 				}
@@ -231,9 +233,9 @@ func TestKeysProbe(t *testing.T) {
 		t.Parallel()
 		synctest.Test(t, func(t *testing.T) {
 			k := setAside(t)
-			got := calls(t, k, func(l *lease) { k.done(l, fault{}, true) })
-			if len(got) != 10 || got[0] != spentRest || got[1] < got[0]+time.Second || got[9] > got[0]+time.Second+probePollingTime {
-				t.Errorf("calls began after %v, want one after %v, and the others when it had ended, a second later", got, spentRest)
+			got := calls(t, k, func(l *lease) { k.succeeded(l) })
+			if len(got) != 10 || got[0] != spentCooldown || got[1] < got[0]+time.Second || got[9] > got[0]+time.Second+probePolling {
+				t.Errorf("calls began after %v, want one after %v, and the others when it had ended, a second later", got, spentCooldown)
 			}
 		})
 	})
@@ -241,13 +243,13 @@ func TestKeysProbe(t *testing.T) {
 		t.Parallel()
 		synctest.Test(t, func(t *testing.T) {
 			k := refused(t)
-			got := calls(t, k, func(l *lease) { k.done(l, forbidden(), false) })
+			got := calls(t, k, func(l *lease) { k.failed(l, forbidden()) })
 			for i, began := range got { // one a minute: each refusal sets it aside again
-				if want := time.Duration(i+1) * refusedRest; began < want || began > want+10*time.Second {
-					t.Errorf("calls began after %v, want one after each rest of %v", got, refusedRest)
+				if want := time.Duration(i+1) * refusedCooldown; began < want || began > want+10*time.Second {
+					t.Errorf("calls began after %v, want one after each rest of %v", got, refusedCooldown)
 				}
 			}
-			if rest, code := k.rest(); rest <= 0 || code != events.Unauthorized {
+			if rest, code := k.cooling(); rest <= 0 || code != events.Unauthorized {
 				t.Errorf("got a rest of %v for %q, want some for unauthorized", rest, code)
 			}
 		})
@@ -256,12 +258,12 @@ func TestKeysProbe(t *testing.T) {
 		t.Parallel()
 		synctest.Test(t, func(t *testing.T) {
 			k := setAside(t)
-			got := calls(t, k, func(l *lease) { k.done(l, noCredit(), false) })
-			if len(got) != 1 || got[0] != spentRest {
-				t.Errorf("calls began after %v, want only one, after %v", got, spentRest)
+			got := calls(t, k, func(l *lease) { k.failed(l, noCredit()) })
+			if len(got) != 1 || got[0] != spentCooldown {
+				t.Errorf("calls began after %v, want only one, after %v", got, spentCooldown)
 			}
-			if rest, code := k.rest(); rest < spentRest-time.Second || code != events.InsufficientCredits {
-				t.Errorf("got a rest of %v for %q, want about %v", rest, code, spentRest)
+			if rest, code := k.cooling(); rest < spentCooldown-time.Second || code != events.InsufficientCredits {
+				t.Errorf("got a rest of %v for %q, want about %v", rest, code, spentCooldown)
 			}
 		})
 	})
@@ -269,7 +271,7 @@ func TestKeysProbe(t *testing.T) {
 		t.Parallel()
 		synctest.Test(t, func(t *testing.T) {
 			k := setAside(t)
-			got := calls(t, k, func(l *lease) { k.done(l, fault{code: events.UpstreamTimeout, outage: true}, false) })
+			got := calls(t, k, func(l *lease) { k.failed(l, &Error{Code: events.UpstreamTimeout, health: healthBad}) })
 			for i := range got[1:] {
 				if got[i+1] < got[i]+time.Second {
 					t.Errorf("calls began after %v, want one at a time", got)
@@ -278,7 +280,7 @@ func TestKeysProbe(t *testing.T) {
 			if len(got) != 10 {
 				t.Errorf("calls began after %v, want all ten", got)
 			}
-			if rest, _ := k.rest(); rest != 0 {
+			if rest, _ := k.cooling(); rest != 0 {
 				t.Errorf("got a rest of %v, want none: the next call is the next probe", rest)
 			}
 		})
@@ -287,33 +289,33 @@ func TestKeysProbe(t *testing.T) {
 		t.Parallel()
 		synctest.Test(t, func(t *testing.T) {
 			k := setAside(t)
-			_ = sleep(t.Context(), spentRest)
+			_ = sleep(t.Context(), spentCooldown)
 			probe := take(t, k, 0)
-			if rest, code := k.rest(); rest <= 0 || code != events.InsufficientCredits {
+			if rest, code := k.cooling(); rest <= 0 || code != events.InsufficientCredits {
 				t.Errorf("while it is tried: got a rest of %v for %q, want some", rest, code)
 			}
-			if l, err := k.acquire(t.Context(), 0, nil); err == nil {
-				t.Errorf("while it is tried: got %v, want a noKeyError", l)
+			if l, err := begin(t.Context(), k, 0, nil); err == nil {
+				t.Errorf("while it is tried: got %v, want an error", l)
 			}
 			k.works(probe)
-			k.done(take(t, k, 0), fault{}, true)
-			k.done(probe, fault{}, true)
+			k.succeeded(take(t, k, 0))
+			k.succeeded(probe)
 			noneInUse(t, k)
 		})
 	})
 	t.Run("an older call's success proves nothing", func(t *testing.T) {
 		t.Parallel()
 		synctest.Test(t, func(t *testing.T) {
-			k := newKeys([]string{"a"}, 0, cooldown)
+			k := testKeys(0, []string{"a"}...)
 			older := take(t, k, 0)
-			k.done(take(t, k, 0), noCredit(), false)
-			_ = sleep(t.Context(), spentRest)
+			k.failed(take(t, k, 0), noCredit())
+			_ = sleep(t.Context(), spentCooldown)
 			probe := take(t, k, 0)
-			k.done(older, fault{}, true)
-			if rest, _ := k.rest(); rest == 0 {
+			k.succeeded(older)
+			if rest, _ := k.cooling(); rest == 0 {
 				t.Error("a call that began before the key was set aside ended its probe")
 			}
-			k.done(probe, fault{}, true)
+			k.succeeded(probe)
 			noneInUse(t, k)
 		})
 	})
@@ -341,7 +343,7 @@ func TestKeysMaxPerMinute(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			synctest.Test(t, func(t *testing.T) {
-				k := newKeys([]string{"a", "b", "c"}[:tt.keys], rate, cooldown)
+				k := testKeys(rate, []string{"a", "b", "c"}[:tt.keys]...)
 				start, mu, wg := time.Now(), sync.Mutex{}, sync.WaitGroup{}
 				began := map[string][]time.Time{}
 				for n := range tt.calls {
@@ -350,7 +352,7 @@ func TestKeysMaxPerMinute(t *testing.T) {
 						mu.Lock()
 						began[l.key.secret] = append(began[l.key.secret], time.Now())
 						mu.Unlock()
-						k.done(l, fault{}, true)
+						k.succeeded(l)
 					})
 					if gap := tt.gap(n); gap > 0 {
 						_ = sleep(t.Context(), gap)
@@ -376,55 +378,85 @@ func TestKeysMaxPerMinute(t *testing.T) {
 func TestKeysTurn(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		k := newKeys([]string{"a", "b"}, 1, cooldown)
-		k.done(take(t, k, 0), fault{}, true)
-		k.done(take(t, k, 0), fault{}, true)
+		k := testKeys(1, []string{"a", "b"}...)
+		k.succeeded(take(t, k, 0))
+		k.succeeded(take(t, k, 0))
 		_ = sleep(t.Context(), 50*time.Second)
 		// Both have to wait for 10 s. A deadline before that is in vain.
-		var noKey *noKeyError
+		var noKey *Error
 		start := time.Now()
-		if l, err := k.acquire(ending(t, 9*time.Second), time.Hour, nil); !errors.As(err, &noKey) || time.Since(start) != 0 || !noKey.until.Equal(start.Add(10*time.Second)) || noKey.code != events.RateLimited {
-			t.Errorf("turn after the deadline: got %v, %v after %v, want a noKeyError at once, until %v", l, err, time.Since(start), start.Add(10*time.Second))
+		if l, err := begin(ending(t, 9*time.Second), k, time.Hour, nil); !errors.As(err, &noKey) || time.Since(start) != 0 || noKey.Wait != 10*time.Second || noKey.Code != events.RateLimited {
+			t.Errorf("turn after the deadline: got %v, %v after %v, want rate_limited at once, for 10 s", l, err, time.Since(start))
 		}
 		// Cancelled while it waits for its turn.
-		if l, err := k.acquire(ending(t, -5*time.Second), 0, nil); !errors.Is(err, errCancelled) || time.Since(start) != 5*time.Second {
-			t.Errorf("cancelled: got %v, %v after %v, want %v after 5 s", l, err, time.Since(start), errCancelled)
+		if l, err := begin(ending(t, -5*time.Second), k, 0, nil); !errors.Is(err, ErrCancelled) || time.Since(start) != 5*time.Second {
+			t.Errorf("cancelled: got %v, %v after %v, want %v after 5 s", l, err, time.Since(start), ErrCancelled)
 		}
 		// The key whose turn is sooner is taken, though it has more calls under way.
-		k = newKeys([]string{"a", "b"}, 1, cooldown)
+		k = testKeys(1, []string{"a", "b"}...)
 		long := take(t, k, 0)
 		_ = sleep(t.Context(), 50*time.Second)
 		short := take(t, k, 0)
-		k.done(short, fault{}, true)
+		k.succeeded(short)
 		_ = sleep(t.Context(), 9*time.Second)
 		start = time.Now()
 		l := take(t, k, 0)
 		if waited := time.Since(start); l.key != long.key || waited != time.Second {
 			t.Errorf("got key %s after %v, want %s, whose turn it was after 1 s", l.key.secret, waited, long.key.secret)
 		}
-		k.done(l, fault{}, true)
-		k.done(long, fault{}, true)
+		k.succeeded(l)
+		k.succeeded(long)
 		// A key that is set aside while its turn is waited for is not used.
-		k = newKeys([]string{"a"}, 1, cooldown)
+		k = testKeys(1, []string{"a"}...)
 		first := take(t, k, 0)
 		got := make(chan error)
 		go func() {
-			l, err := k.acquire(t.Context(), time.Minute, nil)
-			k.done(l, fault{}, true)
+			l, err := begin(t.Context(), k, time.Minute, nil)
+			if err == nil {
+				k.succeeded(l)
+			}
 			got <- err
 		}()
 		synctest.Wait()
-		k.done(first, noCredit(), false)
-		if err := <-got; !errors.As(err, &noKey) || noKey.code != events.InsufficientCredits {
-			t.Errorf("set aside while waiting: got %v, want a noKeyError for insufficient_credits", err)
+		k.failed(first, noCredit())
+		if err := <-got; !errors.As(err, &noKey) || noKey.Code != events.InsufficientCredits {
+			t.Errorf("set aside while waiting: got %v, want insufficient_credits", err)
 		}
 		noneInUse(t, k)
 	})
 }
 
+// testKeys is a pool of keys, with a limit of calls a minute; 0: none.
+func testKeys(perMinute int, secrets ...string) *keys {
+	return newKeys(config.OpenRouter{APIKeys: secrets, KeysMaxPerMinute: perMinute, KeysCooldownSeconds: int(cooldown / time.Second), CallTimeout: callTime})
+}
+
+// begin waits for a key and for its turn, as an attempt does.
+func begin(ctx context.Context, k *keys, wait time.Duration, avoid *apiKey) (*lease, error) {
+	for {
+		l, err := k.acquire(ctx, wait, avoid)
+		if err != nil {
+			return nil, err
+		}
+		err = l.key.turns.take(ctx, func() error {
+			if !k.usable(l) {
+				return errKeyUnusable
+			}
+			return nil
+		})
+		if err == nil {
+			return l, nil
+		}
+		k.release(l)
+		if !errors.Is(err, errKeyUnusable) {
+			return nil, err
+		}
+	}
+}
+
 func take(t *testing.T, k *keys, wait time.Duration) *lease {
 	t.Helper()
-	l, err := k.acquire(t.Context(), wait, nil)
+	l, err := begin(t.Context(), k, wait, nil)
 	if err != nil {
 		t.Fatalf("no key within %v: %v", wait, err)
 	}
@@ -439,11 +471,11 @@ func ending(t *testing.T, after time.Duration) context.Context {
 	t.Cleanup(func() { cancel(nil) })
 	switch {
 	case after < 0:
-		timer := time.AfterFunc(-after, func() { cancel(errCancelled) })
+		timer := time.AfterFunc(-after, func() { cancel(ErrCancelled) })
 		t.Cleanup(func() { timer.Stop() })
 	case after > 0:
 		var stop context.CancelFunc
-		ctx, stop = context.WithTimeoutCause(ctx, after, errDeadline)
+		ctx, stop = context.WithTimeoutCause(ctx, after, ErrDeadline)
 		t.Cleanup(stop)
 	}
 	return ctx
@@ -452,8 +484,8 @@ func ending(t *testing.T, after time.Duration) context.Context {
 func noneInUse(t *testing.T, k *keys) {
 	t.Helper()
 	for _, key := range k.all {
-		if key.inUse != 0 || key.probe != nil {
-			t.Errorf("key %s: %d calls under way, probe %v, want none", key.secret, key.inUse, key.probe)
+		if key.inFlight != 0 || key.probe != nil {
+			t.Errorf("key %s: %d calls under way, probe %v, want none", key.secret, key.inFlight, key.probe)
 		}
 	}
 }

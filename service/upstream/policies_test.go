@@ -1,4 +1,4 @@
-package service
+package upstream
 
 import (
 	"bytes"
@@ -8,6 +8,7 @@ import (
 	"io"
 	"log/slog"
 	"net/http"
+	"net/url"
 	"slices"
 	"strconv"
 	"strings"
@@ -15,6 +16,8 @@ import (
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"github.com/failsafe-go/failsafe-go"
 
 	"gemini-client/events"
 	"gemini-client/service/config"
@@ -29,55 +32,55 @@ func TestRetry(t *testing.T) {
 	t.Parallel()
 	const ms = time.Millisecond
 	tests := map[string]struct {
-		answers  []answer // the last repeats
-		deadline time.Duration
-		attempts int
-		min, max time.Duration // until call returned
-		code     events.Code   // empty for an answer
-		wait     time.Duration // of the fault
+		reactions []reaction // the last repeats
+		deadline  time.Duration
+		attempts  int
+		min, max  time.Duration // until call returned
+		code      events.Code   // empty for an answer
+		wait      time.Duration // of the fault
 	}{
-		"answer at once":                    {[]answer{ok}, 0, 1, 0, 0, "", 0},
-		"second attempt":                    {[]answer{status(503), ok}, 0, 2, 250 * ms, 750 * ms, "", 0},
-		"third attempt":                     {[]answer{status(503), refuse, ok}, 0, 3, 750 * ms, 2250 * ms, "", 0},
-		"no fourth":                         {[]answer{status(503), status(502), cut, ok}, 0, 3, 750 * ms, 2250 * ms, events.UpstreamInvalidResponse, 0},
-		"not what a short wait cannot heal": {[]answer{status(400), ok}, 0, 1, 0, 0, events.InvalidRequest, 0},
-		"nor what heals much later":         {[]answer{status(501), ok}, 0, 1, 0, 0, events.UpstreamUnavailable, 0},
-		"429 of a busy provider":            {[]answer{busy, ok}, 0, 2, 250 * ms, 750 * ms, "", 0},
-		"Retry-After to the full":           {[]answer{after(503, 7), ok}, 0, 2, 7 * time.Second, 7700 * ms, "", 0},
-		"Retry-After twice":                 {[]answer{after(503, 7), after(503, 2), ok}, 0, 3, 9 * time.Second, 9900 * ms, "", 0},
-		"Retry-After of RETRY_WAIT_MAX":     {[]answer{after(503, 20), ok}, 0, 2, 20 * time.Second, 22 * time.Second, "", 0},
-		"Retry-After above it":              {[]answer{after(503, 21), ok}, 0, 1, 0, 0, events.UpstreamUnavailable, 21 * time.Second},
-		"Retry-After above it, later":       {[]answer{after(503, 1), after(503, 21), ok}, 0, 2, time.Second, 1100 * ms, events.UpstreamUnavailable, 21 * time.Second},
-		"Retry-After beyond the deadline":   {[]answer{after(503, 10), ok}, 9 * time.Second, 1, 0, 0, events.UpstreamUnavailable, 10 * time.Second},
-		"Retry-After before the deadline":   {[]answer{after(503, 10), ok}, 12 * time.Second, 2, 10 * time.Second, 11 * time.Second, "", 0},
-		"429, the only key rests":           {[]answer{after(429, 7), ok}, 0, 2, 7 * time.Second, 7 * time.Second, "", 0},
-		"429, it rests too long":            {[]answer{after(429, 21), ok}, 0, 1, 0, 0, events.RateLimited, 21 * time.Second},
-		"429, it rests beyond the deadline": {[]answer{after(429, 7), ok}, 5 * time.Second, 1, 0, 0, events.RateLimited, 7 * time.Second},
-		"401 once":                          {[]answer{status(401), ok}, 0, 2, 0, 0, "", 0},
-		"401 twice, no other key":           {[]answer{status(401), status(401), ok}, 0, 2, 0, 0, events.Unauthorized, 0},
-		"402, no other key":                 {[]answer{status(402), ok}, 0, 1, 0, 0, events.InsufficientCredits, 0},
-		"deadline in the call":              {[]answer{hang}, 5 * time.Second, 1, 5 * time.Second, 5 * time.Second, events.DeadlineExceeded, 0},
-		"CALL_TIMEOUT is retried":           {[]answer{hang, ok}, 0, 2, callTime + 250*ms, callTime + 750*ms, "", 0},
-		"CALL_TIMEOUT three times":          {[]answer{hang}, 0, 3, 3*callTime + 750*ms, 3*callTime + 2250*ms, events.UpstreamTimeout, 0},
+		"answer at once":                    {[]reaction{ok}, 0, 1, 0, 0, "", 0},
+		"second attempt":                    {[]reaction{status(503), ok}, 0, 2, 250 * ms, 750 * ms, "", 0},
+		"third attempt":                     {[]reaction{status(503), refuse, ok}, 0, 3, 750 * ms, 2250 * ms, "", 0},
+		"no fourth":                         {[]reaction{status(503), status(502), cut, ok}, 0, 3, 750 * ms, 2250 * ms, events.UpstreamInvalidResponse, 0},
+		"not what a short wait cannot heal": {[]reaction{status(400), ok}, 0, 1, 0, 0, events.InvalidRequest, 0},
+		"nor what heals much later":         {[]reaction{status(501), ok}, 0, 1, 0, 0, events.UpstreamUnavailable, 0},
+		"429 of a busy provider":            {[]reaction{busy, ok}, 0, 2, 250 * ms, 750 * ms, "", 0},
+		"Retry-After to the full":           {[]reaction{after(503, 7), ok}, 0, 2, 7 * time.Second, 7700 * ms, "", 0},
+		"Retry-After twice":                 {[]reaction{after(503, 7), after(503, 2), ok}, 0, 3, 9 * time.Second, 9900 * ms, "", 0},
+		"Retry-After of RETRY_WAIT_MAX":     {[]reaction{after(503, 20), ok}, 0, 2, 20 * time.Second, 22 * time.Second, "", 0},
+		"Retry-After above it":              {[]reaction{after(503, 21), ok}, 0, 1, 0, 0, events.UpstreamUnavailable, 21 * time.Second},
+		"Retry-After above it, later":       {[]reaction{after(503, 1), after(503, 21), ok}, 0, 2, time.Second, 1100 * ms, events.UpstreamUnavailable, 21 * time.Second},
+		"Retry-After beyond the deadline":   {[]reaction{after(503, 10), ok}, 9 * time.Second, 1, 0, 0, events.UpstreamUnavailable, 10 * time.Second},
+		"Retry-After before the deadline":   {[]reaction{after(503, 10), ok}, 12 * time.Second, 2, 10 * time.Second, 11 * time.Second, "", 0},
+		"429, the only key rests":           {[]reaction{after(429, 7), ok}, 0, 2, 7 * time.Second, 7 * time.Second, "", 0},
+		"429, it rests too long":            {[]reaction{after(429, 21), ok}, 0, 1, 0, 0, events.RateLimited, 21 * time.Second},
+		"429, it rests beyond the deadline": {[]reaction{after(429, 7), ok}, 5 * time.Second, 1, 0, 0, events.RateLimited, 7 * time.Second},
+		"401 once":                          {[]reaction{status(401), ok}, 0, 2, 0, 0, "", 0},
+		"401 twice, no other key":           {[]reaction{status(401), status(401), ok}, 0, 2, 0, 0, events.Unauthorized, 0},
+		"402, no other key":                 {[]reaction{status(402), ok}, 0, 1, 0, 0, events.InsufficientCredits, 0},
+		"deadline in the call":              {[]reaction{hang}, 5 * time.Second, 1, 5 * time.Second, 5 * time.Second, events.DeadlineExceeded, 0},
+		"CALL_TIMEOUT is retried":           {[]reaction{hang, ok}, 0, 2, callTime + 250*ms, callTime + 750*ms, "", 0},
+		"CALL_TIMEOUT three times":          {[]reaction{hang}, 0, 3, 3*callTime + 750*ms, 3*callTime + 2250*ms, events.UpstreamTimeout, 0},
 	}
 	for name, tt := range tests {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			for range 20 { // for the dice in the waits
 				synctest.Test(t, func(t *testing.T) {
-					p, up := newTestPolicies(t, nil, tt.answers...)
+					p, up := newTestCaller(t, nil, tt.reactions...)
 					start := time.Now()
 					re := p.ask(ending(t, tt.deadline))
 					took := time.Since(start)
-					if re.attempts != tt.attempts || len(up.calls) != tt.attempts {
-						t.Errorf("attempts: got %d, and %d calls, want %d", re.attempts, len(up.calls), tt.attempts)
+					if re.Attempts != tt.attempts || len(up.calls) != tt.attempts {
+						t.Errorf("attempts: got %d, and %d calls, want %d", re.Attempts, len(up.calls), tt.attempts)
 					}
 					if took < tt.min || took > tt.max {
 						t.Errorf("took %v, want %v to %v", took, tt.min, tt.max)
 					}
 					checkReply(t, re, tt.code)
-					if tt.code != "" && diagnose(re.err).wait != tt.wait {
-						t.Errorf("wait: got %v, want %v", diagnose(re.err).wait, tt.wait)
+					if tt.code != "" && re.Err.Wait != tt.wait {
+						t.Errorf("wait: got %v, want %v", re.Err.Wait, tt.wait)
 					}
 				})
 			}
@@ -88,7 +91,7 @@ func TestRetry(t *testing.T) {
 // A fault of one key is no reason to wait while there is another.
 func TestAnotherKeyAtOnce(t *testing.T) {
 	t.Parallel()
-	for name, refusal := range map[string]answer{
+	for name, refusal := range map[string]reaction{
 		"401": status(401), "402": status(402), "402 in flight": with(402, `"metadata":{"reason":"in_flight_budget_exhausted"}`, 5),
 		"403 key limit": with(403, `"metadata":{"limit_source":"openrouter_key_limit"}`, 0), "429": status(429),
 		"429 with a long Retry-After": after(429, 3600),
@@ -96,7 +99,7 @@ func TestAnotherKeyAtOnce(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			synctest.Test(t, func(t *testing.T) {
-				p, up := newTestPolicies(t, func(c *config.Config) { c.APIKeys = []string{"bad", "good"} }, func(r *http.Request) (*http.Response, error) {
+				p, up := newTestCaller(t, func(c *config.Config) { c.APIKeys = []string{"bad", "good"} }, func(r *http.Request) (*http.Response, error) {
 					if r.Header.Get("Authorization") == "Bearer bad" {
 						return refusal(r)
 					}
@@ -106,7 +109,7 @@ func TestAnotherKeyAtOnce(t *testing.T) {
 				busy := []*lease{take(t, p.keys, 0), take(t, p.keys, 0), take(t, p.keys, 0)}
 				for _, l := range busy {
 					if l.key.secret == "bad" {
-						p.keys.done(l, fault{}, false)
+						p.keys.release(l)
 					}
 				}
 				for range 2 {
@@ -121,7 +124,7 @@ func TestAnotherKeyAtOnce(t *testing.T) {
 					t.Errorf("calls: got %s, want the good key after each refusal", calls)
 				}
 				for _, l := range busy {
-					p.keys.done(l, fault{}, true)
+					p.keys.succeeded(l)
 				}
 			})
 		})
@@ -131,22 +134,22 @@ func TestAnotherKeyAtOnce(t *testing.T) {
 func TestNoKey(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		p, up := newTestPolicies(t, nil, ok)
-		p.keys.done(take(t, p.keys, 0), noCredit(), false)
-		if wait, why := p.hold(); wait != spentRest || why != "no usable API key (insufficient_credits)" {
-			t.Errorf("hold: got %v, %q, want %v for insufficient_credits", wait, why, spentRest)
+		p, up := newTestCaller(t, nil, ok)
+		p.keys.failed(take(t, p.keys, 0), noCredit())
+		if wait, why := p.Pause(); wait != spentCooldown || why != "no usable API key (insufficient_credits)" {
+			t.Errorf("hold: got %v, %q, want %v for insufficient_credits", wait, why, spentCooldown)
 		}
 		start := time.Now()
 		re := p.ask(t.Context())
 		checkReply(t, re, events.InsufficientCredits)
-		if f := diagnose(re.err); re.attempts != 0 || len(up.calls) != 0 || time.Since(start) != 0 || f.wait != spentRest || f.heals != healsLater {
-			t.Errorf("got %d attempts, %d calls, %v, %+v, want none, at once, later in %v", re.attempts, len(up.calls), time.Since(start), f, spentRest)
+		if f := re.Err; re.Attempts != 0 || len(up.calls) != 0 || time.Since(start) != 0 || f.Wait != spentCooldown || f.Heals != Later {
+			t.Errorf("got %d attempts, %d calls, %v, %+v, want none, at once, later in %v", re.Attempts, len(up.calls), time.Since(start), f, spentCooldown)
 		}
 		// It comes back by itself, with one probe.
-		if err := sleep(t.Context(), spentRest); err != nil {
+		if err := sleep(t.Context(), spentCooldown); err != nil {
 			t.Fatal(err)
 		}
-		if wait, why := p.hold(); wait != 0 || why != "" {
+		if wait, why := p.Pause(); wait != 0 || why != "" {
 			t.Errorf("hold after the rest: got %v, %q, want none", wait, why)
 		}
 		checkReply(t, p.ask(t.Context()), "")
@@ -158,15 +161,15 @@ func TestNoKey(t *testing.T) {
 func TestFirstPieceEndsTheProbe(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		p, _ := newTestPolicies(t, nil, trickle(time.Second, time.Minute), ok)
-		p.keys.done(take(t, p.keys, 0), noCredit(), false)
-		_ = sleep(t.Context(), spentRest)
-		done := make(chan reply)
+		p, _ := newTestCaller(t, nil, trickle(time.Second, time.Minute), ok)
+		p.keys.failed(take(t, p.keys, 0), noCredit())
+		_ = sleep(t.Context(), spentCooldown)
+		done := make(chan Reply)
 		go func() { done <- p.ask(t.Context()) }()
 		synctest.Wait()
 		start := time.Now()
 		checkReply(t, p.ask(t.Context()), "")
-		if took := time.Since(start); took < time.Second || took > time.Second+probePollingTime {
+		if took := time.Since(start); took < time.Second || took > time.Second+probePolling {
 			t.Errorf("the second call took %v, want 1 s, until the first one's first piece", took)
 		}
 		checkReply(t, <-done, "")
@@ -177,8 +180,8 @@ func TestFirstPieceEndsTheProbe(t *testing.T) {
 func TestPaidAnswerIsKept(t *testing.T) {
 	t.Parallel()
 	for name, end := range map[string]func(ctx context.Context, cancel context.CancelCauseFunc){
-		"cancelled": func(_ context.Context, cancel context.CancelCauseFunc) { cancel(errCancelled) },
-		"stopping":  func(_ context.Context, cancel context.CancelCauseFunc) { cancel(errStopping) },
+		"cancelled": func(_ context.Context, cancel context.CancelCauseFunc) { cancel(ErrCancelled) },
+		"stopping":  func(_ context.Context, cancel context.CancelCauseFunc) { cancel(ErrStopping) },
 		"deadline":  func(ctx context.Context, _ context.CancelCauseFunc) { <-ctx.Done() },
 		"CALL_TIMEOUT": func(context.Context, context.CancelCauseFunc) {
 			<-time.After(callTime + time.Millisecond)
@@ -191,17 +194,17 @@ func TestPaidAnswerIsKept(t *testing.T) {
 				defer cancel(nil)
 				if name == "deadline" {
 					var stop context.CancelFunc
-					ctx, stop = context.WithTimeoutCause(ctx, time.Second, errDeadline)
+					ctx, stop = context.WithTimeoutCause(ctx, time.Second, ErrDeadline)
 					defer stop()
 				}
-				p, _ := newTestPolicies(t, nil, func(r *http.Request) (*http.Response, error) {
+				p, _ := newTestCaller(t, nil, func(r *http.Request) (*http.Response, error) {
 					end(ctx, cancel)
 					return ok(r)
 				})
 				re := p.ask(ctx)
 				checkReply(t, re, "")
-				if re.attempts != 1 {
-					t.Errorf("attempts: got %d, want 1", re.attempts)
+				if re.Attempts != 1 {
+					t.Errorf("attempts: got %d, want 1", re.Attempts)
 				}
 			})
 		})
@@ -222,28 +225,27 @@ func TestEndBetweenAttempts(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			synctest.Test(t, func(t *testing.T) {
-				p, _ := newTestPolicies(t, nil, stream(`{"id":"gen-1","choices":[{"index":0,"delta":{},"finish_reason":"error"}],"usage":{"prompt_tokens":3,"cost":0.5}}`))
+				p, _ := newTestCaller(t, nil, stream(`{"id":"gen-1","choices":[{"index":0,"delta":{},"finish_reason":"error"}],"usage":{"prompt_tokens":3,"cost":0.5}}`))
 				start := time.Now()
 				re := p.ask(ending(t, tt.after))
 				checkReply(t, re, tt.code)
-				var billed *openrouter.Error
-				if !errors.As(re.err, &billed) || billed.Usage == nil || *billed.Usage.Cost != 0.5 || billed.GenerationID != "gen-1" {
-					t.Errorf("error: got %v, want it to know the bill", re.err)
+				if re.Usage.Cost == nil || *re.Usage.Cost != 0.5 || re.Usage.GenerationID != "gen-1" {
+					t.Errorf("usage: got %+v, want that of the attempt", re.Usage)
 				}
-				if took := time.Since(start); took != 100*time.Millisecond || re.attempts != 1 {
-					t.Errorf("got %d attempts in %v, want 1 in 100 ms", re.attempts, took)
+				if took := time.Since(start); took != 100*time.Millisecond || re.Attempts != 1 {
+					t.Errorf("got %d attempts in %v, want 1 in 100 ms", re.Attempts, took)
 				}
 			})
 		})
 	}
 	synctest.Test(t, func(t *testing.T) {
-		p, up := newTestPolicies(t, nil, ok)
+		p, up := newTestCaller(t, nil, ok)
 		ctx, cancel := context.WithCancelCause(t.Context())
-		cancel(errCancelled)
+		cancel(ErrCancelled)
 		re := p.ask(ctx)
 		checkReply(t, re, events.Cancelled)
-		if re.attempts != 0 || len(up.calls) != 0 {
-			t.Errorf("cancelled before the call: got %d attempts, %d calls, want none", re.attempts, len(up.calls))
+		if re.Attempts != 0 || len(up.calls) != 0 {
+			t.Errorf("cancelled before the call: got %d attempts, %d calls, want none", re.Attempts, len(up.calls))
 		}
 	})
 }
@@ -251,24 +253,24 @@ func TestEndBetweenAttempts(t *testing.T) {
 func TestPieces(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		p, _ := newTestPolicies(t, nil, slow(time.Second, cut), status(503), slow(2*time.Second, ok))
+		p, _ := newTestCaller(t, nil, slow(time.Second, cut), status(503), slow(2*time.Second, ok))
 		var got []string
-		re := p.call(t.Context(), question(), func(attempt int, text string) { got = append(got, fmt.Sprint(attempt, text)) })
+		re, c := p.run(t.Context(), func(attempt int, text string) { got = append(got, fmt.Sprint(attempt, text)) })
 		checkReply(t, re, "")
 		if want := []string{"1hel", "3hello"}; !slices.Equal(got, want) {
 			t.Errorf("pieces: got %q, want %q", got, want)
 		}
-		if re.firstToken != time.Second { // of the first attempt
-			t.Errorf("first token: got %v after the start, want 1s", re.firstToken)
+		if c.firstToken != time.Second { // of the first attempt
+			t.Errorf("first token: got %v after the start, want 1s", c.firstToken)
 		}
-		p, _ = newTestPolicies(t, nil, status(503), slow(2*time.Second, ok))
+		p, _ = newTestCaller(t, nil, status(503), slow(2*time.Second, ok))
 		start := time.Now()
-		if re := p.ask(t.Context()); re.firstToken != time.Since(start) || re.firstToken < 2*time.Second {
-			t.Errorf("first token: got %v after the start, want %v", re.firstToken, time.Since(start))
+		if _, c := p.run(t.Context(), ignore); c.firstToken != time.Since(start) || c.firstToken < 2*time.Second {
+			t.Errorf("first token: got %v after the start, want %v", c.firstToken, time.Since(start))
 		}
-		p, _ = newTestPolicies(t, nil, slow(time.Second, thinks), slow(time.Second, ok))
-		if re := p.ask(t.Context()); re.firstToken != time.Second || re.attempts != 2 {
-			t.Errorf("first token: got %v after the start, in %d attempts, want 1s: reasoning counts, and so does an attempt that failed", re.firstToken, re.attempts)
+		p, _ = newTestCaller(t, nil, slow(time.Second, thinks), slow(time.Second, ok))
+		if re, c := p.run(t.Context(), ignore); c.firstToken != time.Second || re.Attempts != 2 {
+			t.Errorf("first token: got %v after the start, in %d attempts, want 1s: reasoning counts, and so does an attempt that failed", c.firstToken, re.Attempts)
 		}
 	})
 }
@@ -278,7 +280,7 @@ func TestPieces(t *testing.T) {
 func TestPanicGivesEverythingBack(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		p, _ := newTestPolicies(t, nil, ok)
+		p, _ := newTestCaller(t, nil, ok)
 		p.trip(t)
 		if err := sleep(t.Context(), p.breaker.RemainingDelay()); err != nil {
 			t.Fatal(err)
@@ -290,7 +292,7 @@ func TestPanicGivesEverythingBack(t *testing.T) {
 						t.Errorf("panic: got %v, want it to go on", got)
 					}
 				}()
-				p.call(t.Context(), question(), func(int, string) { panic("boom") })
+				p.run(t.Context(), func(int, string) { panic("boom") })
 			}()
 		}
 		noneInUse(t, p.keys)
@@ -303,7 +305,7 @@ func TestPanicGivesEverythingBack(t *testing.T) {
 func TestRetryLogQuotesNothing(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		p, _ := newTestPolicies(t, nil, with(502, `"message":"Provider returned error","metadata":{"raw":"bad prompt: why is the sky blue"}`, 0), hang, ok)
+		p, _ := newTestCaller(t, nil, with(502, `"message":"Provider returned error","metadata":{"raw":"bad prompt: why is the sky blue"}`, 0), hang, ok)
 		var log bytes.Buffer
 		p.tel.Logger = slog.New(slog.NewTextHandler(&log, nil))
 		checkReply(t, p.ask(t.Context()), "")
@@ -321,43 +323,51 @@ func TestRetryLogQuotesNothing(t *testing.T) {
 // callTime is CALL_TIMEOUT in these tests, shorter than the other time limits.
 const callTime = 50 * time.Second
 
-// testPolicies are policies before an upstream.
-type testPolicies struct{ *policies }
+// testCaller is a caller before an OpenRouter without a network.
+type testCaller struct{ *Caller }
 
-func newTestPolicies(t *testing.T, change func(*config.Config), answers ...answer) (testPolicies, *upstream) {
+func newTestCaller(t *testing.T, change func(*config.Config), reactions ...reaction) (testCaller, *fakeRouter) {
 	t.Helper()
 	var c config.Config
 	c.APIKeys, c.KeysCooldownSeconds, c.RetryWaitMax, c.CallTimeout = []string{"key-a"}, int(cooldown/time.Second), 20*time.Second, callTime
 	if change != nil {
 		change(&c)
 	}
-	up := &upstream{answers: answers}
+	up := &fakeRouter{reactions: reactions}
 	client, err := openrouter.New(openrouter.Config{Transport: up})
 	if err != nil {
 		t.Fatal(err)
 	}
-	return testPolicies{newPolicies(&c, client, telemetry.Nop())}, up
+	return testCaller{newCaller(c, &url.URL{Scheme: "https", Host: "openrouter.ai"}, client, telemetry.Nop())}, up
 }
 
-// ask makes a call, with its retries.
-func (p testPolicies) ask(ctx context.Context) reply {
-	return p.call(ctx, question(), func(int, string) {})
+func ignore(int, string) {}
+
+// run makes a call, with its retries.
+func (p testCaller) run(ctx context.Context, piece func(int, string)) (Reply, *call) {
+	c := &call{caller: p.Caller, request: question(), piece: piece, start: time.Now()}
+	return p.do(ctx, c), c
+}
+
+func (p testCaller) ask(ctx context.Context) Reply {
+	re, _ := p.run(ctx, ignore)
+	return re
 }
 
 // once makes one attempt, if the breaker lets it.
-func (p testPolicies) once(ctx context.Context) error {
-	c := &calling{policies: p.policies, request: question(), piece: func(int, string) {}}
-	_, err := p.guard.WithContext(ctx).Get(func() (*openrouter.Completion, error) { return c.attempt(ctx) })
+func (p testCaller) once(ctx context.Context) error {
+	c := &call{caller: p.Caller, request: question(), piece: ignore}
+	_, err := failsafe.With[answer](p.breaker, around(p.withKey)).WithContext(withCall(ctx, c)).GetWithExecution(func(e failsafe.Execution[answer]) (answer, error) {
+		return p.attempt(e.Context(), c)
+	})
 	return err
 }
 
 // trip opens the breaker.
-func (p testPolicies) trip(t *testing.T) {
+func (p testCaller) trip(t *testing.T) {
 	t.Helper()
 	for range breakerCalls {
-		_, _ = p.guard.Get(func() (*openrouter.Completion, error) {
-			return nil, &openrouter.Error{Kind: openrouter.KindConnection}
-		})
+		_, _ = failsafe.With[answer](p.breaker).Get(func() (answer, error) { return nil, newError(kindConnection, 0) })
 	}
 	if !p.breaker.IsOpen() {
 		t.Fatalf("breaker: got %v after %d failures, want open", p.breaker.State(), breakerCalls)
@@ -369,40 +379,40 @@ func question() openrouter.Request {
 }
 
 // checkReply wants the upstream's answer, or an error with a code.
-func checkReply(t *testing.T, re reply, code events.Code) {
+func checkReply(t *testing.T, re Reply, code events.Code) {
 	t.Helper()
 	switch {
-	case code == "" && (re.err != nil || re.answer == nil || re.answer.Content != "hello"):
-		t.Errorf("got %+v, error %v, want the answer", re.answer, re.err)
-	case code != "" && (re.answer != nil || re.err == nil):
-		t.Errorf("got %+v, error %v, want an error with %s", re.answer, re.err, code)
-	case code != "" && diagnose(re.err).code != code:
-		t.Errorf("got error %v (%s), want %s", re.err, diagnose(re.err).code, code)
+	case code == "" && (re.Err != nil || re.Answer == nil || re.Answer.Content != "hello"):
+		t.Errorf("got %+v, error %v, want the answer", re.Answer, re.Err)
+	case code != "" && (re.Answer != nil || re.Err == nil):
+		t.Errorf("got %+v, error %v, want an error with %s", re.Answer, re.Err, code)
+	case code != "" && re.Err.Code != code:
+		t.Errorf("got error %v (%s), want %s", re.Err, re.Err.Code, code)
 	}
 }
 
-// upstream is an OpenRouter without a network. It answers calls one after the
+// fakeRouter is an OpenRouter without a network. It answers calls one after the
 // other.
-type upstream struct {
-	mu      sync.Mutex
-	answers []answer // the last repeats
-	calls   []string // the key of each
+type fakeRouter struct {
+	mu        sync.Mutex
+	reactions []reaction // the last repeats
+	calls     []string   // the key of each
 }
 
-// An answer is what it does with a call.
-type answer func(*http.Request) (*http.Response, error)
+// A reaction is what it does with a call.
+type reaction func(*http.Request) (*http.Response, error)
 
-func (u *upstream) set(answers ...answer) {
+func (u *fakeRouter) set(reactions ...reaction) {
 	u.mu.Lock()
 	defer u.mu.Unlock()
-	u.answers = answers
+	u.reactions = reactions
 }
 
-func (u *upstream) RoundTrip(r *http.Request) (*http.Response, error) {
+func (u *fakeRouter) RoundTrip(r *http.Request) (*http.Response, error) {
 	u.mu.Lock()
-	next := u.answers[0]
-	if len(u.answers) > 1 {
-		u.answers = u.answers[1:]
+	next := u.reactions[0]
+	if len(u.reactions) > 1 {
+		u.reactions = u.reactions[1:]
 	}
 	u.calls = append(u.calls, strings.TrimPrefix(r.Header.Get("Authorization"), "Bearer "))
 	u.mu.Unlock()
@@ -414,7 +424,7 @@ func response(r *http.Request, status int, body string) *http.Response {
 }
 
 // stream sends events.
-func stream(events ...string) answer {
+func stream(events ...string) reaction {
 	return func(r *http.Request) (*http.Response, error) {
 		return response(r, http.StatusOK, "data: "+strings.Join(events, "\n\ndata: ")+"\n\n"), nil
 	}
@@ -450,13 +460,13 @@ func busy(r *http.Request) (*http.Response, error) {
 }
 
 // status answers with an error of that status.
-func status(code int) answer { return with(code, `"metadata":{}`, 0) }
+func status(code int) reaction { return with(code, `"metadata":{}`, 0) }
 
 // after answers with an error and a Retry-After.
-func after(code, seconds int) answer { return with(code, `"metadata":{}`, seconds) }
+func after(code, seconds int) reaction { return with(code, `"metadata":{}`, seconds) }
 
 // with answers with an error that has further fields.
-func with(code int, fields string, retryAfter int) answer {
+func with(code int, fields string, retryAfter int) reaction {
 	return func(r *http.Request) (*http.Response, error) {
 		re := response(r, code, fmt.Sprintf(`{"error":{"message":"no","code":%d,%s}}`, code, fields))
 		if retryAfter > 0 {
@@ -468,7 +478,7 @@ func with(code int, fields string, retryAfter int) answer {
 
 // trickle answers with the first half after a while, with the second after
 // another.
-func trickle(first, second time.Duration) answer {
+func trickle(first, second time.Duration) reaction {
 	return func(r *http.Request) (*http.Response, error) {
 		body, w := io.Pipe()
 		go func() {
@@ -485,7 +495,7 @@ func trickle(first, second time.Duration) answer {
 }
 
 // slow answers after a while, unless the call is ended.
-func slow(wait time.Duration, then answer) answer {
+func slow(wait time.Duration, then reaction) reaction {
 	return func(r *http.Request) (*http.Response, error) {
 		if err := sleep(r.Context(), wait); err != nil {
 			return nil, err

@@ -1,4 +1,4 @@
-package service
+package upstream
 
 import (
 	"encoding/json"

@@ -1,0 +1,108 @@
+package upstream
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"github.com/failsafe-go/failsafe-go"
+	"github.com/failsafe-go/failsafe-go/circuitbreaker"
+
+	"gemini-client/service/openrouter"
+	"gemini-client/telemetry"
+)
+
+// call is one request on its way through its attempts, which come one after the
+// other. Its context carries it to the policies, which all calls share.
+type call struct {
+	caller  *Caller
+	request openrouter.Request
+	piece   func(attempt int, text string)
+	start   time.Time
+
+	attempts   int           // that were really made
+	firstToken time.Duration // from the start to the first token of any attempt; 0 if none came
+	answer     answer
+	last       *Error  // of the last attempt
+	lease      *lease  // of the attempt that is made
+	refused    *apiKey // that the last attempt failed with, because of it
+}
+
+type callKey struct{}
+
+func withCall(ctx context.Context, c *call) context.Context {
+	return context.WithValue(ctx, callKey{}, c)
+}
+
+func callOf(ctx context.Context) *call { return ctx.Value(callKey{}).(*call) }
+
+// ready returns why a call whose turn has come must not begin: since it chose its
+// key, the breaker has opened or the key was set aside.
+func (c *call) ready() error {
+	switch {
+	case c.caller.breaker.IsOpen():
+		return circuitbreaker.ErrOpen
+	case !c.caller.keys.usable(c.lease):
+		return errKeyUnusable
+	}
+	return nil
+}
+
+// attempt is what the policies surround: one attempt under the policies of its
+// key. Errors: an *Error of an attempt that was made; of one that was not,
+// circuitbreaker.ErrOpen, errKeyUnusable, ctx's cause.
+func (u *Caller) attempt(ctx context.Context, c *call) (answer, error) {
+	made := false
+	_, err := c.lease.key.policies.WithContext(ctx).GetWithExecution(func(e failsafe.Execution[answer]) (answer, error) {
+		made = true
+		return u.complete(e.Context(), c)
+	})
+	switch {
+	case c.answer != nil: // it is paid for, even if a time limit passed in the same moment
+		u.note(ctx, c, answerUsage(c.answer), telemetry.OutcomeSuccess)
+		return c.answer, nil
+	case !made:
+		return nil, err
+	}
+	c.last = classify(err)
+	u.note(ctx, c, c.last.usage, c.last.outcome())
+	return nil, c.last
+}
+
+// complete makes the HTTP call.
+func (u *Caller) complete(ctx context.Context, c *call) (answer, error) {
+	c.attempts++
+	attempt, heard := c.attempts, false
+	done, err := u.client.Complete(telemetry.WithAttempt(ctx, attempt), c.lease.key.secret, c.request, func(text string) {
+		if !heard {
+			heard = true
+			u.keys.works(c.lease)
+		}
+		c.piece(attempt, text)
+	})
+	if err != nil {
+		return nil, err
+	}
+	c.answer = &done
+	return c.answer, nil
+}
+
+// note counts an attempt and what it cost, whatever came of it.
+func (u *Caller) note(ctx context.Context, c *call, usage Usage, outcome string) {
+	if c.firstToken == 0 && !usage.firstToken.IsZero() {
+		c.firstToken = usage.firstToken.Sub(c.start)
+	}
+	if usage.Cost != nil {
+		u.tel.Instruments.Charged(ctx, c.request.Model, *usage.Cost)
+	}
+	u.tel.Instruments.CallFinished(ctx, outcome, c.request.Model)
+}
+
+// outcome names a failure for spans and metrics: its code, or that the service
+// was stopping, which is nobody's failure.
+func (e *Error) outcome() string {
+	if errors.Is(e, ErrStopping) {
+		return "stopping"
+	}
+	return string(e.Code)
+}

@@ -1,0 +1,148 @@
+package upstream
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net/url"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/failsafe-go/failsafe-go"
+	"github.com/failsafe-go/failsafe-go/circuitbreaker"
+
+	"gemini-client/events"
+	"gemini-client/service/config"
+	"gemini-client/service/openrouter"
+	"gemini-client/telemetry"
+)
+
+// Caller answers requests through OpenRouter. It is safe for concurrent use. New
+// makes it, Run looks after it, Close ends it.
+type Caller struct {
+	config   config.OpenRouter
+	model    string // the default
+	endpoint *url.URL
+	waitMax  time.Duration
+	client   *openrouter.Client
+	keys     *keys
+	breaker  circuitbreaker.CircuitBreaker[answer]
+	openings atomic.Int32 // of the breaker, in a row
+	policies failsafe.Executor[answer]
+	tel      *telemetry.Telemetry
+}
+
+// New returns a caller. It opens no connection and starts nothing. Errors are
+// config.ErrInvalid.
+func New(c config.Config, tel *telemetry.Telemetry) (*Caller, error) {
+	if err := c.RequireKeys(); err != nil {
+		return nil, err
+	}
+	endpoint, err := c.Endpoint()
+	if err != nil {
+		return nil, fmt.Errorf("%w: %w", config.ErrInvalid, err)
+	}
+	transport, err := openrouter.NewTransport(c.HTTPProxy, c.NoProxy)
+	if err != nil {
+		return nil, fmt.Errorf("%w: HTTP_PROXY: %w", config.ErrInvalid, err)
+	}
+	client, err := openrouter.New(openrouter.Config{
+		BaseURL: endpoint, Referer: c.SiteURL, Title: c.SiteName, Transport: tel.Transport(openrouter.Quiet(transport)),
+		FirstToken: c.FirstTokenTimeout, Gap: c.TokenGapTimeout,
+	})
+	if err != nil {
+		return nil, fmt.Errorf("%w: %w", config.ErrInvalid, err)
+	}
+	return newCaller(c, endpoint, client, tel), nil
+}
+
+func newCaller(c config.Config, endpoint *url.URL, client *openrouter.Client, tel *telemetry.Telemetry) *Caller {
+	u := &Caller{
+		config: c.OpenRouter, model: c.DefaultModel(), endpoint: endpoint, waitMax: c.RetryWaitMax,
+		client: client, keys: newKeys(c.OpenRouter), tel: tel,
+	}
+	u.breaker = u.newBreaker()
+	u.policies = u.compose()
+	tel.Instruments.ObserveBreaker(u.breakerState)
+	tel.Instruments.ObserveKeys(u.keys.states)
+	return u
+}
+
+// Run checks the default model against OpenRouter's catalogue and takes up
+// changes of OPENROUTER_API_KEYS_FILE. It returns when ctx has ended.
+func (u *Caller) Run(ctx context.Context) {
+	var checking sync.WaitGroup
+	checking.Go(func() { u.checkModel(ctx) })
+	defer checking.Wait()
+	if path := u.config.APIKeysFile; path != "" {
+		u.keys.follow(ctx, path, u.tel.Logger)
+	}
+	<-ctx.Done()
+}
+
+// Close closes the connections that no call uses.
+func (u *Caller) Close() { u.client.CloseIdleConnections() }
+
+// Reply is what became of a request: an answer or an error, and what it took.
+type Reply struct {
+	Answer   *Answer
+	Err      *Error // nil beside an answer
+	Attempts int    // calls that were really made
+	Usage    Usage  // of the attempt that ended the request
+}
+
+// Answer is a finished answer of a model.
+type Answer struct {
+	Model        string // that answered: it may differ from what was asked for
+	Content      string
+	Reasoning    string
+	Refusal      string          // the model's words of refusal, where a provider separates them
+	ToolCalls    json.RawMessage // OpenAI's list; nil if there are none
+	FinishReason string          // stop, length, tool_calls, content_filter
+}
+
+// Answer gets an answer for a request, with all the attempts that the policies
+// allow, until the request's deadline or ctx ends it. piece gets the answer's
+// pieces in order, on the caller's goroutine; a new attempt begins the answer
+// again. An answer that came is returned even if ctx ended meanwhile: it is paid
+// for. ctx ends with ErrCancelled or ErrStopping as its cause.
+func (u *Caller) Answer(ctx context.Context, request events.Request, piece func(attempt int, text string)) Reply {
+	if !request.Deadline.IsZero() {
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithDeadlineCause(ctx, request.Deadline, ErrDeadline)
+		defer cancel()
+	}
+	chat := chatRequest(request, u.config.FallbackModels)
+	ctx, span := u.tel.StartChat(ctx, u.chatInfo(request, chat))
+	defer span.End(telemetry.ChatResult{ErrorType: string(events.Internal)}) // of a panic: the first End counts
+	c := &call{caller: u, request: chat, piece: piece, start: time.Now()}
+	re := u.do(ctx, c)
+	if re.Err != nil {
+		re.Err.Message = withoutEcho(re.Err.Message, request)
+	}
+	span.End(chatResult(c, re))
+	return re
+}
+
+// do runs the call under the policies.
+func (u *Caller) do(ctx context.Context, c *call) Reply {
+	_, err := u.policies.WithContext(withCall(ctx, c)).GetWithExecution(func(e failsafe.Execution[answer]) (answer, error) {
+		return u.attempt(e.Context(), c)
+	})
+	if a := c.answer; a != nil {
+		return Reply{
+			Answer:   &Answer{Model: a.Model, Content: a.Content, Reasoning: a.Reasoning, Refusal: a.Refusal, ToolCalls: a.ToolCalls, FinishReason: a.FinishReason},
+			Attempts: c.attempts, Usage: answerUsage(a),
+		}
+	}
+	if cause := context.Cause(ctx); cause != nil { // it counts, whatever the last attempt made of it
+		err = errors.Join(cause, context.Canceled)
+	}
+	re := Reply{Err: classify(err), Attempts: c.attempts}
+	if c.last != nil {
+		re.Usage = c.last.usage
+	}
+	return re
+}

@@ -1,0 +1,24 @@
+// Package upstream gets an answer for a request event from OpenRouter: it is
+// everything between the event and the HTTP client (package openrouter).
+//
+//	request ─▶ chat.go ─▶ policies.go ─────────────────────────────▶ attempt.go ─▶ openrouter
+//	           OpenRouter's  retry, wait while open, breaker, key,      one call, classified
+//	           request       turn of the key, attempt timeout           where it ends
+//
+// policies.go shows the whole composition, from outside in. A file a concern:
+//
+//	caller.go      New, Answer, Run: what the service uses
+//	policies.go    the composition of policies, and their numbers
+//	retry.go       what is repeated, and after which wait
+//	breaker.go     the circuit breaker, and waiting while it is open
+//	keys.go        the pool of API keys: which may be used now (keys_effect.go: what a key learns from its calls)
+//	keypolicy.go   the policy that chooses a key for an attempt
+//	turns.go       the rate limit of a key
+//	attempt.go     one attempt with one key
+//	classify.go    which class an error belongs to; classes.go: the table of classes
+//	usage.go       what a call consumed and cost
+//	span.go, log.go, status.go  what people see of it
+//
+// An error is classified once, into an [*Error]. Policies, key pool, metrics,
+// log lines and the service's verdict read that.
+package upstream

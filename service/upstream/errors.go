@@ -1,0 +1,67 @@
+package upstream
+
+import (
+	"errors"
+	"time"
+
+	"gemini-client/events"
+)
+
+// Causes with which a caller ends the context of [Caller.Answer]. ErrDeadline is
+// also the cause that Answer itself sets at the request's deadline.
+var (
+	ErrCancelled = errors.New("the request was cancelled")
+	ErrDeadline  = errors.New("the request's deadline has passed")
+	ErrStopping  = errors.New("the service is stopping")
+)
+
+// Healing says what can make a failed request succeed.
+type Healing int
+
+// The kinds of healing.
+const (
+	Never Healing = iota // the request or the configuration has to change
+	Soon                 // a short wait
+	Later                // a long wait
+)
+
+// Error is why there is no answer, classified once, where the attempt ended.
+// errors.As finds it; errors.Is knows the cause.
+type Error struct {
+	Code    events.Code
+	Message string        // a sentence for the requester; it quotes nothing of the request
+	Heals   Healing       // by what
+	Wait    time.Duration // that was asked for; 0 if none was
+
+	log     string    // a clause for people on call, in words of our own
+	health  health    // what it tells of OpenRouter
+	key     keyEffect // what it tells of the key
+	usage   Usage     // what was billed
+	tooLong bool      // the wait that would heal it is longer than a call waits in the process
+	cause   error
+}
+
+// Error returns the message.
+func (e *Error) Error() string { return e.Message }
+
+// Unwrap returns what was classified.
+func (e *Error) Unwrap() error { return e.cause }
+
+// health says what a failure tells of OpenRouter's health.
+type health int
+
+const (
+	healthGood    health = iota // it answered, if only with a refusal
+	healthBad                   // an outage
+	healthUnknown               // it was not asked, or we did not wait for it
+)
+
+// keyEffect says what a failure tells of the key that was used.
+type keyEffect int
+
+const (
+	keyFine    keyEffect = iota
+	keyLimited           // it made too many calls: let it cool down
+	keyRefused           // OpenRouter does not know it
+	keySpent             // its budget, or its account's, is used up
+)

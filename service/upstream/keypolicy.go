@@ -1,0 +1,62 @@
+package upstream
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"github.com/failsafe-go/failsafe-go"
+)
+
+// errKeyUnusable is a key that was set aside while a call waited for its turn.
+var errKeyUnusable = errors.New("the key cannot be used any more")
+
+// withKey is the policy that chooses a key for the attempt inside it, and tells
+// the pool how the attempt ended. The retry outside of it then gets another key
+// where the key was at fault.
+func (u *Caller) withKey(exec failsafe.Execution[answer], inner func() *result) *result {
+	ctx := exec.Context()
+	c := callOf(ctx)
+	for {
+		l, err := u.keys.acquire(ctx, u.patience(ctx), c.refused)
+		if err != nil {
+			return failure(err)
+		}
+		c.lease = l
+		r := u.learn(ctx, c, inner)
+		if !errors.Is(r.Error, errKeyUnusable) {
+			return r
+		}
+	}
+}
+
+// learn makes the attempt and gives the key back, with what the attempt told
+// about it. It marks an error that no retry in the process can heal in time.
+func (u *Caller) learn(ctx context.Context, c *call, inner func() *result) *result {
+	defer u.keys.release(c.lease) // of an attempt that was not made, or panicked
+	r := inner()
+	var e *Error
+	switch {
+	case r.Error == nil:
+		u.keys.succeeded(c.lease)
+	case errors.As(r.Error, &e):
+		if cools := u.keys.failed(c.lease, e); cools > 0 {
+			u.logCooldown(ctx, c.lease.key, e, cools)
+		}
+		wait := e.Wait
+		if c.refused = nil; e.key != keyFine { // another key may do; else the first that is free
+			c.refused = c.lease.key
+			wait, _ = u.keys.cooling()
+		}
+		e.tooLong = wait > u.patience(ctx)
+	}
+	return r
+}
+
+// patience is how long a call may wait for a retry or a key.
+func (u *Caller) patience(ctx context.Context) time.Duration {
+	if deadline, ok := ctx.Deadline(); ok {
+		return min(u.waitMax, time.Until(deadline))
+	}
+	return u.waitMax
+}

@@ -1,0 +1,60 @@
+package upstream
+
+import (
+	"context"
+	"time"
+
+	"gemini-client/events"
+)
+
+// What people on call read about attempts that failed: what happened, by the
+// class of the error, and what is done next. It is made of what is known, not of
+// a provider's words, which may quote the prompt.
+
+// WayOut says what a person can do about a failure; "" where there is nothing.
+func WayOut(code events.Code) string {
+	const replay = ", then: gemini-client deadletters replay --code "
+	switch code { //nolint:exhaustive // the others need nobody
+	case events.ModelUnavailable:
+		return "set OPENROUTER_MODEL for requests that name no model, OPENROUTER_FALLBACK_MODELS for those that name this one, both within MODELS_ALLOW; start the service anew" + replay + string(code)
+	case events.Unauthorized:
+		return "put a valid key (https://openrouter.ai/settings/keys) into OPENROUTER_API_KEYS_FILE" + replay + string(code)
+	case events.InsufficientCredits:
+		return "add credits (https://openrouter.ai/settings/credits) or raise the key's limit" + replay + string(code)
+	case events.RateLimited, events.UpstreamUnavailable, events.UpstreamTimeout:
+		return "when it is over: gemini-client deadletters replay --code " + string(code)
+	}
+	return ""
+}
+
+// logRetry writes the line of an attempt that is about to be repeated.
+func (u *Caller) logRetry(ctx context.Context, e *Error, attempt int, wait time.Duration) {
+	next := "the call is repeated in " + rounded(wait).String()
+	if e.key != keyFine { // the pool does the waiting
+		wait, _ = u.keys.cooling()
+		next = "the call is repeated at once, with another key if one is free"
+		if wait > 0 {
+			next = "the call is repeated with the first key that is free, in " + rounded(wait).String()
+		}
+	}
+	u.tel.Instruments.CallRetried(ctx, attempt, string(e.Code), wait)
+	u.tel.Logger.InfoContext(ctx, e.log+": "+next, "code", e.Code, "attempt", attempt, "wait", rounded(wait))
+}
+
+// logCooldown writes the line of a key that is left alone from now on.
+func (u *Caller) logCooldown(ctx context.Context, key *apiKey, e *Error, cools time.Duration) {
+	line := e.log + ": the key cools down for " + rounded(cools).String()
+	if e.key == keyLimited { // it passes by itself
+		u.tel.Logger.InfoContext(ctx, line, "code", e.Code, "key", "…"+key.end())
+		return
+	}
+	u.tel.Logger.WarnContext(ctx, line, "code", e.Code, "key", "…"+key.end(), "way_out", WayOut(e.Code))
+}
+
+// rounded makes a duration short enough to read.
+func rounded(d time.Duration) time.Duration {
+	if d > 10*time.Second {
+		return d.Round(time.Second)
+	}
+	return d.Round(10 * time.Millisecond)
+}

@@ -1,0 +1,56 @@
+package upstream
+
+import (
+	"errors"
+	"math/rand/v2"
+	"time"
+
+	"github.com/failsafe-go/failsafe-go"
+	"github.com/failsafe-go/failsafe-go/retrypolicy"
+)
+
+// newRetry repeats an attempt whose failure a short wait heals, unless that
+// wait is longer than a call may wait in the process.
+func (u *Caller) newRetry() failsafe.Policy[answer] {
+	return retrypolicy.NewBuilder[answer]().
+		HandleIf(func(_ answer, err error) bool {
+			var e *Error
+			return errors.As(err, &e) && e.Heals == Soon && !e.tooLong
+		}).
+		WithMaxAttempts(maxAttempts).
+		WithDelayFunc(func(e failsafe.ExecutionAttempt[answer]) time.Duration {
+			var failed *Error
+			errors.As(e.LastError(), &failed)
+			return backoff(failed, e.Attempts())
+		}).
+		OnRetryScheduled(func(e failsafe.ExecutionScheduledEvent[answer]) {
+			var failed *Error
+			errors.As(e.LastError(), &failed)
+			u.logRetry(e.Context(), failed, e.Attempts(), e.Delay)
+		}).
+		ReturnLastFailure().
+		Build()
+}
+
+// backoff is how long to wait before the next attempt. A wait that was asked
+// for is kept to the full. When the key has to cool down, the pool does the
+// waiting: it knows whether another key is free.
+func backoff(e *Error, attempt int) time.Duration {
+	switch {
+	case e.key != keyFine:
+		return 0
+	case e.Wait > 0:
+		return WithJitter(e.Wait)
+	}
+	d := firstBackoff << min(attempt-1, 6)
+	return d/2 + rand.N(d) //nolint:gosec // spreads retries, no secret
+}
+
+// WithJitter adds up to a tenth to a wait and never shortens it: a wait that
+// somebody asked for is kept to the full.
+func WithJitter(wait time.Duration) time.Duration {
+	if wait < 10 {
+		return wait
+	}
+	return wait + rand.N(wait/10) //nolint:gosec // spreads retries, no secret
+}

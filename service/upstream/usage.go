@@ -1,0 +1,50 @@
+package upstream
+
+import (
+	"time"
+
+	"gemini-client/events"
+	"gemini-client/service/openrouter"
+)
+
+// Usage is what OpenRouter tells of an attempt besides the answer. A failed
+// attempt may have been billed too. Empty and nil: it did not tell.
+type Usage struct {
+	Tokens       *events.Usage
+	Cost         *float64 // USD; 0 is a cost
+	GenerationID string
+	Provider     string // behind OpenRouter
+	FinishReason string
+
+	firstToken time.Time
+}
+
+// answerUsage reads the usage of an attempt that got an answer.
+func answerUsage(a answer) Usage {
+	return newUsage(a.Usage, Usage{GenerationID: a.ID, Provider: a.Provider, FinishReason: a.FinishReason, firstToken: a.FirstToken})
+}
+
+// errorUsage reads the usage of an attempt that failed.
+func errorUsage(e *openrouter.Error) Usage {
+	return newUsage(e.Usage, Usage{GenerationID: e.GenerationID, Provider: e.Provider, firstToken: e.FirstToken})
+}
+
+func newUsage(tokens *openrouter.Usage, u Usage) Usage {
+	if tokens == nil {
+		return u
+	}
+	u.Cost = tokens.Cost
+	u.Tokens = &events.Usage{
+		PromptTokens: int(tokens.PromptTokens), CompletionTokens: int(tokens.CompletionTokens), TotalTokens: int(tokens.TotalTokens),
+		CachedTokens: count(tokens.CachedTokens), ReasoningTokens: count(tokens.ReasoningTokens),
+	}
+	return u
+}
+
+func count(n *int64) *int {
+	if n == nil {
+		return nil
+	}
+	i := int(*n)
+	return &i
+}
