@@ -1,25 +1,27 @@
 package service
 
 import (
+	"cmp"
 	"encoding/json"
 	"fmt"
 	"net/http"
+	"os"
 	"sync"
+	"time"
 
-	"github.com/nats-io/nats.go"
-
+	"gemini-client/service/bus"
 	"gemini-client/service/upstream"
 )
 
-// Health answers the questions of an orchestrator. Ready means that the queue
-// is bound and NATS is connected; trouble at OpenRouter is not a reason to
-// restart or to unroute a worker, so it only shows in the verbose answer.
-type Health struct {
-	mu       sync.Mutex
-	nc       *nats.Conn
-	consumer *consumer
+// health answers the questions of an orchestrator. Ready means that the queue is
+// bound and NATS is connected; trouble at OpenRouter is not a reason to restart
+// or to unroute a worker, so it only shows in the verbose answer.
+type health struct {
 	upstream *upstream.Caller
-	ending   bool
+
+	mu    sync.Mutex
+	bus   *bus.Bus // nil until it is open
+	ended bool
 }
 
 // Status is the body of /readyz?verbose.
@@ -32,67 +34,90 @@ type Status struct {
 	upstream.Status
 }
 
-func (h *Health) watch(nc *nats.Conn, c *consumer, u *upstream.Caller) {
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	h.nc, h.consumer, h.upstream, h.ending = nc, c, u, false
+// WorkerStatus is what a running worker answers to a request on Names.Status. It
+// holds no key and nothing of any request.
+type WorkerStatus struct {
+	Instance string    `json:"instance"` // as in claims; new with every start
+	Hostname string    `json:"hostname"`
+	Version  string    `json:"version"`
+	Since    time.Time `json:"since"`
+	Status
 }
 
-func (h *Health) stopping() {
+func newHealth(u *upstream.Caller) *health { return &health{upstream: u} }
+
+// running and stopping say what the service does from now on.
+func (h *health) running(b *bus.Bus) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	h.ending = true
+	h.bus = b
+}
+
+func (h *health) stopping() {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.ended = true
 }
 
 // status looks at everything at once.
-func (h *Health) status() Status {
+func (h *health) status() Status {
 	h.mu.Lock()
-	defer h.mu.Unlock()
-	if h.consumer == nil {
-		return Status{Why: "starting: NATS or JetStream is not there yet", Intake: "not yet"}
-	}
-	s := Status{Ready: true, Intake: "open", InFlight: h.consumer.busy(), Slots: cap(h.consumer.slots), Status: h.upstream.Status()}
+	b, ended := h.bus, h.ended
+	h.mu.Unlock()
+	s := Status{Status: h.upstream.Status()}
 	switch {
-	case h.ending:
-		s.Ready, s.Why = false, "stopping"
-	case !h.nc.IsConnected():
-		s.Ready, s.Why = false, "NATS is not connected"
-	case h.consumer.unreadable() != "":
-		s.Ready, s.Why = false, "the queue in stream "+h.consumer.unreadable()+" cannot be read: is its consumer there? (gemini-client provision --missing)"
+	case b == nil:
+		s.Why, s.Intake = "starting: NATS or JetStream is not there yet", "not yet"
+		return s
+	case ended:
+		s.Why = "stopping"
+	default:
+		s.Why = b.Unready()
 	}
-	if _, why := h.upstream.Pause(); why != "" && s.Ready {
-		s.Intake = why
-	}
-	if !s.Ready {
-		s.Intake = s.Why
+	s.InFlight, s.Slots = b.InFlight()
+	s.Ready, s.Intake = s.Why == "", s.Why
+	if _, why := h.upstream.Pause(); s.Ready {
+		s.Intake = cmp.Or(why, "open")
 	}
 	return s
 }
 
-func (h *Health) handler(metrics http.Handler) http.Handler {
+// statusOf returns what people on call are told who ask over NATS.
+func (s *Service) statusOf(b *bus.Bus) func() any {
+	hostname, err := os.Hostname()
+	if err != nil {
+		hostname = "unknown"
+	}
+	us := WorkerStatus{Instance: b.Instance(), Hostname: hostname, Version: s.version, Since: time.Now().UTC()}
+	return func() any {
+		now := us
+		now.Status = s.health.status()
+		return now
+	}
+}
+
+func (h *health) handler(metrics http.Handler) http.Handler {
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) {
 		_, _ = fmt.Fprintln(w, "ok")
 	})
-	mux.HandleFunc("GET /readyz", func(w http.ResponseWriter, r *http.Request) {
-		s := h.status()
-		code := http.StatusOK
-		if !s.Ready {
-			code = http.StatusServiceUnavailable
-		}
-		if r.URL.Query().Has("verbose") {
-			w.Header().Set("Content-Type", "application/json")
-			w.WriteHeader(code)
-			_ = json.NewEncoder(w).Encode(s)
-			return
-		}
-		w.WriteHeader(code)
-		if s.Ready {
-			_, _ = fmt.Fprintln(w, "ok")
-		} else {
-			_, _ = fmt.Fprintln(w, s.Why)
-		}
-	})
+	mux.HandleFunc("GET /readyz", h.readyz)
 	mux.Handle("GET /metrics", metrics)
 	return mux
+}
+
+func (h *health) readyz(w http.ResponseWriter, r *http.Request) {
+	s := h.status()
+	code, text := http.StatusOK, "ok"
+	if !s.Ready {
+		code, text = http.StatusServiceUnavailable, s.Why
+	}
+	if r.URL.Query().Has("verbose") {
+		w.Header().Set("Content-Type", "application/json")
+		w.WriteHeader(code)
+		_ = json.NewEncoder(w).Encode(s)
+		return
+	}
+	w.WriteHeader(code)
+	_, _ = fmt.Fprintln(w, text)
 }

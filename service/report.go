@@ -7,25 +7,20 @@ import (
 	"time"
 
 	"gemini-client/events"
+	"gemini-client/service/bus"
 	"gemini-client/service/upstream"
 	"gemini-client/telemetry"
 )
 
-// outcomeGivenBack is a delivery that ended without a verdict: another one of
-// the same message will have it.
-const outcomeGivenBack telemetry.Verdict = "given_back"
-
-// report is what became of a delivery: what to do with the message, and what
-// the span, the metrics and the log tell.
+// report is what became of a delivery, for span, metrics and log.
 type report struct {
-	settlement settlement
-	outcome    telemetry.Verdict
-	note       string // why it ended without a verdict of its own
-	code       events.Code
-	text       string
-	at         time.Time // of later
-	request    events.Request
-	reply      upstream.Reply
+	outcome Outcome
+	note    string // why it ended without a verdict of its own
+	code    events.Code
+	text    string
+	at      time.Time // of rescheduled
+	request events.Request
+	reply   upstream.Reply
 }
 
 // describe finishes the delivery's span.
@@ -34,18 +29,19 @@ func (r report) describe(span *telemetry.Span) {
 		span.SetRequestID(r.request.ID)
 	}
 	span.SetVerdict(r.outcome, string(r.code))
-	if r.outcome == telemetry.VerdictFailed || r.outcome == outcomeGivenBack && r.code != "" { // the latter: a panic
+	if r.outcome == Failed || r.outcome == Nacked && r.code != "" { // the latter: a panic
 		span.End(string(r.code), errors.New(r.text))
 		return
 	}
 	span.End("", nil)
 }
 
-// log writes the one line that a request has at INFO, and counts it.
-func (h *handler) log(ctx context.Context, d delivery, r report) {
+// tell counts the delivery and writes the one line that a request has at INFO.
+func (h *handler) tell(ctx context.Context, d *bus.Delivery, r report) {
+	ctx = withRequestID(ctx, r.request)
 	h.tel.Instruments.RequestSettled(ctx, r.outcome, string(r.code), r.request.Model)
 	attrs := []slog.Attr{
-		slog.String("verdict", string(r.outcome)),
+		slog.String("verdict", r.outcome.String()),
 		slog.String("model", r.request.Model),
 		slog.Int("attempts", r.reply.Attempts),
 		slog.Int64("took_ms", time.Since(d.Taken).Milliseconds()),
@@ -58,46 +54,32 @@ func (h *handler) log(ctx context.Context, d delivery, r report) {
 	add("code", string(r.code))
 	add("note", r.note)
 	add("error", r.text)
-	if r.outcome == telemetry.VerdictFailed {
+	if r.outcome == Failed {
 		add("way_out", upstream.WayOut(r.code))
 	}
 	if !r.at.IsZero() {
 		add("next_try", r.at.UTC().Format(time.RFC3339))
 	}
-	if retries := retryCount(d, r.request.RetryCount); retries > 0 {
-		attrs = append(attrs, slog.Int("retry_count", retries))
+	if n := retryCount(d, r.request.RetryCount); n > 0 {
+		attrs = append(attrs, slog.Int("retry_count", n))
 	}
 	if d.Deliveries > 1 {
 		attrs = append(attrs, slog.Uint64("deliveries", d.Deliveries))
 	}
 	attrs = append(attrs, usageAttrs(r.reply.Usage)...)
-	h.tel.Logger.LogAttrs(ctx, r.level(), "request "+r.word(), attrs...)
+	h.tel.Logger.LogAttrs(ctx, r.level(), "request "+r.outcome.String(), attrs...)
 }
 
 // level: a person on call looks at warnings; what ends well, or is the
 // requester's own doing, is none.
 func (r report) level() slog.Level {
-	if r.outcome == telemetry.VerdictFailed && (r.code.Deadletter() || r.request.ID == "") {
+	if r.outcome == Failed && (r.code.Deadletter() || r.request.ID == "") {
 		return slog.LevelWarn
 	}
-	if r.outcome == outcomeGivenBack {
+	if r.outcome == Nacked {
 		return slog.LevelDebug
 	}
 	return slog.LevelInfo
-}
-
-func (r report) word() string {
-	switch r.outcome {
-	case telemetry.VerdictCompleted:
-		return "completed"
-	case telemetry.VerdictFailed:
-		return "failed"
-	case telemetry.VerdictLater:
-		return "put back for later"
-	case telemetry.VerdictDuplicate:
-		return "acknowledged as a duplicate"
-	}
-	return "given back"
 }
 
 // usageAttrs is what a request consumed, as a log line has it.
@@ -110,4 +92,22 @@ func usageAttrs(u upstream.Usage) []slog.Attr {
 		attrs = append(attrs, slog.Float64("cost", *u.Cost))
 	}
 	return attrs
+}
+
+// declare makes what is counted by code begin with 0, so that each metric is
+// there from the first scrape on.
+func declare(ctx context.Context, i *telemetry.Instruments, model string, fallbacks []string) {
+	i.DeclareModels(append([]string{model}, fallbacks...)...)
+	for _, code := range []events.Code{events.InvalidRequest, events.CallbackNotAllowed, events.PayloadTooLarge} {
+		i.DeclareFailures(ctx, Failed, "", string(code)) // of a request that could not be read
+	}
+	for _, code := range events.Codes() {
+		i.DeclareFailures(ctx, Failed, model, string(code))
+		if code.Deadletter() || code == events.InvalidRequest { // the latter without a usable id
+			i.DeclareDeadLetters(ctx, string(code))
+		}
+		if code.Retryable() && code != events.RedeliveryExhausted && code != events.Internal { // time or another key may heal it
+			i.DeclareReasons(ctx, string(code))
+		}
+	}
 }

@@ -1,110 +1,80 @@
 package service
 
 import (
-	"context"
-	"errors"
+	"strconv"
 	"time"
 
-	"github.com/google/uuid"
-
 	"gemini-client/events"
-	"gemini-client/service/config"
+	"gemini-client/service/bus"
 	"gemini-client/service/upstream"
-	"gemini-client/telemetry"
 )
 
-// store publishes the result of a verdict, and returns the verdict it became
-// and whether it is the one that is stored. A result that is larger than the
-// server accepts loses its reasoning; if that is not enough, it fails, with what
-// was paid on it. Error: ctx's cause.
-func (h *handler) store(ctx context.Context, d delivery, request events.Request, v verdict, re upstream.Reply) (verdict, bool, error) {
-	result := h.result(d, request, v, re)
-	stored, err := h.publish(ctx, request.CallbackQueue, result, h.follows(d))
-	if errors.Is(err, errTooLarge) && result.Reasoning != nil {
-		result.Reasoning = nil
-		stored, err = h.publish(ctx, request.CallbackQueue, result, h.follows(d))
+// end is what the bus keeps of a verdict: a schedule, or a result and, where an
+// operator may replay the request, its original as a dead letter.
+func (v verdict) end(j job, re upstream.Reply) bus.End {
+	if v.outcome == Rescheduled {
+		return bus.End{Schedule: &bus.Schedule{At: v.at, Header: v.headers(j.delivery)}}
 	}
-	if errors.Is(err, errTooLarge) {
-		v = failed(events.PayloadTooLarge, "The result is larger than the message bus accepts (NATS max_payload); ask for a shorter answer or less metadata.")
-		result = h.result(d, request, v, re)
-		stored, err = h.publish(ctx, request.CallbackQueue, result, h.follows(d))
+	result := v.result(j, re)
+	end := bus.End{Result: &result}
+	if v.outcome == Failed && v.failure.Code.Deadletter() {
+		end.DeadLetter = &bus.DeadLetter{Code: v.failure.Code, Reason: v.failure.Message}
 	}
-	if errors.Is(err, errTooLarge) { // it is the metadata alone, then
-		result.Metadata = nil
-		stored, err = h.publish(ctx, request.CallbackQueue, result, h.follows(d))
-	}
-	return v, stored, err
+	return end
 }
-
-// publish is one result in its span, with a message id made for this delivery.
-func (h *handler) publish(ctx context.Context, callback string, r events.Result, expect uint64) (bool, error) {
-	body, err := r.Encode()
-	if err != nil {
-		return false, err
-	}
-	messageID := events.MessageID(r.RequestID, uuid.NewString())
-	completed := r.Status == events.StatusSuccess
-	ctx, span := h.tel.StartPublish(ctx, resultTemplate(callback, completed), messageID)
-	header := events.ResultHeader(r, messageID, source(h.config), r.Timestamp)
-	h.tel.Inject(ctx, header)
-	stored, err := h.results.store(ctx, publication{
-		callback: callback, id: r.RequestID, completed: completed,
-		messageID: messageID, header: header, body: body, expect: expect,
-	})
-	switch {
-	case errors.Is(err, errTooLarge):
-		span.End("too_large", err)
-	case err != nil:
-		span.End("store", err)
-	case !stored:
-		span.End("refused", errSecond)
-	default:
-		span.End("", nil)
-	}
-	return stored, err
-}
-
-// errSecond tells on a span that a second result was not stored.
-var errSecond = errors.New("another result was stored first")
-
-// resultTemplate is the subject of a result without its id, for telemetry.
-func resultTemplate(callback string, completed bool) string {
-	if completed {
-		return events.Completed(callback, "{request_id}")
-	}
-	return events.Failed(callback, "{request_id}")
-}
-
-// source names this deployment in the events: a URI reference, as CloudEvents
-// wants it.
-func source(c *config.Config) string { return "/gemini-client/" + c.RequestQueue }
 
 // result is the event of a verdict.
-func (h *handler) result(d delivery, request events.Request, v verdict, re upstream.Reply) events.Result {
+func (v verdict) result(j job, re upstream.Reply) events.Result {
 	now := time.Now()
 	var r events.Result
-	if v.kind == telemetry.VerdictCompleted {
-		r = request.Completed(v.answer.Content, now)
-		if v.answer.Content == "" && v.answer.ToolCalls != nil {
+	if v.outcome == Completed {
+		a := v.answer
+		r = j.request.Completed(a.Content, now)
+		if a.Content == "" && a.ToolCalls != nil {
 			r.Content = nil
 		}
-		r.ModelUsed = text(v.answer.Model)
-		r.Reasoning, r.ToolCalls = text(v.answer.Reasoning), v.answer.ToolCalls
+		r.ModelUsed, r.ToolCalls = known(a.Model), a.ToolCalls
+		if !v.withoutReasoning {
+			r.Reasoning = known(a.Reasoning)
+		}
 	} else {
-		r = request.Failed(v.failure, now)
+		r = j.request.Failed(v.failure, now)
 	}
-	took := float64(now.Sub(d.Taken).Microseconds()) / 1000
+	if v.withoutMetadata {
+		r.Metadata = nil
+	}
+	took := float64(now.Sub(j.delivery.Taken).Microseconds()) / 1000
 	r.ProcessingTimeMS = &took
-	r.Attempts, r.RetryCount = re.Attempts, retryCount(d, request.RetryCount)
-	r.FinishReason, r.Provider, r.GenerationID = text(re.Usage.FinishReason), text(re.Usage.Provider), text(re.Usage.GenerationID)
+	r.Attempts, r.RetryCount = re.Attempts, retryCount(j.delivery, j.request.RetryCount)
+	r.FinishReason, r.Provider, r.GenerationID = known(re.Usage.FinishReason), known(re.Usage.Provider), known(re.Usage.GenerationID)
 	r.Usage, r.Cost = re.Usage.Tokens, re.Usage.Cost
 	return r
 }
 
-// text is nil for what is not known.
-func text(s string) *string {
+// known is nil for a text that is not known.
+func known(s string) *string {
 	if s == "" {
 		return nil
 	}
 	return &s
+}
+
+// retryCount is how often the request has been rescheduled: by its body, plus
+// what we counted in a header.
+func retryCount(d *bus.Delivery, inBody int) int {
+	n, _ := events.RetryCount(d.Header)
+	return inBody + n
+}
+
+// headers are those of a request's next delivery: one more retry if a call was
+// made, or one more strike. A start that settled ends its strikes.
+func (v verdict) headers(d *bus.Delivery) map[string]string {
+	if v.strikes > 0 {
+		return map[string]string{events.HeaderStrikes: strconv.Itoa(v.strikes)}
+	}
+	n, _ := events.RetryCount(d.Header)
+	if !v.free {
+		n++
+	}
+	return map[string]string{events.HeaderRetryCount: strconv.Itoa(n), events.HeaderStrikes: "0"}
 }

@@ -2,22 +2,24 @@ package service
 
 import (
 	"fmt"
+	"strconv"
 	"time"
 
 	"gemini-client/events"
 	"gemini-client/service/upstream"
-	"gemini-client/telemetry"
 )
 
-// verdict is how a delivery ends: completed with an answer, failed for good,
-// or later.
+// verdict is how a request ends: completed with an answer, failed for good, or
+// rescheduled.
 type verdict struct {
-	kind    telemetry.Verdict
-	answer  *upstream.Answer // of completed
-	failure events.Failure   // of failed; of later, why
-	at      time.Time        // of later
-	strikes int              // of later, if the request is suspected of taking its workers down
-	free    bool             // of later, if no call was made: it uses up no retry
+	outcome Outcome
+	answer  *upstream.Answer // of completed, and of an answer that a filter withheld
+	failure events.Failure   // of failed; of rescheduled, why
+	at      time.Time        // of rescheduled
+	strikes int              // of rescheduled, if the request may be crashing its workers
+	free    bool             // of rescheduled, if no call was made: it uses up no retry
+
+	withoutReasoning, withoutMetadata bool // the result was too large with it
 }
 
 // situation is what a verdict depends on besides the error.
@@ -31,16 +33,11 @@ type situation struct {
 }
 
 func completed(answer *upstream.Answer) verdict {
-	return verdict{kind: telemetry.VerdictCompleted, answer: answer}
+	return verdict{outcome: Completed, answer: answer}
 }
 
 func failed(code events.Code, text string) verdict {
-	return verdict{kind: telemetry.VerdictFailed, failure: events.Failure{Code: code, Message: text}}
-}
-
-// passes reports whether time or another key may heal a failure.
-func passes(code events.Code) bool {
-	return code.Retryable() && code != events.RedeliveryExhausted && code != events.Internal
+	return verdict{outcome: Failed, failure: events.Failure{Code: code, Message: text}}
 }
 
 // judgeError is pure: the same error in the same situation has the same
@@ -56,28 +53,48 @@ func judgeError(e *upstream.Error, s situation) verdict {
 	if !s.deadline.IsZero() && !at.Before(s.deadline) {
 		return failed(events.DeadlineExceeded, fmt.Sprintf("%s The next try would be at %s, after the request's deadline.", e.Message, at.UTC().Format(time.RFC3339)))
 	}
-	return verdict{kind: telemetry.VerdictLater, free: !s.called, failure: events.Failure{Code: e.Code, Message: e.Message}, at: at}
+	return verdict{outcome: Rescheduled, free: !s.called, failure: events.Failure{Code: e.Code, Message: e.Message}, at: at}
 }
 
 func retries(n int) string {
 	if n == 1 {
 		return "1 retry"
 	}
-	return fmt.Sprintf("%d retries", n)
+	return strconv.Itoa(n) + " retries"
 }
 
-// judgeAnswer accepts what the model gave, with one exception: an answer that
-// a filter emptied, or that is a refusal and nothing else, is a failure that no
+// judgeAnswer accepts what the model gave, with one exception: an answer that a
+// filter emptied, or that is a refusal and nothing else, is a failure that no
 // retry heals.
-func judgeAnswer(c *upstream.Answer) verdict {
-	if c.Content != "" || len(c.ToolCalls) > 0 || c.FinishReason != "content_filter" && c.Refusal == "" {
-		return completed(c)
+func judgeAnswer(a *upstream.Answer) verdict {
+	if a.Content != "" || len(a.ToolCalls) > 0 || a.FinishReason != "content_filter" && a.Refusal == "" {
+		return completed(a)
 	}
 	why := "The model's content filter withheld the answer."
-	if c.FinishReason != "content_filter" {
+	if a.FinishReason != "content_filter" {
 		why = "The model refused to answer."
 	}
 	v := failed(events.ContentFiltered, why)
-	v.answer = c // it may have been billed
+	v.answer = a // it may have been billed
 	return v
+}
+
+// smaller is the verdict that follows when the server found what this one
+// publishes too large; false if there is none left. A request that cannot be
+// rescheduled fails. A result loses its reasoning first, then becomes a failure,
+// and then loses the requester's metadata.
+func (v verdict) smaller() (verdict, bool) {
+	switch {
+	case v.outcome == Rescheduled:
+		return failed(v.failure.Code, v.failure.Message+" It could not be put back: with its headers it is larger than the server accepts."), true
+	case v.outcome == Completed && v.answer.Reasoning != "" && !v.withoutReasoning:
+		v.withoutReasoning = true
+	case v.failure.Code != events.PayloadTooLarge:
+		v = failed(events.PayloadTooLarge, "The result is larger than the message bus accepts (NATS max_payload); ask for a shorter answer or less metadata.")
+	case !v.withoutMetadata:
+		v.withoutMetadata = true
+	default:
+		return v, false
+	}
+	return v, true
 }

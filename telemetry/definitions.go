@@ -36,14 +36,14 @@ func definitions() []definition {
 // flowMetrics count what happens to requests.
 func flowMetrics() []definition {
 	return []definition{
-		{metricRequests, kindCounter, "{request}", []attribute.Key{labelVerdict, labelCode, keyRequestModel}, nil, "Deliveries settled, by verdict (completed, failed, later, acked-duplicate, given_back) and failure code; the rate of failed is the first thing to look at, and code=cancelled counts cancellations."},
+		{metricRequests, kindCounter, "{request}", []attribute.Key{labelVerdict, labelCode, keyRequestModel}, nil, "Deliveries settled, by verdict (completed, failed, rescheduled, duplicate, nacked) and failure code; the rate of failed is the first thing to look at, and code=cancelled counts cancellations."},
 		{metricCalls, kindCounter, "{call}", []attribute.Key{labelOutcome, keyRequestModel}, nil, "Attempts to call OpenRouter, by outcome: success or a failure code; failures here that retries heal never reach a requester."},
 		{metricCost, kindCounter, "{USD}", []attribute.Key{keyRequestModel}, nil, "What OpenRouter charged, in USD, for every attempt whose bill it told, failed ones too; its rate is what the service spends."},
 		{metricRetries, kindCounter, "{retry}", []attribute.Key{labelReason}, nil, "Calls repeated within the same delivery, by the failure code that made it necessary."},
-		{metricScheduled, kindCounter, "{request}", []attribute.Key{labelReason}, nil, "Requests put back for later, by failure code; they wait as schedules (state later of the queues)."},
+		{metricScheduled, kindCounter, "{request}", []attribute.Key{labelReason}, nil, "Requests rescheduled, by failure code; they wait as schedules (state scheduled of the queues)."},
 		{metricDeadLetters, kindCounter, "{message}", []attribute.Key{labelCode}, nil, "Dead letters written, by failure code; each is the original of a request that failed for good, or of a message without a usable id."},
 		{metricResultsRefused, kindCounter, "{result}", nil, nil, "Results that the server refused because another one was stored first; more than a few mean that requests are called for twice."},
-		{metricClaimsLost, kindCounter, "{claim}", nil, nil, "Requests that another worker took over while this one was still at work; it happens when a worker was cut off from NATS."},
+		{metricClaimsLost, kindCounter, "{claim}", nil, nil, "Requests that another worker took over while they were still in flight here; it happens when a worker was cut off from NATS."},
 		{metricSpansLost, kindCounter, "{span}", []attribute.Key{labelReason}, nil, "Spans that never reached the collector: queue_full when it is too slow, export_failed when it is away or refuses; no request suffers."},
 	}
 }
@@ -51,7 +51,7 @@ func flowMetrics() []definition {
 // stateMetrics show how things are now.
 func stateMetrics() []definition {
 	return []definition{
-		{MetricQueueMessages, kindGauge, "{message}", []attribute.Key{labelQueue, labelState}, nil, "Messages by queue and state: waiting, at_work (delivered and not settled), later (waits for its time), dead (dead letters kept); every replica reports the same numbers, so take max(); absent while NATS is away."},
+		{MetricQueueMessages, kindGauge, "{message}", []attribute.Key{labelQueue, labelState}, nil, "Messages by queue and state: waiting, in_flight (delivered and not settled), scheduled (waits for its time), dead (dead letters kept); every replica reports the same numbers, so take max(); absent while NATS is away."},
 		{MetricQueueOldest, kindGauge, "s", []attribute.Key{labelQueue}, nil, "Age of the oldest message that waits for a worker, 0 if none waits; take max(); if it grows, the workers do not keep up or take nothing."},
 		{metricInFlight, kindGauge, "{request}", nil, nil, "Requests this process is working on; equal to the slots means it is full."},
 		{metricSlots, kindGauge, "{slot}", nil, nil, "Requests this process may work on at once (WORKER_CONCURRENCY)."},

@@ -133,3 +133,8 @@ func (b *buffer) String() string {
 	defer b.mu.Unlock()
 	return b.b.String()
 }
+
+// outcome is what became of a delivery, as a caller names it.
+type outcome string
+
+func (o outcome) String() string { return string(o) }

@@ -29,8 +29,8 @@ func useEverything(t *testing.T, b bundle) {
 	publish.End("", nil)
 	_, settle := b.StartSettle(ctx, "ack", "gemini.requests")
 	settle.End("", nil)
-	i.RequestSettled(ctx, VerdictFailed, "rate_limited", "google/gemini-2.5-flash")
-	i.RequestSettled(ctx, VerdictDuplicate, "", "")
+	i.RequestSettled(ctx, outcome("failed"), "rate_limited", "google/gemini-2.5-flash")
+	i.RequestSettled(ctx, outcome("duplicate"), "", "")
 	i.RequestScheduled(ctx, "rate_limited")
 	i.InFlight(ctx, 3)
 	i.InFlight(ctx, -1)
@@ -74,7 +74,7 @@ func TestMetrics(t *testing.T) {
 		`messaging_client_operation_duration_seconds_count` + published + ` 1`,
 		`messaging_client_operation_duration_seconds_count` + nats(`messaging_destination_name="gemini.requests",`, "ack", `messaging_operation_type="settle",`) + ` 1`,
 		`gemini_requests_total{code="rate_limited",gen_ai_request_model="google/gemini-2.5-flash",verdict="failed"} 1.0`,
-		`gemini_requests_total{verdict="acked-duplicate"} 1.0`,
+		`gemini_requests_total{verdict="duplicate"} 1.0`,
 		`gemini_cost_total{gen_ai_request_model="google/gemini-2.5-flash"} 0.25`,
 		`gemini_calls_total{gen_ai_request_model="google/gemini-2.5-flash",outcome="rate_limited"} 1.0`,
 		`gemini_inflight 2.0`,
@@ -206,7 +206,7 @@ func TestModelLabelIsBounded(t *testing.T) {
 		_, chat := b.StartChat(t.Context(), ChatInfo{Model: fmt.Sprintf("google/m-%d", n)})
 		chat.End(ChatResult{Model: fmt.Sprintf("google/m-%d", n)})
 		b.Instruments.Charged(t.Context(), fmt.Sprintf("google/m-%d", n), 1)
-		b.Instruments.RequestSettled(t.Context(), VerdictCompleted, "", fmt.Sprintf("google/m-%d", n))
+		b.Instruments.RequestSettled(t.Context(), outcome("completed"), "", fmt.Sprintf("google/m-%d", n))
 		b.Instruments.CallFinished(t.Context(), "success", fmt.Sprintf("google/m-%d", n))
 	}
 	text := b.scrape(t, openMetrics)

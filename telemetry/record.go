@@ -2,22 +2,12 @@ package telemetry
 
 import (
 	"context"
+	"fmt"
 	"time"
 
 	"go.opentelemetry.io/otel/attribute"
 	"go.opentelemetry.io/otel/metric"
 	"go.opentelemetry.io/otel/trace"
-)
-
-// Verdict is what became of a delivery.
-type Verdict string
-
-// The verdicts.
-const (
-	VerdictCompleted Verdict = "completed"
-	VerdictFailed    Verdict = "failed"
-	VerdictLater     Verdict = "later"
-	VerdictDuplicate Verdict = "acked-duplicate"
 )
 
 // BreakerState is the state of the circuit breaker.
@@ -35,14 +25,14 @@ func (s BreakerState) String() string {
 	return [...]string{"closed", "half-open", "open"}[s]
 }
 
-// RequestSettled counts a delivery by its verdict. The code is empty unless the
-// request failed or was put off because of an error.
-func (i *Instruments) RequestSettled(ctx context.Context, verdict Verdict, code, model string) {
-	i.requests.Add(ctx, 1, metric.WithAttributes(requestLabels(verdict, code, i.models.fold(model))...))
+// RequestSettled counts a delivery by its outcome, whose text is the label. The
+// code is empty unless the request failed or was rescheduled because of an error.
+func (i *Instruments) RequestSettled(ctx context.Context, outcome fmt.Stringer, code, model string) {
+	i.requests.Add(ctx, 1, metric.WithAttributes(requestLabels(outcome, code, i.models.fold(model))...))
 }
 
-func requestLabels(verdict Verdict, code, model string) []attribute.KeyValue {
-	labels := append([]attribute.KeyValue{labelVerdict.String(string(verdict))}, optional(labelCode, code)...)
+func requestLabels(outcome fmt.Stringer, code, model string) []attribute.KeyValue {
+	labels := append([]attribute.KeyValue{labelVerdict.String(outcome.String())}, optional(labelCode, code)...)
 	return append(labels, optional(keyRequestModel, model)...)
 }
 
@@ -75,7 +65,7 @@ func (i *Instruments) CallRetried(ctx context.Context, attempt int, reason strin
 		keyRetryAttempt.Int(attempt), keyRetryReason.String(reason), keyRetryWait.Float64(wait.Seconds())))
 }
 
-// RequestScheduled counts a request that was put off, by the reason.
+// RequestScheduled counts a request that was rescheduled, by the reason.
 func (i *Instruments) RequestScheduled(ctx context.Context, reason string) {
 	i.scheduled.Add(ctx, 1, metric.WithAttributes(labelReason.String(reason)))
 }
@@ -93,15 +83,16 @@ func (i *Instruments) DeclareModels(models ...string) {
 	}
 }
 
-// DeclareFailures makes the count of failed requests for a model begin with 0
-// for each code that there can be, so that the first one shows as an increase.
-func (i *Instruments) DeclareFailures(ctx context.Context, model string, codes ...string) {
+// DeclareFailures makes the count of requests with a failed outcome begin with 0
+// for a model and each code that there can be, so that the first one shows as an
+// increase.
+func (i *Instruments) DeclareFailures(ctx context.Context, failed fmt.Stringer, model string, codes ...string) {
 	for _, code := range codes {
-		i.requests.Add(ctx, 0, metric.WithAttributes(requestLabels(VerdictFailed, code, i.models.fold(model))...))
+		i.requests.Add(ctx, 0, metric.WithAttributes(requestLabels(failed, code, i.models.fold(model))...))
 	}
 }
 
-// DeclareReasons does the same for repeated calls and requests put back.
+// DeclareReasons does the same for repeated calls and requests rescheduled.
 func (i *Instruments) DeclareReasons(ctx context.Context, codes ...string) {
 	for _, code := range codes {
 		i.retries.Add(ctx, 0, metric.WithAttributes(labelReason.String(code)))

@@ -2,6 +2,7 @@ package telemetry
 
 import (
 	"context"
+	"fmt"
 	"math"
 	"net/url"
 	"slices"
@@ -49,8 +50,8 @@ func (s *Span) SetRequestID(id string) {
 }
 
 // SetVerdict notes what became of the request; code is empty unless it failed.
-func (s *Span) SetVerdict(verdict Verdict, code string) {
-	s.span.SetAttributes(keySpanVerdict.String(string(verdict)))
+func (s *Span) SetVerdict(outcome fmt.Stringer, code string) {
+	s.span.SetAttributes(keySpanVerdict.String(outcome.String()))
 	if code != "" {
 		s.span.SetAttributes(keySpanCode.String(code))
 	}

@@ -29,7 +29,7 @@ func TestProcessSpan(t *testing.T) {
 	ctx := b.Extract(t.Context(), map[string][]string{"traceparent": {traceparent}})
 	_, span := b.StartProcess(ctx, sampleProcess())
 	span.SetRequestID(requestID)
-	span.SetVerdict(VerdictFailed, "rate_limited")
+	span.SetVerdict(outcome("failed"), "rate_limited")
 	span.End("rate_limited", errors.New("429 with "+secretKey))
 	span.End("twice", nil)
 

@@ -7,17 +7,13 @@ import (
 	"runtime/debug"
 	"strings"
 	"text/tabwriter"
-	"time"
 
 	"github.com/spf13/cobra"
 
-	"gemini-client/service"
+	"gemini-client/service/bus"
 	"gemini-client/service/config"
 	"gemini-client/telemetry"
 )
-
-// connectTime is how long a command that a person waits for tries to connect.
-const connectTime = 10 * time.Second
 
 // provisioning is what the flags of provision say.
 type provisioning struct {
@@ -44,13 +40,13 @@ a NATS user that may manage streams.`,
 			if err != nil {
 				return err
 			}
-			readers, err := readers(&c, p.readers)
+			readers, err := readers(c, p.readers)
 			if err != nil {
 				return err
 			}
-			ctx, cancel := context.WithTimeout(cmd.Context(), 2*connectTime)
+			ctx, cancel := context.WithTimeout(cmd.Context(), 2*connectTimeout)
 			defer cancel()
-			return provision(ctx, &c, p.missing, readers, std)
+			return provision(ctx, c, p.missing, readers, std)
 		},
 	}
 	cmd.Flags().BoolVar(&p.missing, "missing", false, "create what is missing and change nothing that exists")
@@ -60,32 +56,28 @@ a NATS user that may manage streams.`,
 
 // readers are the consumers that --reader asks for; the error joins every
 // mistake.
-func readers(c *config.Config, specs []string) ([]service.QueueConsumer, error) {
-	var list []service.QueueConsumer
+func readers(c config.Config, specs []string) ([]bus.QueueConsumer, error) {
+	var list []bus.QueueConsumer
 	var mistakes []error
 	for _, spec := range specs {
 		name, callback, _ := strings.Cut(spec, "=")
-		reader, err := service.Reader(c, name, callback)
+		reader, err := bus.Reader(c, name, callback)
 		list, mistakes = append(list, reader), append(mistakes, err)
 	}
 	return list, errors.Join(mistakes...)
 }
 
-func provision(ctx context.Context, c *config.Config, missing bool, readers []service.QueueConsumer, std streams) error {
+func provision(ctx context.Context, c config.Config, missing bool, readers []bus.QueueConsumer, std streams) error {
 	log, err := telemetry.NewLogger(telemetry.Config{LogLevel: "WARN", Output: std.err})
 	if err != nil {
 		return err
 	}
-	nc, err := service.Connect(ctx, c.NATS, log)
-	if err != nil {
-		return fmt.Errorf("NATS at %s: %w", c.NATS.URL, err)
-	}
-	defer nc.Close()
-	js, err := service.JetStream(nc, c.NATS)
+	conn, err := dial(ctx, c.NATS, log)
 	if err != nil {
 		return err
 	}
-	topology := service.NewTopology(c, nc.MaxPayload())
+	defer conn.Close()
+	js, topology := conn.JetStream, bus.NewTopology(c, conn.MaxPayload())
 	if missing {
 		err = topology.Ensure(ctx, js, true, log)
 	} else {
@@ -101,7 +93,7 @@ func provision(ctx context.Context, c *config.Config, missing bool, readers []se
 		_, _ = fmt.Fprintf(std.out, "consumer  %-20s %s, ack wait %s\n", q.Stream, q.Config.Durable, q.Config.AckWait)
 	}
 	for _, want := range readers {
-		have, err := service.ProvisionReader(ctx, js, want, !missing)
+		have, err := bus.ProvisionReader(ctx, js, want, !missing)
 		if err != nil {
 			return err
 		}

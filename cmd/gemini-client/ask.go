@@ -16,7 +16,7 @@ import (
 	"go.opentelemetry.io/otel/trace"
 
 	"gemini-client/events"
-	"gemini-client/service"
+	"gemini-client/service/bus"
 	"gemini-client/service/config"
 	"gemini-client/telemetry"
 )
@@ -49,7 +49,7 @@ Exit code 1: the result is a failure, or did not come in time.`,
 			if q.prompt, err = readPrompt(args, std.in); err != nil {
 				return err
 			}
-			return ask(cmd.Context(), &c, q, cmd.Flags().Changed("temperature"), std)
+			return ask(cmd.Context(), c, q, cmd.Flags().Changed("temperature"), std)
 		},
 	}
 	f := cmd.Flags()
@@ -101,7 +101,7 @@ func (q question) body(withTemperature bool) ([]byte, error) {
 }
 
 // ask is one request from publishing to its result.
-func ask(ctx context.Context, c *config.Config, q question, withTemperature bool, std streams) error {
+func ask(ctx context.Context, c config.Config, q question, withTemperature bool, std streams) error {
 	tel, err := telemetry.Setup(ctx, telemetry.Config{Version: version(), LogLevel: "WARN", LogFormat: c.LogFormat, Output: std.err})
 	if err != nil {
 		return err
@@ -142,36 +142,31 @@ func ask(ctx context.Context, c *config.Config, q question, withTemperature bool
 type reader struct {
 	id      string
 	names   events.Names
-	nc      *nats.Conn
-	js      jetstream.JetStream
+	conn    *bus.Conn
 	get     string // where to ask for the stored result
 	updates chan *nats.Msg
 }
 
 // newReader subscribes before anything is published, so that nothing is missed.
-func newReader(ctx context.Context, c *config.Config, tel *telemetry.Telemetry, id string) (*reader, error) {
-	connect, cancel := context.WithTimeout(ctx, connectTime)
-	defer cancel()
-	nc, err := service.Connect(connect, c.NATS, tel.Logger)
+func newReader(ctx context.Context, c config.Config, tel *telemetry.Telemetry, id string) (*reader, error) {
+	conn, err := dial(ctx, c.NATS, tel.Logger)
 	if err != nil {
-		return nil, fmt.Errorf("NATS is not reachable at NATS_URL=%s (is `gemini-client serve --embedded` running?): %w", c.NATS.URL, err)
-	}
-	r := &reader{id: id, names: c.Names(), nc: nc, updates: make(chan *nats.Msg, 1024)}
-	r.get = c.API("DIRECT.GET." + r.names.ResponsesStream() + "." + events.AnyResult(c.ResponseQueue, id))
-	if r.js, err = service.JetStream(nc, c.NATS); err != nil {
-		nc.Close()
 		return nil, err
 	}
+	r := &reader{id: id, names: c.Names(), conn: conn, updates: make(chan *nats.Msg, 1024)}
+	r.get = c.API("DIRECT.GET." + r.names.ResponsesStream() + "." + events.AnyResult(c.ResponseQueue, id))
 	for _, subject := range []string{r.names.Deltas(id), events.AnyResult(c.ResponseQueue, id)} {
-		if _, err := nc.ChanSubscribe(subject, r.updates); err != nil {
-			nc.Close()
+		if _, err := conn.ChanSubscribe(subject, r.updates); err != nil {
+			conn.Close()
 			return nil, err
 		}
 	}
-	return r, nc.FlushWithContext(connect)
+	flush, cancel := context.WithTimeout(ctx, connectTimeout)
+	defer cancel()
+	return r, conn.FlushWithContext(flush)
 }
 
-func (r *reader) close() { r.nc.Close() }
+func (r *reader) close() { r.conn.Close() }
 
 // publish stores the request and returns the trace id it travels with. Without
 // a tracer of our own it still gets one, so that the service's trace can be
@@ -183,9 +178,9 @@ func (r *reader) publish(ctx context.Context, body []byte, tel *telemetry.Teleme
 	}
 	m := &nats.Msg{Subject: r.names.RequestQueue, Header: nats.Header{}, Data: body}
 	tel.Inject(ctx, m.Header)
-	once, cancel := context.WithTimeout(ctx, connectTime)
+	once, cancel := context.WithTimeout(ctx, connectTimeout)
 	defer cancel()
-	_, err := r.js.PublishMsg(once, m, jetstream.WithMsgID(r.id))
+	_, err := r.conn.JetStream.PublishMsg(once, m, jetstream.WithMsgID(r.id))
 	if errors.Is(err, jetstream.ErrNoStreamResponse) {
 		err = fmt.Errorf("no stream takes %s: has a service run against this server, or `gemini-client provision`? (%w)", r.names.RequestQueue, err)
 	}
@@ -243,7 +238,7 @@ func (r *reader) next(ctx context.Context, look <-chan time.Time, delta func(eve
 func (r *reader) stored(ctx context.Context) *nats.Msg {
 	once, cancel := context.WithTimeout(ctx, time.Second)
 	defer cancel()
-	m, err := r.nc.RequestWithContext(once, r.get, nil)
+	m, err := r.conn.RequestWithContext(once, r.get, nil)
 	if err != nil || m.Header.Get(jetstream.SequenceHeader) == "" { // then it is the server's own word
 		return nil
 	}

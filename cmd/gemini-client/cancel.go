@@ -40,7 +40,7 @@ every callback. One that has its result already keeps it.`,
 func (d *desk) cancel(ctx context.Context, ids []string) error {
 	for _, id := range ids {
 		subject := d.names.Cancel(id)
-		err := d.ask(ctx, subject, func(ctx context.Context) error {
+		err := d.conn.Do(ctx, subject, func(ctx context.Context) error {
 			_, err := d.js.Publish(ctx, subject, nil, jetstream.WithExpectStream(d.names.CancelsStream()))
 			return err
 		})

@@ -156,7 +156,7 @@ func (d *desk) erase(ctx context.Context, sequence uint64) error {
 	if err != nil {
 		return err
 	}
-	err = d.ask(ctx, "."+d.names.DeadlettersStream(), func(ctx context.Context) error {
+	err = d.conn.Do(ctx, "."+d.names.DeadlettersStream(), func(ctx context.Context) error {
 		return stream.SecureDeleteMsg(ctx, sequence)
 	})
 	if err == nil {

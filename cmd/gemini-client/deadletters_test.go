@@ -79,7 +79,7 @@ func TestListLeavesBodies(t *testing.T) {
 	}
 	defer desk.close()
 	found, err := desk.letters(t.Context(), selection{code: "*", id: "*"})
-	if n := desk.nc.Stats().InBytes; err != nil || len(found) != 1 || n > 100_000 {
+	if n := desk.conn.Stats().InBytes; err != nil || len(found) != 1 || n > 100_000 {
 		t.Errorf("%d letters, %d bytes read, %v", len(found), n, err)
 	}
 }

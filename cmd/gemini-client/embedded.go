@@ -1,6 +1,7 @@
 package main
 
 import (
+	"errors"
 	"fmt"
 	"net"
 	"net/url"
@@ -28,7 +29,7 @@ type embedded struct {
 func startEmbedded(c config.NATS) (*embedded, error) {
 	host, port, err := loopbackAddress(c.URL)
 	if err != nil {
-		return nil, fmt.Errorf("%w: NATS_URL=%s: with NATS_EMBEDDED want a loopback address such as nats://127.0.0.1:4222 (%w)", config.ErrInvalid, c.URL, err)
+		return nil, fmt.Errorf("%w: NATS_URL=%s: with NATS_EMBEDDED want a loopback address such as nats://127.0.0.1:4222 (%w)", config.ErrInvalid, config.MaskURL(c.URL), err)
 	}
 	if err := os.MkdirAll(c.StoreDir, 0o700); err != nil {
 		return nil, fmt.Errorf("%w: NATS_STORE_DIR: %w", config.ErrInvalid, err)
@@ -51,7 +52,7 @@ func startEmbedded(c config.NATS) (*embedded, error) {
 func loopbackAddress(raw string) (string, int, error) {
 	u, err := url.Parse(raw)
 	if err != nil {
-		return "", 0, err
+		return "", 0, errors.New("it is not a URL") // err would repeat it, password included
 	}
 	host := u.Hostname()
 	if host == "localhost" {

@@ -140,7 +140,7 @@ func (d *desk) letters(ctx context.Context, s selection) (found []letter, err er
 		config.DeliverPolicy, config.OptStartTime = jetstream.DeliverByStartTimePolicy, &s.since
 	}
 	var consumer jetstream.Consumer
-	err = d.ask(ctx, "."+stream, func(ctx context.Context) error {
+	err = d.conn.Do(ctx, "."+stream, func(ctx context.Context) error {
 		consumer, err = d.js.OrderedConsumer(ctx, stream, config)
 		return err
 	})
@@ -162,7 +162,7 @@ func (d *desk) readLetters(ctx context.Context, messages jetstream.MessagesConte
 	for s.limit == 0 || len(found) < s.limit {
 		var m jetstream.Msg
 		var meta *jetstream.MsgMetadata
-		err := d.ask(ctx, "."+d.names.DeadlettersStream(), func(ctx context.Context) error {
+		err := d.conn.Do(ctx, "."+d.names.DeadlettersStream(), func(ctx context.Context) error {
 			if m, err = messages.Next(jetstream.NextContext(ctx)); err != nil {
 				return err
 			}

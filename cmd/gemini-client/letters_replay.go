@@ -160,7 +160,7 @@ func (r *replayer) read(body []byte) (events.Request, error) {
 // a second run the same replay.
 func (r *replayer) send(ctx context.Context, dead *jetstream.RawStreamMsg, follows uint64) error {
 	m := &nats.Msg{Subject: r.names.Retries(), Header: replayHeader(dead.Header, follows), Data: dead.Data}
-	err := r.ask(ctx, m.Subject, func(ctx context.Context) error {
+	err := r.conn.Do(ctx, m.Subject, func(ctx context.Context) error {
 		_, err := r.js.PublishMsg(ctx, m, jetstream.WithMsgID(fmt.Sprintf("replay/%d/%d", dead.Sequence, follows)),
 			jetstream.WithExpectStream(r.names.RetriesStream()))
 		return err

@@ -12,6 +12,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"gemini-client/service"
+	"gemini-client/service/bus"
 )
 
 // Exit codes.
@@ -100,7 +101,7 @@ See every setting:                  gemini-client config`,
 
 // exitCode tells what a person has to mend from what went wrong at work.
 func exitCode(err error) int {
-	for _, failed := range []error{errFailed, service.ErrCut, service.ErrClosed, context.Canceled, context.DeadlineExceeded} {
+	for _, failed := range []error{errFailed, service.ErrCut, bus.ErrClosed, context.Canceled, context.DeadlineExceeded} {
 		if errors.Is(err, failed) {
 			return exitFailed
 		}

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"io"
 	"strings"
-	"sync"
 	"time"
 	"unicode"
 
@@ -15,39 +14,20 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 
 	"gemini-client/events"
-	"gemini-client/service"
+	"gemini-client/service/bus"
 	"gemini-client/service/config"
 	"gemini-client/telemetry"
 )
 
-// lookTime bounds one question to NATS. A stream that this user may not see
-// does not answer at all.
-const lookTime = 5 * time.Second
-
-// errDenied is what NATS refuses this user.
-var errDenied = errors.New("this NATS user may not do that")
-
-// errNoAnswer is a request that NATS does not answer.
-var errNoAnswer = fmt.Errorf("NATS did not answer within %s: %w", lookTime, context.DeadlineExceeded)
-
 // desk is what a command for people on call works with: the connection, the
 // names, and where to write.
 type desk struct {
-	config *config.Config
+	config config.Config
 	names  events.Names
-	nc     *nats.Conn
+	conn   *bus.Conn
 	js     jetstream.JetStream
 	out    io.Writer
 	err    io.Writer
-
-	mu      sync.Mutex
-	pending map[*inquiry]struct{}
-}
-
-// inquiry is a request to NATS that is under way.
-type inquiry struct {
-	about  string // part of the subjects it uses
-	cancel context.CancelCauseFunc
 }
 
 // openDesk connects. The desk must be closed.
@@ -60,23 +40,14 @@ func openDesk(ctx context.Context, configFile string, std streams) (*desk, error
 	if err != nil {
 		return nil, err
 	}
-	ctx, cancel := context.WithTimeout(ctx, connectTime)
-	defer cancel()
-	nc, err := service.Connect(ctx, c.NATS, log)
+	conn, err := dial(ctx, c.NATS, log)
 	if err != nil {
-		return nil, fmt.Errorf("NATS is not reachable at the address in NATS_URL (`gemini-client config` shows it): %w", err)
-	}
-	js, err := service.JetStream(nc, c.NATS)
-	if err != nil {
-		nc.Close()
 		return nil, err
 	}
-	d := &desk{config: &c, names: c.Names(), nc: nc, js: js, out: std.out, err: std.err, pending: map[*inquiry]struct{}{}}
-	nc.SetErrorHandler(func(_ *nats.Conn, _ *nats.Subscription, err error) { d.refused(err) })
-	return d, nil
+	return &desk{config: c, names: c.Names(), conn: conn, js: conn.JetStream, out: std.out, err: std.err}, nil
 }
 
-func (d *desk) close() { d.nc.Close() }
+func (d *desk) close() { d.conn.Close() }
 
 // printf writes to standard output.
 func (d *desk) printf(format string, args ...any) { _, _ = fmt.Fprintf(d.out, format, args...) }
@@ -87,46 +58,9 @@ func (d *desk) fail(format string, args ...any) error {
 	return errFailed
 }
 
-// ask makes one request to NATS, which may take lookTime. about is a part of
-// the subjects it uses, so that NATS's refusal, which comes apart, ends it.
-func (d *desk) ask(ctx context.Context, about string, do func(context.Context) error) error {
-	ctx, refuse := context.WithCancelCause(ctx)
-	defer refuse(nil)
-	limited, cancel := context.WithTimeoutCause(ctx, lookTime, errNoAnswer)
-	defer cancel()
-	q := &inquiry{about: about, cancel: refuse}
-	d.mu.Lock()
-	d.pending[q] = struct{}{}
-	d.mu.Unlock()
-	defer func() {
-		d.mu.Lock()
-		defer d.mu.Unlock()
-		delete(d.pending, q)
-	}()
-	err := do(limited)
-	if cause := context.Cause(limited); err != nil && cause != nil {
-		return cause
-	}
-	return err
-}
-
-// refused ends the requests that NATS does not allow.
-func (d *desk) refused(err error) {
-	if !errors.Is(err, nats.ErrPermissionViolation) {
-		return
-	}
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	for q := range d.pending {
-		if strings.Contains(err.Error(), q.about) {
-			q.cancel(fmt.Errorf("%w (%s)", errDenied, strings.TrimPrefix(err.Error(), nats.ErrPermissionViolation.Error()+": ")))
-		}
-	}
-}
-
 // stream looks a stream up.
 func (d *desk) stream(ctx context.Context, name string) (s jetstream.Stream, err error) {
-	err = d.ask(ctx, "."+name, func(ctx context.Context) error {
+	err = d.conn.Do(ctx, "."+name, func(ctx context.Context) error {
 		s, err = d.js.Stream(ctx, name)
 		return err
 	})
@@ -161,7 +95,7 @@ func (d *desk) at(ctx context.Context, s jetstream.Stream, sequence uint64) (*je
 
 func (d *desk) get(ctx context.Context, s jetstream.Stream, do func(context.Context) (*jetstream.RawStreamMsg, error)) (m *jetstream.RawStreamMsg, err error) {
 	name := s.CachedInfo().Config.Name
-	err = d.ask(ctx, "."+name, func(ctx context.Context) error {
+	err = d.conn.Do(ctx, "."+name, func(ctx context.Context) error {
 		m, err = do(ctx)
 		return err
 	})

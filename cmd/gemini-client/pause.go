@@ -9,7 +9,7 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 	"github.com/spf13/cobra"
 
-	"gemini-client/service"
+	"gemini-client/service/bus"
 )
 
 func pauseCommand(configFile *string, std streams) *cobra.Command {
@@ -69,12 +69,12 @@ func resumeCommand(configFile *string, std streams) *cobra.Command {
 func (d *desk) setPause(ctx context.Context, until time.Time) error {
 	var errs []error
 	for _, stream := range []string{d.names.RequestsStream(), d.names.RetriesStream()} {
-		err := d.ask(ctx, "."+stream, func(ctx context.Context) error {
+		err := d.conn.Do(ctx, "."+stream, func(ctx context.Context) error {
 			if until.IsZero() {
-				_, err := d.js.ResumeConsumer(ctx, stream, service.Durable)
+				_, err := d.js.ResumeConsumer(ctx, stream, bus.Durable)
 				return err
 			}
-			r, err := d.js.PauseConsumer(ctx, stream, service.Durable, until)
+			r, err := d.js.PauseConsumer(ctx, stream, bus.Durable, until)
 			if err == nil && !r.Paused {
 				err = errors.New("the server did not pause it: NATS 2.11 or later can")
 			}
@@ -84,7 +84,7 @@ func (d *desk) setPause(ctx context.Context, until time.Time) error {
 			err = fmt.Errorf("%w: has a service run against this server, or `gemini-client provision`?", err)
 		}
 		if err != nil {
-			errs = append(errs, fmt.Errorf("consumer %s of %s: %w", service.Durable, stream, err))
+			errs = append(errs, fmt.Errorf("consumer %s of %s: %w", bus.Durable, stream, err))
 		}
 	}
 	return errors.Join(errs...)

@@ -57,11 +57,9 @@ func serve(ctx context.Context, c config.Config, warnings []string, std streams)
 	for _, warning := range warnings {
 		tel.Logger.WarnContext(ctx, warning)
 	}
-	s, err := service.New(&c, tel)
-	if err != nil {
+	if err := c.RequireKeys(); err != nil { // before anything is started
 		return err
 	}
-	s.Version = version()
 	if c.Embedded {
 		server, err := startEmbedded(c.NATS)
 		if err != nil {
@@ -70,6 +68,10 @@ func serve(ctx context.Context, c config.Config, warnings []string, std streams)
 		defer server.stop()
 		tel.Logger.InfoContext(ctx, "NATS runs in this process", "url", server.url, "store", c.StoreDir)
 		c.NATS.URL = server.url
+	}
+	s, err := service.New(c, version(), tel)
+	if err != nil {
+		return err
 	}
 	web, err := listen(ctx, c.HTTPAddr, s.Handler(), tel.Logger)
 	if err != nil {

@@ -11,6 +11,7 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 
 	"gemini-client/service"
+	"gemini-client/service/bus"
 )
 
 // Bounds of what is looked at for an overview that may be repeated every two
@@ -36,9 +37,11 @@ type overview struct {
 type queueState struct {
 	Waiting     uint64     `json:"waiting"`
 	OldestAt    *time.Time `json:"oldest_at"` // of the waiting
-	InFlight    int        `json:"in_flight"` // delivered and not settled
+	InFlight    uint64     `json:"in_flight"` // delivered and not settled
 	Bytes       uint64     `json:"bytes"`     // of the stream
 	PausedUntil *time.Time `json:"paused_until"`
+
+	depth bus.Depth
 }
 
 // laterState is the requests that wait as schedules.
@@ -84,9 +87,7 @@ func (d *desk) lookAtRetries(ctx context.Context, o *overview) error {
 	if queue == nil {
 		return err
 	}
-	// Schedules are not the consumer's: they are what is left in the stream.
-	total := stream.CachedInfo().State.Msgs
-	o.Later = &laterState{Waiting: total - min(total, queue.Waiting+uint64(queue.InFlight))} //nolint:gosec // a count
+	o.Later = &laterState{Waiting: queue.depth.Scheduled(stream.CachedInfo().State.Msgs)}
 	if o.Later.Waiting == 0 || o.Later.Waiting > schedulesRead {
 		return err
 	}
@@ -104,37 +105,29 @@ func (d *desk) queue(ctx context.Context, name, subject string) (jetstream.Strea
 	if err != nil {
 		return nil, nil, err
 	}
-	info, err := d.consumer(ctx, name)
+	depth, err := d.depth(ctx, name)
 	if err != nil {
 		return stream, nil, err
 	}
-	q := &queueState{Waiting: info.NumPending, InFlight: info.NumAckPending, Bytes: stream.CachedInfo().State.Bytes}
-	if info.Paused {
-		q.PausedUntil = info.Config.PauseUntil
+	q := &queueState{Waiting: depth.Waiting, InFlight: depth.InFlight, Bytes: stream.CachedInfo().State.Bytes, PausedUntil: depth.PausedUntil, depth: depth}
+	oldest, err := d.conn.OldestWaiting(ctx, name, subject, depth)
+	if err != nil {
+		return stream, q, fmt.Errorf("stream %s: %w", name, err)
 	}
-	if q.Waiting == 0 {
-		return stream, q, nil
-	}
-	oldest, err := d.next(ctx, stream, info.Delivered.Stream+1, subject)
-	if oldest != nil {
-		at := oldest.Time.UTC()
+	if !oldest.IsZero() {
+		at := oldest.UTC()
 		q.OldestAt = &at
 	}
-	return stream, q, err
+	return stream, q, nil
 }
 
-func (d *desk) consumer(ctx context.Context, stream string) (info *jetstream.ConsumerInfo, err error) {
-	err = d.ask(ctx, "."+stream+"."+service.Durable, func(ctx context.Context) error {
-		consumer, err := d.js.Consumer(ctx, stream, service.Durable)
-		if err == nil {
-			info = consumer.CachedInfo()
-		}
-		return err
-	})
+// depth asks how full a stream's queue is.
+func (d *desk) depth(ctx context.Context, stream string) (bus.Depth, error) {
+	depth, err := d.conn.Depth(ctx, stream)
 	if err != nil {
-		return nil, fmt.Errorf("consumer %s of %s: %w", service.Durable, stream, err)
+		return depth, fmt.Errorf("consumer %s of %s: %w", bus.Durable, stream, err)
 	}
-	return info, nil
+	return depth, nil
 }
 
 // nextSchedule returns when the next of a few schedules fires.
@@ -176,7 +169,7 @@ func (d *desk) lookAtLetters(ctx context.Context, o *overview) error {
 	if state.Msgs == 0 {
 		return nil
 	}
-	return d.ask(ctx, "."+d.names.DeadlettersStream(), func(ctx context.Context) error {
+	return d.conn.Do(ctx, "."+d.names.DeadlettersStream(), func(ctx context.Context) error {
 		info, err := stream.Info(ctx, jetstream.WithSubjectFilter(d.names.DeadlettersAll()))
 		if err != nil {
 			return fmt.Errorf("stream %s: %w", d.names.DeadlettersStream(), err)

@@ -53,7 +53,7 @@ func (q *queueState) String() string {
 	if q.OldestAt != nil {
 		text += fmt.Sprintf(" (the oldest since %s)", since(*q.OldestAt))
 	}
-	return fmt.Sprintf("%s, %s in flight", text, humanize.Comma(int64(q.InFlight)))
+	return fmt.Sprintf("%s, %s in flight", text, humanize.Comma(int64(q.InFlight))) //nolint:gosec // a count
 }
 
 func (l *laterState) String() string {

@@ -10,7 +10,7 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 
 	"gemini-client/events"
-	"gemini-client/service"
+	"gemini-client/service/bus"
 )
 
 // whereabouts is everything that is known of one request. What is not known is
@@ -120,7 +120,7 @@ func (d *desk) findAnswers(ctx context.Context, w *whereabouts) error {
 func (d *desk) findClaims(ctx context.Context, w *whereabouts) error {
 	subject := func(callback string) string { return d.names.Claim(callback, w.ID) }
 	return d.each(ctx, d.names.ClaimsStream(), subject, func(ctx context.Context, s jetstream.Stream, _ string, m *jetstream.RawStreamMsg) error {
-		holder, ok := service.ReadClaim(m.Data)
+		holder, ok := bus.ParseHolder(m.Data)
 		if !ok {
 			return nil
 		}
@@ -186,7 +186,7 @@ func (d *desk) findQueued(ctx context.Context, w *whereabouts, stream, subject s
 	if err != nil {
 		return err
 	}
-	info, err := d.consumer(ctx, stream)
+	depth, err := d.depth(ctx, stream)
 	if err != nil {
 		return err
 	}
@@ -199,10 +199,10 @@ func (d *desk) findQueued(ctx context.Context, w *whereabouts, stream, subject s
 		sequence = m.Sequence + 1
 		if bytes.Contains(bytes.ToLower(m.Data), []byte(w.ID)) {
 			if r, _ := rules.Decode(m.Data, m.Time); events.CanonicalID(r.ID) == w.ID {
-				w.Queued = append(w.Queued, queuedSeen{Message: fmt.Sprintf("%s/%d", stream, m.Sequence), At: m.Time.UTC(), Delivered: m.Sequence <= info.Delivered.Stream, Ahead: waiting})
+				w.Queued = append(w.Queued, queuedSeen{Message: fmt.Sprintf("%s/%d", stream, m.Sequence), At: m.Time.UTC(), Delivered: m.Sequence <= depth.Delivered, Ahead: waiting})
 			}
 		}
-		if m.Sequence > info.Delivered.Stream {
+		if m.Sequence > depth.Delivered {
 			waiting++
 		}
 	}

@@ -29,17 +29,17 @@ func (d *desk) lookAtWorkers(ctx context.Context, o *overview) error {
 // workers asks every running worker how it is.
 func (d *desk) workers(ctx context.Context) (workers []service.WorkerStatus, err error) {
 	subject := d.names.Status()
-	inbox := d.nc.NewInbox()
-	replies, err := d.nc.SubscribeSync(inbox)
+	inbox := d.conn.NewInbox()
+	replies, err := d.conn.SubscribeSync(inbox)
 	if err != nil {
 		return nil, fmt.Errorf("workers: %w", err)
 	}
 	defer replies.Unsubscribe() //nolint:errcheck // it ends with the connection
 	for wait := firstReply; ; wait = nextReply {
 		var m *nats.Msg
-		err := d.ask(ctx, fmt.Sprintf("%q", subject), func(ctx context.Context) (err error) {
+		err := d.conn.Do(ctx, fmt.Sprintf("%q", subject), func(ctx context.Context) (err error) {
 			if wait == firstReply {
-				if err := d.nc.PublishRequest(subject, inbox, nil); err != nil {
+				if err := d.conn.PublishRequest(subject, inbox, nil); err != nil {
 					return err
 				}
 			}

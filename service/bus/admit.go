@@ -1,0 +1,122 @@
+package bus
+
+import (
+	"context"
+	"time"
+)
+
+// Ask is the question whether a request may be called for.
+type Ask struct {
+	Delivery *Delivery
+	Callback string
+	ID       string    // the request's, in any case
+	Deadline time.Time // the request's; zero if it has none
+	InFlight bool      // this process works on another message of this request
+}
+
+// State is the answer to an [Ask].
+type State int
+
+// The answers. A delivery is settled whatever the answer is; it says how.
+const (
+	Admitted    State = iota // call for it
+	Cancelled                // somebody cancelled it: no call
+	Expired                  // its deadline has passed: no call
+	Duplicate                // another message of this request is being answered: acknowledge
+	Answered                 // its result is stored: acknowledge
+	Rescheduled              // a schedule waits for it: acknowledge
+	Busy                     // a living process works on it: nack, it has to come again
+	Interrupted              // ctx has ended: nack
+)
+
+// Admission is the answer to an [Ask].
+type Admission struct {
+	State State
+	// Starts counts the starts of this queue message that never settled, this one
+	// included. It is known of what is Admitted, Cancelled or Expired.
+	Starts int
+}
+
+// Admit says of each request whether it may be called for now, in the order of
+// the questions. A request that is Admitted, Cancelled or Expired is claimed for
+// this process until its delivery is settled. NATS being away is waited for, as
+// long as ctx lasts.
+func (b *Bus) Admit(ctx context.Context, asks ...Ask) []Admission {
+	answers := make([]Admission, len(asks))
+	for i, ask := range asks {
+		answers[i] = b.admit(ctx, ask)
+	}
+	return answers
+}
+
+func (b *Bus) admit(ctx context.Context, ask Ask) Admission {
+	d := ask.Delivery
+	d.asked = ask
+	if ask.InFlight {
+		return Admission{State: b.beside(ctx, ask)}
+	}
+	claim, state, err := b.claims.take(ctx, ask.Callback, ask.ID, d)
+	switch {
+	case err != nil:
+		return Admission{State: Interrupted}
+	case state == Busy:
+		return Admission{State: b.busy(ctx, ask)}
+	case state != Admitted:
+		return Admission{State: state}
+	}
+	d.claim = claim
+	return Admission{State: b.claimed(ctx, ask), Starts: claim.starts}
+}
+
+// beside is the answer of a message whose request this very process works on.
+// What comes through the retries may be the request's only trace.
+func (b *Bus) beside(ctx context.Context, ask Ask) State {
+	if !ask.Delivery.Retried {
+		return Duplicate
+	}
+	return b.busy(ctx, ask)
+}
+
+// busy is the answer of a message whose request is worked on, and which must not
+// be settled before that has ended.
+func (b *Bus) busy(ctx context.Context, ask Ask) State {
+	if answered, err := b.results.answered(ctx, ask.Delivery, ask.Callback, ask.ID); err == nil && answered {
+		return Answered
+	}
+	return Busy
+}
+
+// claimed looks for what speaks against a call for a request that is claimed.
+func (b *Bus) claimed(ctx context.Context, ask Ask) State {
+	answered, err := b.results.answered(ctx, ask.Delivery, ask.Callback, ask.ID)
+	switch {
+	case err != nil:
+		return Interrupted
+	case answered:
+		return Answered
+	}
+	waiting, err := b.schedules.waiting(ctx, ask.Delivery, ask.Callback, ask.ID)
+	switch {
+	case err != nil:
+		return Interrupted
+	case waiting:
+		return Rescheduled
+	}
+	cancelled, err := b.cancels.has(ctx, ask.ID)
+	switch {
+	case err != nil:
+		return Interrupted
+	case cancelled:
+		return Cancelled
+	case !ask.Deadline.IsZero() && !ask.Deadline.After(time.Now()):
+		return Expired
+	}
+	return Admitted
+}
+
+// Waiting returns the request of this id that waits as a schedule on a callback,
+// as if it were delivered; nil if there is none. It has nothing to acknowledge,
+// and is admitted and settled like a delivery. The error is ctx's cause.
+func (b *Bus) Waiting(ctx context.Context, callback, id string) (*Delivery, error) {
+	return b.schedules.find(ctx, callback, id)
+}

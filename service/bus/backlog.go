@@ -1,0 +1,196 @@
+package bus
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/nats-io/nats.go"
+
+	"gemini-client/events"
+	"gemini-client/telemetry"
+)
+
+const (
+	readInterval  = 15 * time.Second // how often the queues' numbers are read
+	staleAfter    = time.Minute      // when an old number is no number any more
+	deniedRetryIn = 10 * time.Minute // when what NATS refused is asked again
+)
+
+// States of a queue's messages, as the metric has them.
+const (
+	stateWaiting   = "waiting"
+	stateInFlight  = "in_flight"
+	stateScheduled = "scheduled"
+	stateDead      = "dead"
+)
+
+// backlog reads from time to time how full the queues are, and answers scrapes
+// from memory. What could not be read for a while is not reported: an old number
+// would say that all is well.
+type backlog struct {
+	conn  *Conn
+	names events.Names
+	log   *slog.Logger
+
+	denied map[string]time.Time // questions that NATS refused, and when
+	silent map[string]int       // questions that nobody answered, how often in a row
+	heard  bool                 // NATS has answered in this round
+
+	mu       sync.Mutex
+	messages map[queueState]reading
+	oldest   map[string]oldestWaiting // by queue
+}
+
+type queueState struct{ queue, state string }
+
+type reading struct {
+	n  uint64
+	at time.Time
+}
+
+// oldestWaiting is what is known of a queue's oldest waiting message.
+type oldestWaiting struct {
+	at    time.Time // of the reading
+	since time.Time // when it was stored; zero if none waits
+	depth Depth     // of the queue then
+}
+
+func newBacklog(conn *Conn, names events.Names, log *slog.Logger) *backlog {
+	return &backlog{
+		conn: conn, names: names, log: log,
+		denied: map[string]time.Time{}, silent: map[string]int{}, messages: map[queueState]reading{}, oldest: map[string]oldestWaiting{},
+	}
+}
+
+// run reads until ctx ends.
+func (b *backlog) run(ctx context.Context) {
+	for {
+		b.read(ctx)
+		if !sleep(ctx, readInterval) {
+			return
+		}
+	}
+}
+
+// read asks for everything once.
+func (b *backlog) read(ctx context.Context) {
+	if !b.conn.IsConnected() {
+		return
+	}
+	b.heard = false
+	n := b.names
+	b.readQueue(ctx, n.RequestsStream(), n.RequestQueue)
+	retries, ok := b.readQueue(ctx, n.RetriesStream(), n.Retries())
+	if all, there := b.readStream(ctx, n.RetriesStream()); there && ok {
+		b.set(n.Retries(), stateScheduled, retries.Scheduled(all))
+	}
+	if all, there := b.readStream(ctx, n.DeadlettersStream()); there {
+		b.set(strings.TrimSuffix(n.DeadlettersAll(), ".>"), stateDead, all)
+	}
+}
+
+// readQueue reads how full a queue is, and since when its oldest message waits.
+func (b *backlog) readQueue(ctx context.Context, stream, queue string) (d Depth, ok bool) {
+	err := b.ask(ctx, telemetry.MetricQueueMessages, consumerInfo(stream), func() (err error) {
+		d, err = b.conn.Depth(ctx, stream)
+		return err
+	})
+	if err != nil {
+		return d, false
+	}
+	b.set(queue, stateWaiting, d.Waiting)
+	b.set(queue, stateInFlight, d.InFlight)
+	b.readOldest(ctx, stream, queue, d)
+	return d, true
+}
+
+// readOldest looks for the oldest waiting message. It is the same as long as
+// nothing is delivered, and nothing that waits goes away, so that a queue that
+// stands still costs nothing.
+func (b *backlog) readOldest(ctx context.Context, stream, queue string, d Depth) {
+	b.mu.Lock()
+	before := b.oldest[queue]
+	b.mu.Unlock()
+	now := oldestWaiting{at: time.Now(), depth: d}
+	if d.Waiting > 0 && !before.since.IsZero() && before.depth.Delivered == d.Delivered && before.depth.Waiting <= d.Waiting {
+		now.since = before.since
+	} else if d.Waiting > 0 {
+		err := b.ask(ctx, telemetry.MetricQueueOldest, nextMessage(stream), func() (err error) {
+			now.since, err = b.conn.OldestWaiting(ctx, stream, queue, d)
+			return err
+		})
+		if err != nil {
+			return
+		}
+	}
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.oldest[queue] = now
+}
+
+func (b *backlog) readStream(ctx context.Context, stream string) (messages uint64, ok bool) {
+	err := b.ask(ctx, telemetry.MetricQueueMessages, streamInfo(stream), func() (err error) {
+		messages, err = b.conn.messages(ctx, stream)
+		return err
+	})
+	return messages, err == nil
+}
+
+func (b *backlog) set(queue, state string, n uint64) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.messages[queueState{queue, state}] = reading{n, time.Now()}
+}
+
+// ask asks one question. What NATS refuses is said once, with the metric that is
+// missing for it, and not asked again for a while.
+func (b *backlog) ask(ctx context.Context, metric, question string, do func() error) error {
+	since, before := b.denied[question]
+	if before && time.Since(since) < deniedRetryIn {
+		return ErrDenied
+	}
+	err := do()
+	if errors.Is(err, nats.ErrNoResponders) && b.heard { // once: a restart; again: nothing is imported under that name
+		b.silent[question]++
+	}
+	switch {
+	case err == nil:
+		b.heard = true
+		delete(b.denied, question)
+		delete(b.silent, question)
+	case errors.Is(err, ErrDenied), b.silent[question] >= 2:
+		b.denied[question] = time.Now()
+		if !before {
+			b.log.WarnContext(ctx, "a metric is missing: this NATS user needs the right to publish to the subject", "metric", telemetry.MetricName(metric), "subject", b.conn.api(question))
+		}
+	case ctx.Err() == nil:
+		b.log.DebugContext(ctx, "the queues' numbers were not read", "subject", b.conn.api(question), "error", err)
+	}
+	return err
+}
+
+// numbers returns what is known at a time.
+func (b *backlog) numbers(now time.Time) (q telemetry.QueueNumbers) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	for of, r := range b.messages {
+		if now.Sub(r.at) <= staleAfter {
+			q.Messages = append(q.Messages, telemetry.QueueMessages{Queue: of.queue, State: of.state, Count: int64(r.n)}) //nolint:gosec // a count of messages
+		}
+	}
+	for queue, w := range b.oldest {
+		if now.Sub(w.at) > staleAfter {
+			continue
+		}
+		age := telemetry.QueueAge{Queue: queue}
+		if !w.since.IsZero() {
+			age.Age = max(0, now.Sub(w.since)) // the server's clock may be ahead
+		}
+		q.Oldest = append(q.Oldest, age)
+	}
+	return q
+}

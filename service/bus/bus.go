@@ -1,0 +1,163 @@
+package bus
+
+import (
+	"context"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/google/uuid"
+
+	"gemini-client/events"
+	"gemini-client/service/config"
+	"gemini-client/telemetry"
+)
+
+// Bus is the service's side of NATS: Run hands deliveries out, Admit says of
+// each whether it may be called for, Settle ends it. It is safe for concurrent
+// use. Open makes it, Close ends it.
+type Bus struct {
+	conn        *Conn
+	names       events.Names
+	tel         *telemetry.Telemetry
+	queues      []*queue
+	slots       *slots
+	heartbeat   *heartbeat
+	claims      *claims
+	results     *results
+	schedules   *schedules
+	cancels     *cancels
+	deadletters *deadletters
+	backlog     *backlog
+	taking      atomic.Bool // Run takes messages
+}
+
+// Open connects to NATS, waiting for it as long as ctx lasts, makes sure of the
+// streams and consumers, and binds them. The caller closes the Bus. Errors:
+// ErrTopology, config.ErrInvalid, ctx's cause.
+func Open(ctx context.Context, c config.Config, tel *telemetry.Telemetry) (*Bus, error) {
+	conn, err := Connect(ctx, c.NATS, tel.Logger)
+	if err != nil {
+		return nil, err
+	}
+	b, err := open(ctx, conn, c, tel)
+	if err != nil {
+		conn.Close()
+		return nil, err
+	}
+	return b, nil
+}
+
+func open(ctx context.Context, conn *Conn, c config.Config, tel *telemetry.Telemetry) (*Bus, error) {
+	topology := NewTopology(c, conn.MaxPayload())
+	if err := topology.await(ctx, conn.JetStream, c.Provision, tel.Logger); err != nil {
+		return nil, err
+	}
+	s, err := bindStreams(ctx, conn, c.Names(), tel.Logger)
+	if err != nil {
+		return nil, err
+	}
+	queues, ackWait, err := bindQueues(ctx, conn, topology, c.Provision)
+	if err != nil {
+		return nil, err
+	}
+	b := &Bus{
+		conn: conn, names: c.Names(), tel: tel, queues: queues, slots: newSlots(c.Concurrency),
+		results:   &results{streams: s, source: "/gemini-client/" + c.RequestQueue, tel: tel},
+		schedules: &schedules{s}, cancels: &cancels{s}, deadletters: &deadletters{s}, backlog: newBacklog(conn, c.Names(), tel.Logger),
+	}
+	b.heartbeat = newHeartbeat(s, uuid.NewString(), ackWait, b.claimLost)
+	b.claims = &claims{streams: s, heartbeat: b.heartbeat}
+	tel.SetBroker(b.Server)
+	tel.Instruments.ObserveQueues(func() telemetry.QueueNumbers { return b.backlog.numbers(time.Now()) })
+	return b, nil
+}
+
+// claimLost is told of a claim that went to another worker.
+func (b *Bus) claimLost(subject string) {
+	b.tel.Instruments.ClaimLost(context.Background())
+	b.tel.Logger.Warn("another worker took over a request that was still in flight here; the first result counts", "claim", subject)
+}
+
+// Closed is closed when the connection is: by Close, or because the NATS client
+// has given it up for good, which the options leave to protocol violations alone.
+func (b *Bus) Closed() <-chan struct{} { return b.conn.closed }
+
+// Close closes the connection.
+func (b *Bus) Close() { b.conn.Close() }
+
+// Instance names this process in claims; it is new with every start.
+func (b *Bus) Instance() string { return b.heartbeat.instance }
+
+// Server is the URL of the server that this process is connected to, without
+// user, password and token; "" while there is none.
+func (b *Bus) Server() string { return config.MaskURL(b.conn.ConnectedUrl()) }
+
+// MaxRequest is the largest request body, in bytes, that leaves room for the
+// headers that the service adds to it.
+func (b *Bus) MaxRequest() int { return int(b.conn.MaxPayload() - payloadReserve) }
+
+// Handlers are what Run calls.
+type Handlers struct {
+	// Deliver works on a delivery and settles it. It runs on a goroutine of its
+	// own for each slot, under Run's work context.
+	Deliver func(ctx context.Context, d *Delivery)
+	// Cancelled is told the id of every request that is cancelled from now on.
+	// It must not block.
+	Cancelled func(id string)
+	// Pause returns for how long no request should be taken, and why: "" if
+	// requests should be taken.
+	Pause func() (time.Duration, string)
+	// Status answers people on call; it is encoded as JSON.
+	Status func() any
+}
+
+// Run takes messages until the intake context ends and waits until all of them
+// are settled. The work on them goes on under the work context. It returns nil,
+// the intake context's cause if that ended before a message could be taken, or why
+// it cannot listen to cancellations and questions.
+func (b *Bus) Run(intake, work context.Context, h Handlers) error {
+	stopStatus, err := b.answerStatus(intake, h.Status)
+	if err != nil {
+		return err
+	}
+	defer stopStatus()
+	stopCancels, err := b.cancels.follow(intake, h.Cancelled)
+	if err != nil {
+		return err
+	}
+	defer stopCancels()
+	if err := b.heartbeat.start(intake); err != nil {
+		return err
+	}
+	alive, die := context.WithCancel(context.WithoutCancel(work))
+	var beside sync.WaitGroup
+	beside.Go(func() { b.heartbeat.run(alive) })
+	beside.Go(func() { b.backlog.run(intake) })
+	b.taking.Store(true)
+	b.newIntake(h).run(intake, work)
+	b.taking.Store(false)
+	die()
+	beside.Wait()
+	return nil
+}
+
+// Unready returns why this process cannot take requests: "" if it can.
+func (b *Bus) Unready() (why string) {
+	switch {
+	case !b.conn.IsConnected():
+		return "NATS is not connected"
+	case !b.taking.Load():
+		return "no requests are taken yet, or any more"
+	}
+	for _, q := range b.queues {
+		if q.broken.Load() {
+			return "the queue in stream " + q.stream + " cannot be read: is its consumer there? (gemini-client provision --missing)"
+		}
+	}
+	return ""
+}
+
+// InFlight is the number of messages that are worked on, and how many can be at
+// once.
+func (b *Bus) InFlight() (n, slots int) { return b.slots.inFlight(), cap(b.slots.free) }

@@ -1,0 +1,53 @@
+package bus
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"github.com/nats-io/nats.go"
+
+	"gemini-client/events"
+)
+
+// cancels knows which requests were cancelled: the stream remembers them, and a
+// subscription brings those that come now to calls in flight. It asks the
+// stream's leader, in JSON: a cancellation has no body, and a client takes such a
+// message, as a direct get returns it, for the server's own word when it carries
+// a Status header, which any requester can write.
+type cancels struct{ streams *streams }
+
+// follow calls heard with the id of every cancellation, until stop is called.
+// heard must not block.
+func (c *cancels) follow(ctx context.Context, heard func(id string)) (stop func(), err error) {
+	s := c.streams
+	subscription, err := s.conn.Subscribe(s.names.CancelsAll(), func(m *nats.Msg) {
+		if id, ok := s.names.CancelledID(m.Subject); ok {
+			heard(id)
+		}
+	})
+	if err != nil {
+		return nil, fmt.Errorf("listen to %s: %w", s.names.CancelsAll(), err)
+	}
+	ctx, cancel := context.WithTimeout(ctx, requestTimeout)
+	defer cancel()
+	if err := s.conn.FlushWithContext(ctx); err != nil {
+		s.log.WarnContext(ctx, "cancellations are heard as soon as NATS answers", "error", err)
+	}
+	return func() { _ = subscription.Unsubscribe() }, nil
+}
+
+// has returns whether a request was cancelled. The error is ctx's cause.
+func (c *cancels) has(ctx context.Context, id string) (found bool, err error) {
+	s := c.streams
+	last := map[string]any{"last_by_subj": s.names.Cancel(events.CanonicalID(id)), "no_hdr": true}
+	err = s.patiently(ctx, func(ctx context.Context) error {
+		err := s.conn.request(ctx, "STREAM.MSG.GET."+s.names.CancelsStream(), last, new(struct{}))
+		found = err == nil
+		if errors.Is(err, errNoMessage) {
+			return nil
+		}
+		return err
+	})
+	return found, err
+}

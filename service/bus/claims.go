@@ -1,0 +1,145 @@
+package bus
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
+)
+
+// claimTTL ends claims that nobody releases or takes over: much longer than a
+// request is in flight.
+const claimTTL = 24 * time.Hour
+
+// claims keep one request from being called for by two workers at once, across
+// replicas and restarts. A claim is a message that says which process works on
+// which queue message. It holds as long as that process's heartbeat does and it
+// is not released. Whoever finds the claim of a dead process takes it over, and
+// counts the start that never settled.
+type claims struct {
+	streams   *streams
+	heartbeat *heartbeat
+}
+
+// claim is one that is held. It must be released.
+type claim struct {
+	subject  string
+	sequence uint64 // of the claim's message, for compare-and-set
+	starts   int    // of this queue message that never settled, this one included
+}
+
+// Holder is what a claim's message says: which process works on which queue
+// message.
+type Holder struct {
+	Stream   string
+	Sequence uint64
+	Instance string
+	Starts   int // of this message that never settled, this one included
+}
+
+// String is the body of the claim's message.
+func (h Holder) String() string {
+	return fmt.Sprintf("%s %d %s %d", h.Stream, h.Sequence, h.Instance, h.Starts)
+}
+
+// ParseHolder reads the body of a claim's message; false if nobody holds it, or
+// it cannot be read.
+func ParseHolder(body []byte) (Holder, bool) {
+	fields := strings.Fields(string(body))
+	if len(fields) != 4 {
+		return Holder{}, false
+	}
+	sequence, _ := strconv.ParseUint(fields[1], 10, 64)
+	starts, _ := strconv.Atoi(fields[3])
+	return Holder{Stream: fields[0], Sequence: sequence, Instance: fields[2], Starts: starts}, true
+}
+
+func (h Holder) sameMessage(d *Delivery) bool {
+	return h.Stream == d.Stream && h.Sequence == d.Sequence
+}
+
+// take claims a request for a delivery: Admitted and the claim, unless a living
+// process holds it (Duplicate, Busy). The caller has made sure that this process
+// does not work on the request already, so a claim of our own is one that was
+// left behind. The error is ctx's cause.
+func (c *claims) take(ctx context.Context, callback, id string, d *Delivery) (*claim, State, error) {
+	subject := c.streams.names.Claim(callback, id)
+	mine := Holder{Stream: d.Stream, Sequence: d.Sequence, Instance: c.heartbeat.instance, Starts: 1}
+	expect := uint64(0)
+	for {
+		sequence, err := c.write(ctx, subject, mine, expect)
+		if err == nil {
+			return &claim{subject: subject, sequence: sequence, starts: mine.Starts}, Admitted, nil
+		}
+		if !errors.Is(err, errConflict) {
+			return nil, Busy, err
+		}
+		held, err := c.streams.last(ctx, c.streams.claims, subject)
+		if err != nil {
+			return nil, Busy, err
+		}
+		owner, ok := parseHeld(held)
+		if !ok { // expired, or released
+			expect = sequenceOf(held)
+			continue
+		}
+		alive, err := c.heartbeat.elsewhere(ctx, owner.Instance)
+		if err != nil {
+			return nil, Busy, err
+		}
+		if alive {
+			return nil, yield(owner, d), nil
+		}
+		expect, mine.Starts = held.Sequence, inherit(owner, c.heartbeat.instance, d)
+	}
+}
+
+// parseHeld reads the claim that stands on a subject. One that cannot be read
+// belongs to nobody, but is there.
+func parseHeld(m *jetstream.RawStreamMsg) (Holder, bool) {
+	if m == nil || len(m.Data) == 0 {
+		return Holder{}, false
+	}
+	h, _ := ParseHolder(m.Data)
+	return h, true
+}
+
+func sequenceOf(m *jetstream.RawStreamMsg) uint64 {
+	if m == nil {
+		return 0
+	}
+	return m.Sequence
+}
+
+// yield says what a delivery is whose request a living process works on. A
+// duplicate in the request queue may go: the owner's message is still there, or
+// it was settled with a result or a schedule. What comes through the retries may
+// be the request's only trace, so it comes again until there is a result.
+func yield(owner Holder, d *Delivery) State {
+	if owner.sameMessage(d) || d.Retried {
+		return Busy
+	}
+	return Duplicate
+}
+
+// inherit counts the starts of a queue message: one more than its dead owner
+// had, if that had this very message. What we left behind ourselves was no
+// death.
+func inherit(owner Holder, us string, d *Delivery) int {
+	if owner.Instance == us || !owner.sameMessage(d) {
+		return 1
+	}
+	return owner.Starts + 1
+}
+
+// write stores a claim if the last message of its subject has the expected
+// sequence. Errors: errConflict, ctx's cause.
+func (c *claims) write(ctx context.Context, subject string, h Holder, expect uint64) (uint64, error) {
+	return c.streams.put(ctx, func() *nats.Msg { return &nats.Msg{Subject: subject, Data: []byte(h.String())} },
+		jetstream.WithMsgTTL(claimTTL), jetstream.WithExpectLastSequencePerSubject(expect))
+}

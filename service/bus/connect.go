@@ -1,0 +1,156 @@
+package bus
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/url"
+	"time"
+
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
+
+	"gemini-client/service/config"
+)
+
+// ErrClosed is the end of a service whose NATS client has given up its connection
+// for good.
+var ErrClosed = errors.New("the NATS connection was closed")
+
+// Conn is a connection to NATS and JetStream on it.
+type Conn struct {
+	*nats.Conn
+	JetStream jetstream.JetStream
+
+	api     func(question string) string // config.NATS.API
+	pending *pending
+	closed  chan struct{} // closed with the connection
+}
+
+// Connect returns a connection that is up, waiting for the servers as long as
+// ctx lasts and saying so in the log. It stays up: reconnects are not limited,
+// not even after authorization errors (credentials files are read again at each
+// attempt). The caller closes it. The error is config.ErrInvalid when the options
+// cannot work, else ctx's cause; it shows no password.
+func Connect(ctx context.Context, c config.NATS, log *slog.Logger) (*Conn, error) {
+	connected, closed := make(chan struct{}, 1), make(chan struct{})
+	pending := newPending()
+	nc, err := nats.Connect(c.URL, append(options(c, pending, log), nats.ConnectHandler(func(*nats.Conn) {
+		select {
+		case connected <- struct{}{}:
+		default:
+		}
+	}), nats.ClosedHandler(func(*nats.Conn) { close(closed) }))...)
+	if err != nil {
+		return nil, fmt.Errorf("%w: NATS_URL=%s: %w", config.ErrInvalid, config.MaskURL(c.URL), withoutURL(err))
+	}
+	js, err := jetstream.NewWithAPIPrefix(nc, c.APIPrefix)
+	if err != nil {
+		nc.Close()
+		return nil, fmt.Errorf("%w: NATS_JS_API_PREFIX=%s: %w", config.ErrInvalid, c.APIPrefix, err)
+	}
+	if err := await(ctx, nc, connected, c.URL, log); err != nil {
+		nc.Close()
+		return nil, err
+	}
+	return &Conn{Conn: nc, JetStream: js, api: c.API, pending: pending, closed: closed}, nil
+}
+
+// await returns when the connection is up, or ctx's cause.
+func await(ctx context.Context, nc *nats.Conn, connected <-chan struct{}, servers string, log *slog.Logger) error {
+	remind := time.NewTicker(15 * time.Second)
+	defer remind.Stop()
+	if !nc.IsConnected() {
+		log.WarnContext(ctx, "NATS is not reachable yet, waiting for it", "url", config.MaskURL(servers), "error", errorText(nc.LastError()))
+	}
+	for !nc.IsConnected() {
+		select {
+		case <-connected:
+		case <-remind.C:
+			log.WarnContext(ctx, "still waiting for NATS", "url", config.MaskURL(servers), "error", errorText(nc.LastError()))
+		case <-ctx.Done():
+			return context.Cause(ctx)
+		}
+	}
+	return nil
+}
+
+// withoutURL drops the URL that url.Parse repeats in its errors, password
+// included.
+func withoutURL(err error) error {
+	if wrapped := new(url.Error); errors.As(err, &wrapped) {
+		return wrapped.Err
+	}
+	return err
+}
+
+func errorText(err error) string {
+	if err == nil {
+		return ""
+	}
+	return err.Error()
+}
+
+// writeTimeout bounds one write to NATS, a message of max_payload at most. The
+// client holds its lock meanwhile: pings, time limits and the question whether
+// there is a connection all wait for it, by default for a minute.
+const writeTimeout = 10 * time.Second
+
+// options are chosen for leases: nothing is buffered while disconnected, so
+// that a lost heartbeat is seen, and a dead link is noticed sooner than leases
+// of the default ACK_WAIT end, by pings or by writes that get stuck.
+func options(c config.NATS, pending *pending, log *slog.Logger) []nats.Option {
+	repeats := newRepeats(log)
+	list := []nats.Option{
+		nats.Name("gemini-client"),
+		nats.RetryOnFailedConnect(true),
+		nats.MaxReconnects(-1),
+		nats.ReconnectWait(500 * time.Millisecond),
+		nats.ReconnectJitter(250*time.Millisecond, time.Second),
+		nats.ReconnectBufSize(-1),
+		nats.IgnoreAuthErrorAbort(),
+		nats.PingInterval(5 * time.Second),
+		nats.MaxPingsOutstanding(2),
+		nats.FlusherTimeout(writeTimeout),
+		nats.ReconnectOnFlusherError(),
+		nats.CustomInboxPrefix(c.InboxPrefix),
+		nats.DisconnectErrHandler(func(_ *nats.Conn, err error) {
+			if err != nil { // nil is our own Close
+				log.Warn("lost the connection to NATS, reconnecting", "error", err)
+			}
+		}),
+		nats.ReconnectHandler(func(nc *nats.Conn) {
+			log.Info("connected to NATS again", "server", nc.ConnectedServerName())
+		}),
+		nats.ErrorHandler(func(_ *nats.Conn, _ *nats.Subscription, err error) {
+			if pending.refused(err) {
+				return // the request that it is about tells of it
+			}
+			what := "NATS reports an error"
+			if errors.Is(err, nats.ErrPermissionViolation) {
+				what = "NATS refuses what the service needs: grant this user the permission"
+			}
+			repeats.say(what, err)
+		}),
+		nats.ReconnectErrHandler(func(_ *nats.Conn, err error) {
+			repeats.say("cannot connect to NATS, trying again", err)
+		}),
+	}
+	if c.Creds != "" {
+		list = append(list, nats.UserCredentials(c.Creds))
+	}
+	if c.User != "" {
+		list = append(list, nats.UserInfoHandler(func() (string, string) { return c.User, c.CurrentPassword() }))
+	}
+	if c.TLSCA != "" {
+		list = append(list, nats.RootCAs(c.TLSCA))
+	}
+	if c.TLSCert != "" {
+		list = append(list, nats.ClientCert(c.TLSCert, c.TLSKey))
+	}
+	if c.TLSFirst {
+		list = append(list, nats.TLSHandshakeFirst())
+	}
+	return list
+}

@@ -1,0 +1,119 @@
+package bus
+
+import (
+	"log/slog"
+	"net"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/nats-io/nats.go"
+
+	"gemini-client/service/config"
+	"gemini-client/service/servicetest"
+)
+
+// network carries bytes between clients and a server. After cut the connections
+// that there are lead nowhere, and neither side is told; new ones work.
+type network struct {
+	address string
+
+	mu  sync.Mutex
+	end chan struct{} // of what is open now: nothing more is read
+}
+
+func newNetwork(t *testing.T, server string) *network {
+	t.Helper()
+	listener, err := (&net.ListenConfig{}).Listen(t.Context(), "tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	n := &network{address: listener.Addr().String(), end: make(chan struct{})}
+	over := make(chan struct{})
+	var open sync.WaitGroup
+	open.Go(func() {
+		for {
+			client, err := listener.Accept()
+			if err != nil {
+				return
+			}
+			upstream, err := net.Dial("tcp", server)
+			if err != nil {
+				_ = client.Close()
+				continue
+			}
+			n.mu.Lock()
+			end := n.end
+			n.mu.Unlock()
+			open.Go(func() { carry(upstream, client, end, over) })
+			open.Go(func() { carry(client, upstream, end, over) })
+		}
+	})
+	t.Cleanup(func() {
+		close(over)
+		_ = listener.Close()
+		open.Wait()
+	})
+	return n
+}
+
+func (n *network) cut() {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	close(n.end)
+	n.end = make(chan struct{})
+}
+
+// carry copies until the end, and then keeps the connections open, unread.
+func carry(to, from net.Conn, end, over <-chan struct{}) {
+	defer func() { _ = to.Close() }()
+	buffer := make([]byte, 32<<10)
+	for {
+		length, err := from.Read(buffer)
+		select {
+		case <-end:
+			<-over
+			return
+		default:
+		}
+		if err != nil {
+			return
+		}
+		if _, err := to.Write(buffer[:length]); err != nil {
+			return
+		}
+	}
+}
+
+// A connection that leads nowhere is left soon, also when its buffers are full:
+// the client then waits for the network with its lock held, and so would do
+// everybody who asks whether it is connected.
+func TestStuckConnectionIsLeft(t *testing.T) {
+	t.Parallel()
+	n := servicetest.RunNATS(t)
+	between := newNetwork(t, strings.TrimPrefix(n.URL, "nats://"))
+	c := config.NATS{URL: "nats://" + between.address, APIPrefix: "$JS.API", InboxPrefix: "_INBOX"}
+	nc, err := Connect(t.Context(), c, slog.New(slog.DiscardHandler))
+	if err != nil {
+		t.Fatal(err)
+	}
+	again := make(chan struct{})
+	nc.SetReconnectHandler(func(*nats.Conn) { close(again) })
+	between.cut()
+	var filled sync.WaitGroup
+	t.Cleanup(filled.Wait)
+	t.Cleanup(nc.Close)
+	filled.Go(func() {
+		for range 400 { // 25 MB: more than the buffers of two connections
+			if nc.Publish("somewhere", make([]byte, 64<<10)) != nil {
+				return
+			}
+		}
+	})
+	select {
+	case <-again:
+	case <-time.After(servicetest.Patience):
+		t.Error("the connection that leads nowhere is still held on to")
+	}
+}

@@ -1,0 +1,50 @@
+package bus
+
+import (
+	"fmt"
+	"maps"
+	"strings"
+	"time"
+
+	"gemini-client/events"
+)
+
+// Delivery is one message of a queue: what was sent and where it lies. It has to
+// be settled, once, with [Bus.Settle].
+type Delivery struct {
+	Body       []byte
+	Header     events.Header
+	Queue      string    // the subject it was sent to
+	Stream     string    // the stream it was taken from
+	Sequence   uint64    // its place in that stream
+	Deliveries uint64    // how often it was delivered, this time included
+	Stored     time.Time // when the stream stored it
+	Taken      time.Time // when this process got it
+
+	// Retried says that it came through the retries, where only the service and
+	// operators may publish: it may be the only trace of its request.
+	Retried bool
+	// Follows is the sequence of the failed result that an operator's replay may
+	// follow; 0 for what is no replay.
+	Follows uint64
+
+	slot  *slot  // nil: nothing to acknowledge
+	claim *claim // held since it was admitted
+	asked Ask    // with which it was admitted
+}
+
+// guardReplay reads the replay header of what came through the retries, and
+// drops it from everything else, lest a requester's come back from a wait as if
+// it were an operator's.
+func (d *Delivery) guardReplay() {
+	if d.Retried {
+		d.Follows, _ = events.Replay(d.Header)
+		return
+	}
+	d.Header = maps.Clone(d.Header)
+	maps.DeleteFunc(d.Header, func(name string, _ []string) bool { return strings.EqualFold(name, events.HeaderReplay) })
+}
+
+// message names the queue message, so that two deliveries of one message can be
+// told from two messages with the same request.
+func (d *Delivery) message() string { return fmt.Sprintf("%s/%d", d.Stream, d.Sequence) }

@@ -1,0 +1,98 @@
+package bus
+
+import (
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/nats-io/nats.go/jetstream"
+)
+
+// difference is a setting that is not as configured. harm says why the service
+// must not work with it; empty means that it may.
+type difference struct {
+	setting    string
+	have, want any
+	harm       string
+}
+
+// streamDifferences compares a stream on the server with its configuration.
+// leastAge is how long a record of answers must live.
+func streamDifferences(have, want jetstream.StreamConfig, leastAge time.Duration) []difference {
+	queue := want.Retention == jetstream.WorkQueuePolicy
+	requests := queue && !want.AllowMsgSchedules
+	compare := differences{}
+	compare.add("retention", have.Retention, want.Retention, "messages would be kept or dropped at the wrong time")
+	if missing := without(want.Subjects, have.Subjects); len(missing) > 0 {
+		compare.add("subjects", strings.Join(have.Subjects, ","), strings.Join(want.Subjects, ","), "messages would not be stored")
+	}
+	compare.add("allow_direct", have.AllowDirect || !want.AllowDirect, true, "the look-up before a call would not work")
+	compare.add("allow_msg_ttl", have.AllowMsgTTL || !want.AllowMsgTTL, true, "claims would never expire")
+	compare.add("allow_msg_schedules", have.AllowMsgSchedules, want.AllowMsgSchedules, "schedules belong to the retries and to nothing else")
+	if !want.AllowRollup {
+		compare.add("allow_rollup_hdrs", have.AllowRollup, false, "a publisher's header could erase other messages")
+	}
+	if requests {
+		compare.add("discard", have.Discard, want.Discard, "a full queue would drop its oldest request")
+		compare.add("allow_msg_ttl of requests", have.AllowMsgTTL, false, "a publisher's header could remove requests")
+	}
+	if queue {
+		compare.add("max_age", have.MaxAge, want.MaxAge, "requests would disappear unanswered")
+		compare.add("max_msgs", unlimited(have.MaxMsgs), int64(-1), "requests would disappear unanswered")
+		compare.add("max_msgs_per_subject", unlimited(have.MaxMsgsPerSubject), int64(-1), "requests would disappear unanswered")
+	} else {
+		compare.age(have.MaxAge, want.MaxAge, leastAge)
+	}
+	compare.add("storage", have.Storage, want.Storage, "")
+	limited := ""
+	if queue && have.Discard == jetstream.DiscardOld {
+		limited = "requests would disappear unanswered"
+	}
+	compare.add("max_bytes", unlimited(have.MaxBytes), unlimited(want.MaxBytes), limited)
+	compare.add("max_msg_size", unlimited(int64(have.MaxMsgSize)), unlimited(int64(want.MaxMsgSize)), "")
+	compare.add("num_replicas", have.Replicas, max(1, want.Replicas), "")
+	return compare.found
+}
+
+// consumerDifferences compares a consumer on the server with its configuration.
+func consumerDifferences(have, want jetstream.ConsumerConfig) []difference {
+	compare := differences{}
+	compare.add("ack_policy", have.AckPolicy, want.AckPolicy, "requests would count as done before their result is stored")
+	compare.add("filter_subject", have.FilterSubject, want.FilterSubject, "requests would not be delivered")
+	compare.add("backoff", len(have.BackOff), 0, "it replaces ack_wait: a dead worker's requests would come back too early or too late")
+	compare.add("max_deliver", have.MaxDeliver, want.MaxDeliver, "requests would be stranded in the queue")
+	compare.add("headers_only", have.HeadersOnly, false, "requests would come without their bodies")
+	compare.add("ack_wait", have.AckWait, want.AckWait, "")
+	compare.add("max_ack_pending", have.MaxAckPending, want.MaxAckPending, "")
+	return compare.found
+}
+
+type differences struct{ found []difference }
+
+func (d *differences) add(setting string, have, want any, harm string) {
+	if have != want {
+		d.found = append(d.found, difference{setting: setting, have: have, want: want, harm: harm})
+	}
+}
+
+// age allows a record to be kept longer or shorter than configured, but never
+// shorter than the retries need it.
+func (d *differences) age(have, want, least time.Duration) {
+	harm := ""
+	if have != 0 && have < min(least, want) {
+		harm = "what was answered or cancelled would be forgotten while retries still wait (twice the sum of the retry delays is the least)"
+	}
+	d.add("max_age", have, want, harm)
+}
+
+func without(all, some []string) []string {
+	return slices.DeleteFunc(slices.Clone(all), func(s string) bool { return slices.Contains(some, s) })
+}
+
+// unlimited makes JetStream's two ways to say "no limit" one.
+func unlimited(n int64) int64 {
+	if n <= 0 {
+		return -1
+	}
+	return n
+}

@@ -1,0 +1,52 @@
+// Package bus is everything that the service knows about NATS. It hands out
+// request messages as [Delivery] values, answers one question about each (may I
+// call for this request?) and takes one answer (this is how it ended):
+//
+//	bus.Run ──▶ Delivery ──▶ (the service) ──▶ Bus.Admit ──▶ call or not ──▶ Bus.Settle
+//	a free slot              decodes it        claims it,                    keeps dead letter, result
+//	first, then                                looks for a result,           or schedule, releases the
+//	a message                                  a schedule, a                 claim, then acknowledges
+//	                                           cancellation
+//
+// # Streams
+//
+// topology.go has them as data, with the reason of each setting beside it.
+//
+//	GEMINI_REQUESTS     work queue, full = refuse: requests that wait for a worker. A full queue
+//	                    refuses its publisher, who then knows. No schedules, rollups and TTLs, so that
+//	                    no header of a publisher can touch other requests.
+//	GEMINI_RETRIES      work queue with schedules: requests that come back at a time (gemini.later.…),
+//	                    and those that have (gemini.retries). Apart from the requests, because
+//	                    schedules force rollups on. Only the service and operators publish here.
+//	GEMINI_RESPONSES    results, and the record of what has been answered.
+//	GEMINI_CLAIMS       who calls for which request; one message a subject, with TTLs. A heartbeat for
+//	                    each process beside them.
+//	GEMINI_DEADLETTERS  originals of requests that failed for good.
+//	GEMINI_CANCELS      cancelled requests.
+//
+// # How one result a request is kept
+//
+//   - A result is published with compare-and-set over the request's results
+//     (Nats-Expected-Last-Subject-Sequence and -Subject): the server refuses a
+//     second one (results.go).
+//   - A message is acknowledged only after its result, schedule or dead letter is
+//     stored (settle.go), and the acknowledgement is confirmed.
+//   - A claim keeps two workers from paying for one request at the same time. It
+//     holds as long as its process's heartbeat, which the server's clock ends
+//     (claims.go, heartbeat.go, release.go). It also counts the starts of a message
+//     that never settled.
+//   - Slots come first: no more messages are pulled than can be worked on, so none
+//     waits in a buffer while its ack timer runs (intake.go, slot.go).
+//   - NATS being away costs time and nothing else: streams.go repeats what has to
+//     happen until it has.
+//
+// pull.go speaks the pull protocol itself, and cancels.go reads in JSON, because a
+// message without a body that carries a Status header is taken for the server's
+// own word by NATS clients, and any requester can send one.
+//
+// # Rights
+//
+// Backends, workers and operators are users of three accounts
+// (deploy/nats/nats.conf). Permission violations come apart from the request that
+// they are about; [Conn.Do] brings them together.
+package bus

@@ -1,0 +1,184 @@
+package bus
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"runtime/debug"
+	"time"
+
+	"github.com/failsafe-go/failsafe-go"
+	"github.com/failsafe-go/failsafe-go/retrypolicy"
+
+	"gemini-client/telemetry"
+)
+
+// maxPull bounds one pull, and with it the client's buffer for it.
+const maxPull = 256
+
+// intake takes messages from the queues, one for each free slot and never more,
+// and gives each to a goroutine of its own. It belongs to one Run.
+type intake struct {
+	*slots
+	queues   []*queue // in the order in which they are asked
+	handlers Handlers
+	settle   func(context.Context, *Delivery, End) (Settled, error)
+	conn     *Conn
+	tel      *telemetry.Telemetry
+	log      *slog.Logger
+	acks     failsafe.Executor[any]
+	paused   string // why nothing is taken; "" if it is
+}
+
+func (b *Bus) newIntake(h Handlers) *intake {
+	acks := retrypolicy.NewBuilder[any]().WithMaxAttempts(3).WithDelay(100 * time.Millisecond).ReturnLastFailure().Build()
+	return &intake{
+		slots: b.slots, queues: b.queues, handlers: h, settle: b.Settle, conn: b.conn,
+		tel: b.tel, log: b.tel.Logger, acks: failsafe.With[any](acks),
+	}
+}
+
+// run takes messages until intake ends and then waits until every slot is free
+// again. The work itself goes on under work.
+func (in *intake) run(intake, work context.Context) {
+	defer in.working.Wait()
+	for {
+		free := in.take(intake)
+		if free == 0 {
+			return
+		}
+		if !in.open(intake) {
+			in.give(free)
+			return
+		}
+		for _, q := range in.queues {
+			if free > 0 && intake.Err() == nil {
+				free -= in.fetch(intake, work, q, free)
+			}
+		}
+		in.give(free)
+	}
+}
+
+// open waits while the intake is paused, with one line in the log at each
+// change; false when intake ends.
+func (in *intake) open(intake context.Context) bool {
+	for {
+		wait, why := in.handlers.Pause()
+		if why != in.paused {
+			in.paused = why
+			if why != "" {
+				in.log.WarnContext(intake, "taking no requests: "+why, "looking_again_in", wait.Round(10*time.Millisecond))
+			} else {
+				in.log.InfoContext(intake, "taking requests again")
+			}
+		}
+		if why == "" {
+			return intake.Err() == nil
+		}
+		if !sleep(intake, min(wait, time.Second)) {
+			return false
+		}
+	}
+}
+
+// sleep waits; false when ctx ends first.
+func sleep(ctx context.Context, d time.Duration) bool {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+		return true
+	case <-ctx.Done():
+		return false
+	}
+}
+
+// fetch pulls up to n messages and puts each into a slot as it comes. It returns
+// how many slots it used.
+func (in *intake) fetch(intake, work context.Context, q *queue, n int) int {
+	used := 0
+	err := q.pull(in.conn.Conn, n, func(m pulled) {
+		if intake.Err() != nil { // it came while we were stopping
+			in.unsettled(work, "give back", m.nak(0))
+			return
+		}
+		if in.begin(work, q, m) {
+			used++
+		}
+	})
+	if err != nil {
+		q.failed++
+		in.failing(intake, q, err)
+		return used
+	}
+	q.failed = 0
+	if in.conn.IsConnected() && q.broken.CompareAndSwap(true, false) {
+		in.log.InfoContext(work, "the queue can be read again", "stream", q.stream)
+	}
+	return used
+}
+
+// failing handles a pull that failed: one line when it is no blip, a pause, and
+// a fresh look at the consumer, which may have been deleted.
+func (in *intake) failing(intake context.Context, q *queue, err error) {
+	if intake.Err() != nil {
+		return
+	}
+	if q.failed > 1 && q.broken.CompareAndSwap(false, true) {
+		in.log.WarnContext(intake, "the queue cannot be read, trying until it can", "stream", q.stream, "error", err)
+	}
+	if !sleep(intake, idlePull) || !in.conn.IsConnected() {
+		return
+	}
+	one, cancel := context.WithTimeout(intake, requestTimeout)
+	defer cancel()
+	if _, err := q.bind(one); err != nil {
+		in.log.DebugContext(intake, "the consumer was not found", "stream", q.stream, "error", err)
+	}
+}
+
+// begin puts a message into a slot, unless it is in one already.
+func (in *intake) begin(work context.Context, q *queue, m pulled) bool {
+	meta, err := m.Metadata()
+	if err != nil {
+		in.log.ErrorContext(work, "a message without JetStream's reply subject", "error", err)
+		return false
+	}
+	s := &slot{intake: in, queue: q, m: m, key: messageKey{q.stream, meta.Sequence.Stream, meta.Timestamp}}
+	if !in.hold(s) {
+		return false
+	}
+	d := &Delivery{
+		Body: m.Data, Header: m.Header, Queue: q.subject, Stream: q.stream, Sequence: meta.Sequence.Stream,
+		Deliveries: meta.NumDelivered, Stored: meta.Timestamp, Taken: time.Now(), Retried: q.retries, slot: s,
+	}
+	d.guardReplay()
+	in.working.Go(func() { in.process(work, s, d) })
+	return true
+}
+
+// process works on a message while it is kept alive. What the work leaves
+// unsettled, by a panic, is given back for later: the handler turns a panic in a
+// request into a result, so this one was another.
+func (in *intake) process(work context.Context, s *slot, d *Delivery) {
+	defer in.give(1)
+	defer in.forget(s)
+	s.stop = s.keepAlive(work)
+	defer func() {
+		if p := recover(); p != nil {
+			in.log.ErrorContext(work, "a delivery made the service panic", "panic", fmt.Sprintf("%T", p), "stream", d.Stream, "sequence", d.Sequence, "stack", string(debug.Stack()))
+		}
+		if !s.isSettled() {
+			_, _ = in.settle(work, d, End{Nack: true, After: s.queue.ackWait}) // a nack has no error
+		}
+	}()
+	in.handlers.Deliver(work, d)
+}
+
+// unsettled says that a message could not be settled; nothing for a nil error.
+func (in *intake) unsettled(ctx context.Context, what string, err error) {
+	if err != nil {
+		in.log.WarnContext(ctx, "could not "+what+" a message; it will be delivered again and settled then", "error", err)
+	}
+}

@@ -1,0 +1,153 @@
+package bus
+
+import (
+	"context"
+	"maps"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"go.opentelemetry.io/otel/codes"
+	"go.opentelemetry.io/otel/sdk/trace/tracetest"
+
+	"gemini-client/service/config"
+)
+
+func (b *bench) publish(n int) {
+	b.t.Helper()
+	for range n {
+		b.Publish([]byte("x"), nil)
+	}
+}
+
+// While the intake is paused nothing is pulled, though slots are free; then
+// everything is.
+func TestNothingIsPulledWhilePaused(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	bus := b.open()
+	b.publish(5)
+	var asked, worked atomic.Int32
+	stop := b.run(bus, Handlers{
+		Deliver: func(ctx context.Context, d *Delivery) {
+			if n := asked.Load(); n < 20 {
+				t.Errorf("a message was taken when the pause had been asked for %d times", n)
+			}
+			worked.Add(1)
+			_, _ = bus.Settle(ctx, d, End{})
+		},
+		Pause: func() (time.Duration, string) {
+			if asked.Add(1) < 20 {
+				return time.Millisecond, "a test"
+			}
+			return 0, ""
+		},
+	})
+	b.Idle()
+	if err := stop(); err != nil || worked.Load() != 5 {
+		t.Errorf("messages worked on: %d, want 5; Run returned %v", worked.Load(), err)
+	}
+	if log := b.log.String(); strings.Count(log, "taking no requests: a test") != 1 || strings.Count(log, "taking requests again") != 1 {
+		t.Errorf("the log does not say it once:\n%s", log)
+	}
+}
+
+// Never more messages are taken than there are slots (promise 5), whatever the
+// backlog.
+func TestSlotsBoundTheWork(t *testing.T) {
+	t.Parallel()
+	const slots, backlog = 3, 30
+	b := setup(t, func(c *config.Config) { c.Concurrency = slots })
+	bus := b.open()
+	b.publish(backlog)
+	var at, worked atomic.Int32
+	stop := b.run(bus, Handlers{Deliver: func(ctx context.Context, d *Delivery) {
+		if n := at.Add(1); n > slots {
+			t.Errorf("%d at once, with %d slots", n, slots)
+		}
+		info, err := b.JS.Consumer(ctx, b.Names.RequestsStream(), Durable)
+		if err != nil {
+			t.Error(err)
+		} else if held := info.CachedInfo().NumAckPending; held > slots {
+			t.Errorf("messages out of the queue: %d, with %d slots", held, slots)
+		}
+		if n, all := bus.InFlight(); n < 1 || n > slots || all != slots {
+			t.Errorf("in flight: %d of %d, with %d slots", n, all, slots)
+		}
+		worked.Add(1)
+		at.Add(-1)
+		_, _ = bus.Settle(ctx, d, End{})
+	}})
+	b.Idle()
+	if err := stop(); err != nil || worked.Load() != backlog {
+		t.Errorf("worked on %d, want %d; Run returned %v", worked.Load(), backlog, err)
+	}
+}
+
+// What the work leaves unsettled, by a panic, is given back, and nothing else is
+// taken down.
+func TestPanicGivesBack(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	spans := tracetest.NewInMemoryExporter()
+	b.spans = spans
+	bus := b.open()
+	b.publish(1)
+	began := make(chan struct{}, 10)
+	stop := b.run(bus, Handlers{Deliver: func(context.Context, *Delivery) {
+		began <- struct{}{}
+		panic("work")
+	}})
+	<-began
+	if err := stop(); err != nil {
+		t.Error(err)
+	}
+	status := map[string]codes.Code{}
+	for _, s := range spans.GetSpans() {
+		status[s.Name] = s.Status.Code
+	}
+	if want := map[string]codes.Code{"nak gemini.requests": codes.Unset}; !maps.Equal(status, want) {
+		t.Errorf("spans: got %v, want %v", status, want)
+	}
+	if n := b.State(b.Names.RequestsStream()).Msgs; n != 1 {
+		t.Errorf("messages left: %d, want 1", n)
+	}
+	if log := b.log.String(); !strings.Contains(log, "a delivery made the service panic") || !strings.Contains(log, "intake_test.go") {
+		t.Errorf("the log does not say where:\n%s", log)
+	}
+}
+
+// A message that is given back comes again, also at once: the slot that it was in
+// does not stand in its way.
+func TestNackComesAgain(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	bus := b.open()
+	b.publish(1)
+	deliveries := make(chan uint64, 200)
+	b.run(bus, Handlers{Deliver: func(ctx context.Context, d *Delivery) {
+		deliveries <- d.Deliveries
+		_, _ = bus.Settle(ctx, d, End{Nack: d.Deliveries < 100})
+	}})
+	b.Idle()
+	for want := uint64(1); want <= 100; want++ {
+		if got := <-deliveries; got != want {
+			t.Fatalf("delivery %d is the message's %d", want, got)
+		}
+	}
+}
+
+// A consumer that was deleted is made again, and the log says so once.
+func TestConsumerIsMadeAgain(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	bus := b.open()
+	b.run(bus, Handlers{})
+	b.Result(b.Ask("before", nil))
+	if err := b.JS.DeleteConsumer(b.Context(), b.Names.RequestsStream(), Durable); err != nil {
+		t.Fatal(err)
+	}
+	b.Result(b.Ask("after", nil))
+	b.Until("it is ready again", func() (string, bool) { why := bus.Unready(); return why, why == "" })
+}

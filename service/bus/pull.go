@@ -1,0 +1,122 @@
+package bus
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"strconv"
+	"time"
+
+	"github.com/nats-io/nats.go"
+)
+
+// pullGrace is how much longer than the server we wait for the end of a pull.
+// What a busy server delivers to a pull that we gave up is lost until its ack
+// wait is over.
+const pullGrace = 4 * time.Second
+
+// pullBytes bounds what one pull brings: nats-server cuts off a client for which
+// it has to hold more than 64 MiB (max_pending), and a hundred large prompts at
+// once are more.
+const pullBytes = 32 << 20
+
+// pull asks a consumer for up to n messages and hands each on as it comes. It
+// is our own because nats.go takes a message without a body for a status of
+// the server when it carries a Status header, which any requester can write:
+// such a message would be dropped unseen, again and again, and each time end
+// the pull for those behind it. What a consumer delivers has a reply subject,
+// and what the server says of the pull has none. The error is why the pull
+// failed, nil if it ended for want of messages.
+func (q *queue) pull(nc *nats.Conn, n int, take func(pulled)) error {
+	arrived := make(chan *nats.Msg, n+2) // and the server's last words; NextMsg would judge by the Status header again
+	inbox, err := nc.ChanSubscribe(nc.NewInbox(), arrived)
+	if err != nil {
+		return err
+	}
+	defer inbox.Unsubscribe() //nolint:errcheck // it fails on a closed connection only
+	body, err := json.Marshal(map[string]any{
+		"batch": n, "expires": q.wait, "no_wait": q.wait == 0,
+		"max_bytes": max(pullBytes, nc.MaxPayload()+1<<20), // any message fits, its headers included
+	})
+	if err != nil {
+		return err
+	}
+	if err := nc.PublishRequest(q.next, inbox.Subject, body); err != nil {
+		return err
+	}
+	return q.collect(arrived, n, func(m *nats.Msg) { take(pulled{m, nc}) })
+}
+
+// collect hands on what a pull for n messages brings, until all are there or
+// the server has ended it and what it had delivered by then is there as well.
+func (q *queue) collect(arrived <-chan *nats.Msg, n int, take func(*nats.Msg)) error {
+	limit := time.NewTimer(q.wait + pullGrace)
+	defer limit.Stop()
+	ended := false
+	for left := n; left > 0; {
+		var m *nats.Msg
+		select {
+		case m = <-arrived:
+		case <-limit.C: // the server ends every pull with a word of its own
+			if ended {
+				return nil
+			}
+			return fmt.Errorf("no answer within %s: the consumer is changing its leader, or this NATS user may not publish to %s", q.wait+pullGrace, q.next)
+		}
+		if m.Reply != "" {
+			take(m)
+			left--
+			limit.Reset(q.wait + pullGrace) // large messages take their time
+			continue
+		}
+		unused, err := pullStatus(m.Header, left)
+		if err != nil {
+			return err
+		}
+		ended, left = true, left-unused
+	}
+	return nil
+}
+
+// pullStatus reads how the server ended a pull, and returns how many of its
+// messages will not come (all that are left, where it does not say). With
+// several copies of the stream that word overtakes messages, which are
+// delivered only when a majority knows of it. The error is why the pull failed.
+func pullStatus(h nats.Header, left int) (unused int, err error) {
+	switch status, why := h.Get("Status"), h.Get("Description"); {
+	case status == "503":
+		return 0, nats.ErrNoResponders
+	case status == "404", status == "408": // no messages; time is up
+	case why == "Batch Completed", why == "Message Size Exceeds MaxBytes": // 409: the next message belongs to the next pull
+	default:
+		return 0, fmt.Errorf("nats: pull ended: %s %s", status, why)
+	}
+	text := h.Get("Nats-Pending-Messages")
+	if text == "" {
+		return left, nil
+	}
+	unused, err = strconv.Atoi(text)
+	return min(unused, left), err
+}
+
+// pulled is a delivered message and the ways to settle it (the protocol of
+// JetStream's acknowledgements).
+type pulled struct {
+	*nats.Msg
+	nc *nats.Conn
+}
+
+func (m pulled) inProgress() error { return m.nc.Publish(m.Reply, []byte("+WPI")) }
+
+func (m pulled) nak(after time.Duration) error {
+	if after <= 0 {
+		return m.nc.Publish(m.Reply, []byte("-NAK"))
+	}
+	return m.nc.Publish(m.Reply, fmt.Appendf(nil, `-NAK {"delay": %d}`, after.Nanoseconds()))
+}
+
+// ack waits for the server's word.
+func (m pulled) ack(ctx context.Context) error {
+	_, err := m.nc.RequestWithContext(ctx, m.Reply, []byte("+ACK"))
+	return err
+}

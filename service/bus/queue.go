@@ -1,0 +1,56 @@
+package bus
+
+import (
+	"context"
+	"slices"
+	"sync/atomic"
+	"time"
+
+	"github.com/nats-io/nats.go/jetstream"
+)
+
+// idlePull is how long a pull for requests stays open when there are none. In
+// between the retries are asked for, so a retry waits at most this long; a
+// request never does.
+const idlePull = time.Second
+
+// queue is a stream's durable consumer.
+type queue struct {
+	stream  string
+	subject string
+	retries bool                                              // it holds what the service itself put back
+	next    string                                            // where to ask for messages
+	bind    func(context.Context) (jetstream.Consumer, error) // finds or makes the consumer
+	ackWait time.Duration                                     // the consumer's own
+	wait    time.Duration                                     // how long a pull stays open; 0: answer at once
+	failed  int                                               // pulls in a row
+	broken  atomic.Bool                                       // they failed, and the log says so
+}
+
+// bindQueues finds the consumers, the retries first, and the shortest AckWait in
+// force: heartbeats follow the server's word, not the configuration.
+func bindQueues(ctx context.Context, conn *Conn, topology Topology, create bool) (queues []*queue, shortest time.Duration, err error) {
+	for i, want := range slices.Backward(topology.Consumers) {
+		q := &queue{stream: want.Stream, subject: want.Config.FilterSubject, retries: i > 0}
+		q.next = conn.api("CONSUMER.MSG.NEXT." + want.Stream + "." + want.Config.Durable)
+		q.bind = func(ctx context.Context) (jetstream.Consumer, error) {
+			if _, err := ensureConsumer(ctx, conn.JetStream, want, create); err != nil {
+				return nil, err
+			}
+			return conn.JetStream.Consumer(ctx, want.Stream, want.Config.Durable)
+		}
+		found, err := q.bind(ctx)
+		if err != nil {
+			return nil, 0, err
+		}
+		q.ackWait = found.CachedInfo().Config.AckWait
+		if !q.retries {
+			q.wait = idlePull
+		}
+		if shortest == 0 || q.ackWait < shortest {
+			shortest = q.ackWait
+		}
+		queues = append(queues, q)
+	}
+	return queues, shortest, nil
+}

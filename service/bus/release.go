@@ -1,0 +1,67 @@
+package bus
+
+import (
+	"context"
+	"errors"
+
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
+)
+
+// release gives a claim up, now or as soon as NATS answers. Another message in
+// its place at the first try means that somebody took it over, even if that one
+// has given it up again. A nil claim is none.
+func (h *heartbeat) release(ctx context.Context, c *claim) {
+	if c == nil {
+		return
+	}
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), requestTimeout)
+	defer cancel()
+	switch err := h.tryRelease(ctx, c.subject, c.sequence); {
+	case errors.Is(err, errConflict):
+		h.lost(c.subject)
+	case err != nil:
+		h.mu.Lock()
+		defer h.mu.Unlock()
+		h.pending[c.subject] = c.sequence
+	}
+}
+
+func (h *heartbeat) tryRelease(ctx context.Context, subject string, sequence uint64) error {
+	_, err := h.streams.putOnce(ctx, &nats.Msg{Subject: subject}, jetstream.WithMsgTTL(releasedTTL), jetstream.WithExpectLastSequencePerSubject(sequence))
+	return err
+}
+
+// releasePending makes the pending releases good, with a heartbeat that NATS has
+// taken.
+func (h *heartbeat) releasePending(ctx context.Context) {
+	h.mu.Lock()
+	pending := h.pending
+	h.pending = map[string]uint64{}
+	h.mu.Unlock()
+	for subject, sequence := range pending {
+		if h.retryRelease(ctx, subject, sequence) {
+			continue
+		}
+		h.mu.Lock()
+		if _, newer := h.pending[subject]; !newer {
+			h.pending[subject] = sequence
+		}
+		h.mu.Unlock()
+	}
+}
+
+// retryRelease returns whether nothing is left to do. A conflict may be our own
+// first try, whose acknowledgement was lost, so it counts only where another's
+// claim stands.
+func (h *heartbeat) retryRelease(ctx context.Context, subject string, sequence uint64) bool {
+	err := h.tryRelease(ctx, subject, sequence)
+	if !errors.Is(err, errConflict) {
+		return err == nil
+	}
+	m, err := h.streams.last(ctx, h.streams.claims, subject)
+	if owner, ok := parseHeld(m); err == nil && ok && owner.Instance != h.instance {
+		h.lost(subject)
+	}
+	return true
+}

@@ -1,0 +1,67 @@
+package bus
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"gemini-client/events"
+)
+
+// End is how a delivery ends. What is kept is kept in the order of the fields,
+// and before the message is acknowledged. The zero value acknowledges it.
+type End struct {
+	DeadLetter *DeadLetter    // keeps the original
+	Result     *events.Result // stores the request's result
+	Schedule   *Schedule      // has the original delivered again at a time
+
+	// Nack gives the message back instead: it is delivered again after that
+	// time, at once if that is 0.
+	Nack  bool
+	After time.Duration
+}
+
+// Settled says what became of an [End].
+type Settled struct {
+	Stored       bool // the result is the one that is stored; false if another one was first
+	DeadLettered bool // the dead letter is stored; false if it was too large
+}
+
+// Settle ends a delivery: it keeps what is to be kept, releases the claim and
+// acknowledges the message, or gives it back. It waits for NATS for as long as it
+// takes. Errors: ErrTooLarge for a result or a schedule, ctx's cause. After an
+// error the delivery is not settled, nothing of it is acknowledged, and it has to
+// be settled in another way.
+func (b *Bus) Settle(ctx context.Context, d *Delivery, end End) (Settled, error) {
+	var s Settled
+	if end.DeadLetter != nil {
+		err := b.deadletters.put(ctx, d, d.asked.ID, *end.DeadLetter)
+		if err != nil && !errors.Is(err, ErrTooLarge) {
+			return s, err
+		}
+		s.DeadLettered = err == nil
+	}
+	if end.Result != nil {
+		stored, err := b.results.publish(ctx, d.asked.Callback, *end.Result, d.Follows)
+		if err != nil {
+			return s, err
+		}
+		s.Stored = stored
+	}
+	if end.Schedule != nil {
+		if err := b.schedules.put(ctx, d, d.asked.Callback, d.asked.ID, *end.Schedule); err != nil {
+			return s, err
+		}
+	}
+	b.heartbeat.release(ctx, d.claim)
+	d.claim = nil
+	if d.slot == nil {
+		return s, nil
+	}
+	if end.Nack {
+		d.slot.nack(ctx, end.After)
+	} else {
+		d.slot.ack(ctx)
+	}
+	return s, nil
+}

@@ -1,0 +1,177 @@
+package bus
+
+import (
+	"context"
+	"sync"
+	"time"
+)
+
+// messageKey names a queue message. The time belongs to it because a deleted and
+// recreated stream begins again at sequence 1.
+type messageKey struct {
+	stream   string
+	sequence uint64
+	stored   time.Time
+}
+
+// slots are the places for messages that are worked on at the same time.
+type slots struct {
+	free    chan struct{}
+	working sync.WaitGroup
+
+	mu   sync.Mutex
+	held map[messageKey]*slot
+}
+
+func newSlots(n int) *slots {
+	s := &slots{free: make(chan struct{}, n), held: map[messageKey]*slot{}}
+	s.give(n)
+	return s
+}
+
+// take waits for a free slot and takes all there are; 0 when intake ends.
+func (s *slots) take(intake context.Context) int {
+	select {
+	case <-s.free:
+	case <-intake.Done():
+		return 0
+	}
+	for n := 1; n < maxPull; n++ {
+		select {
+		case <-s.free:
+		default:
+			return n
+		}
+	}
+	return maxPull
+}
+
+func (s *slots) give(n int) {
+	for range n {
+		s.free <- struct{}{}
+	}
+}
+
+// hold puts a message into its slot; false if it is in one already, which then
+// goes on with the newer handle.
+func (s *slots) hold(one *slot) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if there := s.held[one.key]; there != nil {
+		there.replace(one.m)
+		return false
+	}
+	s.held[one.key] = one
+	return true
+}
+
+// forget empties a slot.
+func (s *slots) forget(one *slot) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.held[one.key] == one {
+		delete(s.held, one.key)
+	}
+}
+
+// inFlight is the number of messages in slots.
+func (s *slots) inFlight() int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return len(s.held)
+}
+
+// slot holds a message that is worked on: it keeps the message alive and
+// acknowledges it.
+type slot struct {
+	intake *intake
+	queue  *queue
+	key    messageKey
+
+	mu      sync.Mutex
+	m       pulled // a redelivery replaces it
+	settled bool
+
+	stop func() // ends keepAlive; safe to call again
+}
+
+// replace takes up a redelivery of the message: the older handle is not heard
+// any more.
+func (s *slot) replace(m pulled) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.m = m
+}
+
+func (s *slot) message() pulled {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.m
+}
+
+// end is the beginning of settling: nothing keeps the message alive any more. A
+// progress acknowledgement behind a nack would undo its delay.
+func (s *slot) end() {
+	s.stop()
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.settled = true
+}
+
+func (s *slot) isSettled() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.settled
+}
+
+// keepAlive tells JetStream every third of the ack wait that the message is
+// worked on, until the returned function is called, which waits for its end.
+func (s *slot) keepAlive(ctx context.Context) (stop func()) {
+	done := make(chan struct{})
+	ended := make(chan struct{})
+	go func() {
+		defer close(ended)
+		beat := time.NewTicker(s.queue.ackWait / 3)
+		defer beat.Stop()
+		for {
+			select {
+			case <-done:
+				return
+			case <-beat.C:
+				if err := s.message().inProgress(); err != nil {
+					s.intake.log.DebugContext(ctx, "a message was not kept alive; it will be delivered again", "stream", s.queue.stream, "error", err)
+				}
+			}
+		}
+	}()
+	return sync.OnceFunc(func() {
+		close(done)
+		<-ended
+	})
+}
+
+// ack acknowledges the message and waits for the server's word. If it does not
+// come, the message is delivered again, and its result is found.
+func (s *slot) ack(ctx context.Context) {
+	s.end()
+	_, span := s.intake.tel.StartSettle(ctx, "ack", s.queue.subject)
+	err := s.intake.acks.WithContext(ctx).Run(func() error {
+		one, cancel := context.WithTimeout(ctx, requestTimeout)
+		defer cancel()
+		return s.message().ack(one)
+	})
+	span.End(errorType(err), err)
+	s.intake.unsettled(ctx, "acknowledge", err)
+}
+
+// nack asks for another delivery. The server says nothing to that; if it did not
+// hear it, the message comes back after the ack wait. It may come at once, and
+// then belongs into a slot of its own.
+func (s *slot) nack(ctx context.Context, after time.Duration) {
+	s.end()
+	s.intake.forget(s)
+	_, span := s.intake.tel.StartSettle(ctx, "nak", s.queue.subject)
+	err := s.message().nak(after)
+	span.End(errorType(err), err)
+	s.intake.unsettled(ctx, "give back", err)
+}

@@ -1,0 +1,117 @@
+package bus
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"time"
+
+	"github.com/failsafe-go/failsafe-go"
+	"github.com/failsafe-go/failsafe-go/retrypolicy"
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
+
+	"gemini-client/events"
+)
+
+// streams reads and writes the service's streams: the last message of a subject,
+// and a publish on conditions. NATS being away costs time and nothing else.
+type streams struct {
+	conn      *Conn
+	names     events.Names
+	log       *slog.Logger
+	responses jetstream.Stream
+	claims    jetstream.Stream
+	retries   jetstream.Stream
+	patience  failsafe.Executor[any]
+}
+
+// bindStreams binds the streams that are read. They exist: the topology is made
+// sure of before.
+func bindStreams(ctx context.Context, conn *Conn, names events.Names, log *slog.Logger) (*streams, error) {
+	s := &streams{conn: conn, names: names, log: log, patience: newPatience(log)}
+	for _, bind := range []struct {
+		to   *jetstream.Stream
+		name string
+	}{{&s.responses, names.ResponsesStream()}, {&s.claims, names.ClaimsStream()}, {&s.retries, names.RetriesStream()}} {
+		stream, err := conn.JetStream.Stream(ctx, bind.name)
+		if err != nil {
+			return nil, err
+		}
+		*bind.to = stream
+	}
+	return s, nil
+}
+
+// newPatience repeats a request until NATS has decided it. An uncommitted
+// conflict is decided within milliseconds.
+func newPatience(log *slog.Logger) failsafe.Executor[any] {
+	away := newRepeats(log)
+	untilDecided := retrypolicy.NewBuilder[any]().
+		HandleIf(func(_ any, err error) bool { return err != nil && !decided(err) }).
+		WithMaxRetries(-1).
+		WithBackoff(100*time.Millisecond, 2*time.Second).
+		WithJitterFactor(0.2).
+		OnRetry(func(e failsafe.ExecutionEvent[any]) {
+			if e.Retries() == 3 { // a blip is not worth a line, and what waits in every slot is worth one
+				away.say("NATS does not answer, trying again until it does", e.LastError())
+			}
+		}).
+		Build()
+	untilCommitted := retrypolicy.NewBuilder[any]().
+		HandleErrors(errUncommitted).
+		WithMaxRetries(-1).
+		WithRandomDelay(10*time.Millisecond, 50*time.Millisecond).
+		ReturnLastFailure().
+		Build()
+	return failsafe.With[any](untilDecided, untilCommitted)
+}
+
+// patiently repeats a request until it succeeds, is decided, or ctx ends. The
+// error is then errConflict, ErrTooLarge or ctx's cause.
+func (s *streams) patiently(ctx context.Context, do func(ctx context.Context) error) error {
+	err := s.patience.WithContext(ctx).RunWithExecution(func(e failsafe.Execution[any]) error {
+		one, cancel := context.WithTimeout(e.Context(), requestTimeout)
+		defer cancel()
+		return do(one)
+	})
+	if err != nil && ctx.Err() != nil {
+		return context.Cause(ctx)
+	}
+	return err
+}
+
+// last returns the last message whose subject matches, nil if there is none. The
+// error is ctx's cause.
+func (s *streams) last(ctx context.Context, stream jetstream.Stream, subject string) (*jetstream.RawStreamMsg, error) {
+	var found *jetstream.RawStreamMsg
+	err := s.patiently(ctx, func(ctx context.Context) error {
+		m, err := stream.GetLastMsgForSubject(ctx, subject)
+		if errors.Is(err, jetstream.ErrMsgNotFound) {
+			return nil
+		}
+		found = m
+		return err
+	})
+	return found, err
+}
+
+// put stores a message and returns its sequence, trying patiently. newMessage
+// makes the message of one try: a publish writes into its headers. Errors:
+// errConflict, ErrTooLarge, ctx's cause.
+func (s *streams) put(ctx context.Context, newMessage func() *nats.Msg, options ...jetstream.PublishOpt) (sequence uint64, err error) {
+	err = s.patiently(ctx, func(ctx context.Context) error {
+		sequence, err = s.putOnce(ctx, newMessage(), options...)
+		return err
+	})
+	return sequence, err
+}
+
+// putOnce is one try of put.
+func (s *streams) putOnce(ctx context.Context, m *nats.Msg, options ...jetstream.PublishOpt) (uint64, error) {
+	ack, err := s.conn.JetStream.PublishMsg(ctx, m, options...)
+	if err != nil {
+		return 0, classify(err)
+	}
+	return ack.Sequence, nil
+}

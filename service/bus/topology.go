@@ -1,0 +1,129 @@
+package bus
+
+import (
+	"time"
+
+	"github.com/nats-io/nats.go/jetstream"
+
+	"gemini-client/events"
+	"gemini-client/service/config"
+)
+
+// Durable is the name of the service's consumer on both of its queues.
+const Durable = "gemini-client"
+
+// payloadReserve is what a request leaves of the server's max_payload for the
+// headers that a retry or a dead letter adds to it.
+const payloadReserve = 16 << 10
+
+// Bounds of the cancellations, which any backend may publish: they have no body
+// to speak of, and must not fill the disk that results need. A number and not
+// bytes, because JetStream sets bytes aside.
+const (
+	cancelMaxBytes = 4 << 10
+	cancelsMax     = 100_000
+)
+
+// Topology is the streams and consumers as data, for one configuration and one
+// server.
+type Topology struct {
+	Streams   []jetstream.StreamConfig
+	Consumers []QueueConsumer
+	LeastAge  map[string]time.Duration // of the records, by stream: twice the sum of the retry delays
+}
+
+// QueueConsumer is a durable consumer and the stream it belongs to.
+type QueueConsumer struct {
+	Stream string
+	Config jetstream.ConsumerConfig
+}
+
+// NewTopology returns what the service needs on a server with this max_payload.
+// The reasons stand beside the settings; design section 3 has the measurements.
+func NewTopology(c config.Config, maxPayload int64) Topology {
+	n := c.Names()
+	least := c.LeastRecordAge()
+	return Topology{
+		LeastAge: map[string]time.Duration{n.ResponsesStream(): least, n.CancelsStream(): least},
+		Streams: []jetstream.StreamConfig{
+			requestsStream(c, n, maxPayload), retriesStream(n, c.Replicas), responsesStream(c, n),
+			claimsStream(n, c.Replicas), deadlettersStream(c, n), cancelsStream(c, n),
+		},
+		Consumers: []QueueConsumer{
+			queueConsumer(n.RequestsStream(), n.RequestQueue, c.AckWait),
+			queueConsumer(n.RetriesStream(), n.Retries(), c.AckWait),
+		},
+	}
+}
+
+// requestsStream refuses the publisher when it is full, who then knows. Without
+// schedules, rollups and TTLs no header of a publisher can touch other
+// requests.
+func requestsStream(c config.Config, n events.Names, maxPayload int64) jetstream.StreamConfig {
+	return jetstream.StreamConfig{
+		Name: n.RequestsStream(), Subjects: []string{n.RequestQueue},
+		Description: "requests waiting for a worker",
+		Retention:   jetstream.WorkQueuePolicy, Storage: jetstream.FileStorage, Replicas: c.Replicas,
+		Discard: jetstream.DiscardNew, MaxBytes: int64(c.RequestsMaxBytes),
+		MaxMsgSize: int32(min(maxPayload, 1<<30) - payloadReserve), //nolint:gosec // bounded by the line itself
+	}
+}
+
+// retriesStream is apart from the requests because schedules force rollups on,
+// and only the worker may publish here.
+func retriesStream(n events.Names, replicas int) jetstream.StreamConfig {
+	return jetstream.StreamConfig{
+		Name: n.RetriesStream(), Subjects: []string{n.Retries(), n.LaterAll()},
+		Description: "requests that come back later, and those that have",
+		Retention:   jetstream.WorkQueuePolicy, Storage: jetstream.FileStorage, Replicas: replicas,
+		Discard: jetstream.DiscardOld, AllowMsgSchedules: true, AllowRollup: true, AllowDirect: true,
+	}
+}
+
+// responsesStream is also the record of what has been answered.
+func responsesStream(c config.Config, n events.Names) jetstream.StreamConfig {
+	return jetstream.StreamConfig{
+		Name: n.ResponsesStream(), Subjects: []string{n.ResponsesAll()},
+		Description: "results, and the record of what has been answered",
+		Retention:   jetstream.LimitsPolicy, Storage: jetstream.FileStorage, Replicas: c.Replicas,
+		MaxAge: c.ResultsMaxAge, AllowDirect: true,
+	}
+}
+
+func claimsStream(n events.Names, replicas int) jetstream.StreamConfig {
+	return jetstream.StreamConfig{
+		Name: n.ClaimsStream(), Subjects: []string{n.ClaimsAll()},
+		Description: "who is calling for which request",
+		Retention:   jetstream.LimitsPolicy, Storage: jetstream.FileStorage, Replicas: replicas,
+		MaxMsgsPerSubject: 1, AllowMsgTTL: true, AllowDirect: true,
+	}
+}
+
+func deadlettersStream(c config.Config, n events.Names) jetstream.StreamConfig {
+	return jetstream.StreamConfig{
+		Name: n.DeadlettersStream(), Subjects: []string{n.DeadlettersAll()},
+		Description: "originals of requests that failed for good",
+		Retention:   jetstream.LimitsPolicy, Storage: jetstream.FileStorage, Replicas: c.Replicas,
+		MaxAge: c.DeadlettersMaxAge, MaxBytes: int64(c.DeadlettersMaxBytes), AllowDirect: true,
+	}
+}
+
+func cancelsStream(c config.Config, n events.Names) jetstream.StreamConfig {
+	return jetstream.StreamConfig{
+		Name: n.CancelsStream(), Subjects: []string{n.CancelsAll()},
+		Description: "cancelled requests",
+		Retention:   jetstream.LimitsPolicy, Storage: jetstream.FileStorage, Replicas: c.Replicas,
+		MaxMsgsPerSubject: 1, MaxAge: c.ResultsMaxAge, AllowDirect: true,
+		MaxMsgSize: cancelMaxBytes, MaxMsgs: cancelsMax,
+	}
+}
+
+// queueConsumer has no BackOff (it would replace AckWait), no limit of
+// deliveries (a limit strands the message in the stream) and no cap on pending
+// acknowledgements (the slots are the cap).
+func queueConsumer(stream, subject string, ackWait time.Duration) QueueConsumer {
+	return QueueConsumer{Stream: stream, Config: jetstream.ConsumerConfig{
+		Durable: Durable, FilterSubject: subject,
+		AckPolicy: jetstream.AckExplicitPolicy, AckWait: ackWait, MaxDeliver: -1, MaxAckPending: -1,
+	}}
+}

@@ -1,0 +1,76 @@
+package service
+
+import (
+	"context"
+
+	"gemini-client/events"
+	"gemini-client/service/bus"
+	"gemini-client/service/upstream"
+)
+
+// cancelBacklog bounds the cancellations that wait for being looked at. One that
+// finds no room takes effect when its schedule fires.
+const cancelBacklog = 1024
+
+// cancelledWaiting answers requests that are cancelled while they wait as a
+// schedule. Every process hears of a cancellation; the claim lets one of them
+// answer. The schedule stays: it fires at its time, and the look-up finds the
+// result.
+type cancelledWaiting struct {
+	handler *handler
+	ids     chan string
+}
+
+func newCancelledWaiting(h *handler) *cancelledWaiting {
+	return &cancelledWaiting{handler: h, ids: make(chan string, cancelBacklog)}
+}
+
+// heard ends the calls for a request that was cancelled, and notes its id. It
+// never waits: it is called where cancellations are read.
+func (w *cancelledWaiting) heard(id string) {
+	w.handler.inFlight.cancel(id, upstream.ErrCancelled)
+	select {
+	case w.ids <- id:
+	default:
+		w.handler.tel.Logger.Debug("too many cancellations at once: this one takes effect when its request comes back", "request_id", id)
+	}
+}
+
+// run answers what was heard until ctx ends. What is cut off then takes effect
+// when the schedule fires.
+func (w *cancelledWaiting) run(ctx context.Context) {
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case id := <-w.ids:
+			for _, callback := range w.handler.queue.Callbacks() {
+				w.handler.cancelWaiting(ctx, callback, id)
+			}
+		}
+	}
+}
+
+// cancelWaiting answers a request as cancelled if it waits as a schedule and
+// nobody works on it. The registry of requests in flight is not entered: when the
+// schedule fires in this moment, its message would be acknowledged as a duplicate
+// of work that has no message of its own to come back with.
+func (h *handler) cancelWaiting(ctx context.Context, callback, id string) {
+	d, err := h.bus.Waiting(ctx, callback, id)
+	if d == nil || err != nil {
+		return
+	}
+	request, _ := h.rules.Decode(d.Body, d.Taken) // what is broken by now is cancelled all the same
+	if events.CanonicalID(request.ID) != id || request.CallbackQueue != callback || h.inFlight.has(callback, id) {
+		return
+	}
+	ctx = withRequestID(h.tel.Extract(ctx, d.Header), request)
+	switch h.bus.Admit(ctx, bus.Ask{Delivery: d, Callback: callback, ID: request.ID})[0].State {
+	case bus.Admitted, bus.Cancelled, bus.Rescheduled:
+		r := h.conclude(ctx, job{delivery: d, request: request}, failed(events.Cancelled, "The request was cancelled while it waited to be tried again."), upstream.Reply{})
+		r.request = request
+		h.tell(ctx, d, r)
+	case bus.Answered, bus.Busy, bus.Duplicate, bus.Expired, bus.Interrupted:
+		_, _ = h.bus.Settle(ctx, d, bus.End{}) // there is nothing to acknowledge: it releases the claim
+	}
+}

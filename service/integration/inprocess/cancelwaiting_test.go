@@ -1,0 +1,155 @@
+package inprocess_test
+
+import (
+	"fmt"
+	"testing"
+	"time"
+
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
+
+	"gemini-client/events"
+	"gemini-client/service/config"
+	"gemini-client/service/servicetest"
+)
+
+// schedule puts a request into the retries by hand, to come back at a time.
+func (b *bench) schedule(body []byte, header nats.Header, at time.Time) {
+	b.t.Helper()
+	m := &nats.Msg{Subject: b.Names.Later(b.Names.ResponseQueue, requestID(b.t, body)), Header: header, Data: body}
+	if _, err := b.JS.PublishMsg(b.Context(), m, jetstream.WithScheduleAt(at), jetstream.WithScheduleTarget(b.Names.Retries())); err != nil {
+		b.t.Fatal(err)
+	}
+}
+
+func isCancelled(r events.Result) bool {
+	return r.ErrorCode != nil && *r.ErrorCode == events.Cancelled
+}
+
+// nextSchedule is when the one message in the stream of the retries comes back.
+func (b *bench) nextSchedule() time.Time {
+	b.t.Helper()
+	s, err := b.JS.Stream(b.Context(), b.Names.RetriesStream())
+	if err != nil {
+		b.t.Fatal(err)
+	}
+	m, err := s.GetMsg(b.Context(), s.CachedInfo().State.LastSeq)
+	if err != nil {
+		b.t.Fatal(err)
+	}
+	at, err := time.Parse("@at "+time.RFC3339, m.Header.Get("Nats-Schedule"))
+	if err != nil {
+		b.t.Fatal(err)
+	}
+	return at
+}
+
+// A request that is cancelled while it waits is answered at once, by one of
+// three processes; when its schedule fires, it is only acknowledged.
+func TestCancelledWhileItWaits(t *testing.T) {
+	t.Parallel()
+	b := setup(t, quick, func(c *config.Config) { c.RetryDelays = []int{15} })
+	for range 3 {
+		b.start()
+	}
+	id := servicetest.NewID()
+	b.Publish(servicetest.Body(id, "wait [sim:503 times=3]", map[string]any{"metadata": map[string]any{"a": 1}}), nil)
+	b.Until("it waits", func() (string, bool) {
+		return "", b.stream(b.Names.RetriesStream()).Msgs == 1 && b.stream(b.Names.RequestsStream()).Msgs == 0
+	})
+	b.Until("its claim is released", func() (string, bool) {
+		m, err := b.JS.Stream(b.Context(), b.Names.ClaimsStream())
+		if err != nil {
+			return err.Error(), false
+		}
+		claim, err := m.GetLastMsgForSubject(b.Context(), b.Names.Claim(b.Names.ResponseQueue, id))
+		return fmt.Sprint(err), err != nil || len(claim.Data) == 0
+	})
+	fires := b.nextSchedule()
+	b.cancel(id)
+	got := b.Result(id)
+	if !isCancelled(got.Result) || got.Result.RetryCount != 1 || string(got.Result.Metadata) != `{"a":1}` {
+		t.Errorf("result: %s", got.Body)
+	}
+	if !got.Result.Timestamp.Before(fires) {
+		t.Errorf("it was answered at %s, when its schedule fired, not before", got.Result.Timestamp)
+	}
+	b.Idle()
+	if results := b.Results(); len(results) != 1 {
+		t.Errorf("results: got %d, want 1", len(results))
+	}
+	if n := b.openrouter.Count(); n != 3 {
+		t.Errorf("calls: got %d, want the 3 from before the wait", n)
+	}
+	if n := b.stream(b.Names.DeadlettersStream()).Msgs; n != 0 {
+		t.Errorf("dead letters: %d", n)
+	}
+}
+
+// A cancellation comes too late for what has been answered, and follows the
+// failure that a waiting replay follows.
+func TestCancelledAfterAResult(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	b.start()
+	answered, replayed := servicetest.NewID(), servicetest.NewID()
+	completed := b.Result(b.askAs(answered, "answered"))
+	b.askAs(replayed, "[sim:model_deprecated]")
+	failure := b.Result(replayed)
+	at := time.Now().Add(time.Hour)
+	b.schedule(servicetest.Body(answered, "answered", nil), nil, at)
+	b.schedule(servicetest.Body(replayed, "again", nil), nats.Header{events.HeaderReplay: {b.lastSequence(replayed)}}, at)
+	calls := b.openrouter.Count()
+	b.cancel(answered)
+	b.cancel(replayed)
+	results := b.Collect(b.Names.ResponsesStream(), events.AnyResult(b.Names.ResponseQueue, replayed), 2)
+	if string(results[0].Body) != string(failure.Body) || !isCancelled(results[1].Result) {
+		t.Errorf("results of the replay: %s, %s", results[0].Body, results[1].Body)
+	}
+	if all := b.Collect(b.Names.ResponsesStream(), "", 3); string(all[0].Body) != string(completed.Body) || b.stream(b.Names.ResponsesStream()).Msgs != 3 {
+		t.Errorf("results: %v", all)
+	}
+	if n := b.openrouter.Count(); n != calls {
+		t.Errorf("calls after the cancellations: %d", n-calls)
+	}
+}
+
+// askAs publishes a request with an id and returns the id.
+func (b *bench) askAs(id, prompt string) string {
+	b.t.Helper()
+	b.Publish(servicetest.Body(id, prompt, nil), nil)
+	return id
+}
+
+func (b *bench) lastSequence(id string) string {
+	b.t.Helper()
+	stream, err := b.JS.Stream(b.Context(), b.Names.ResponsesStream())
+	if err != nil {
+		b.t.Fatal(err)
+	}
+	m, err := stream.GetLastMsgForSubject(b.Context(), events.AnyResult(b.Names.ResponseQueue, id))
+	if err != nil {
+		b.t.Fatal(err)
+	}
+	return fmt.Sprint(m.Sequence)
+}
+
+// A requester's replay header does not come back from a wait as an operator's.
+func TestForgedReplayThatWaits(t *testing.T) {
+	t.Parallel()
+	b := setup(t, quick, func(c *config.Config) { c.RetryDelays = []int{2} })
+	b.start()
+	id := servicetest.NewID()
+	b.Publish(servicetest.Body(id, "wait [sim:503 times=3]", nil), nats.Header{"gemini-replay": {"1"}}) // the first result will be the first in its stream
+	b.Until("it waits", func() (string, bool) {
+		return "", b.stream(b.Names.RetriesStream()).Msgs == 1 && b.stream(b.Names.RequestsStream()).Msgs == 0
+	})
+	b.cancel(id)
+	if got := b.Result(id); !isCancelled(got.Result) {
+		t.Errorf("result: %s", got.Body)
+	}
+	b.Idle()
+	if results := b.Results(); len(results) != 1 {
+		t.Errorf("results: got %d, want 1", len(results))
+	}
+}

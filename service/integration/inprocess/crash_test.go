@@ -1,0 +1,174 @@
+package inprocess_test
+
+import (
+	"fmt"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
+
+	"gemini-client/events"
+	"gemini-client/service/bus"
+	"gemini-client/service/openrouter/simulator"
+	"gemini-client/service/servicetest"
+)
+
+// deadClaim leaves what a worker leaves that was killed: a claim on the first
+// message of the request queue, by a process that does not live.
+func (b *bench) deadClaim(id string, starts int) {
+	b.t.Helper()
+	body := fmt.Sprintf("%s 1 killed %d", b.Names.RequestsStream(), starts)
+	if _, err := b.JS.Publish(b.Context(), b.Names.Claim(b.Names.ResponseQueue, id), []byte(body)); err != nil {
+		b.t.Fatal(err)
+	}
+}
+
+// One kill of its worker delays a request no further: it is called at once.
+func TestSecondStart(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	b.provision()
+	id := b.Ask("again", nil)
+	b.deadClaim(id, 1)
+	b.start()
+	if got := b.Result(id); got.Result.Status != events.StatusSuccess || got.Result.RetryCount != 0 {
+		t.Errorf("result: %s", got.Body)
+	}
+	b.Idle()
+	if log := b.log.String(); strings.Contains(log, "request rescheduled") {
+		t.Errorf("it was rescheduled:\n%s", log)
+	}
+}
+
+// From the third start on a request comes back apart from others, with a
+// strike, and its retries are not counted.
+func TestThirdStart(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	b.provision()
+	id := b.Ask("again and again", nil)
+	b.deadClaim(id, 2)
+	b.start()
+	if got := b.Result(id); got.Result.Status != events.StatusSuccess || got.Result.RetryCount != 0 {
+		t.Errorf("result: %s", got.Body)
+	}
+	b.Idle()
+	if log := b.log.String(); !strings.Contains(log, "strike 1") {
+		t.Errorf("it got no strike:\n%s", log)
+	}
+	if n := b.openrouter.Count(); n != 1 {
+		t.Errorf("calls: got %d, want 1", n)
+	}
+}
+
+// Past MAX_STRIKES it has failed, without another call.
+func TestTooManyStrikes(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	b.provision()
+	id := servicetest.NewID()
+	b.Publish(servicetest.Body(id, "killer", nil), nats.Header{events.HeaderStrikes: {"3"}})
+	b.deadClaim(id, 1)
+	b.start()
+	got := b.Result(id)
+	if got.Result.ErrorCode == nil || *got.Result.ErrorCode != events.RedeliveryExhausted {
+		t.Errorf("result: %s", got.Body)
+	}
+	b.Collect(b.Names.DeadlettersStream(), b.Names.Deadletter(events.RedeliveryExhausted, id), 1)
+	b.Idle()
+	if n := b.openrouter.Count(); n != 0 {
+		t.Errorf("calls: got %d, want 0", n)
+	}
+}
+
+// The worker was killed between storing a schedule and acknowledging the
+// request: only one of the two goes on, and nothing is called before its time.
+func TestKilledBetweenScheduleAndAck(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	b.provision()
+	body := servicetest.Body(servicetest.NewID(), "later", nil)
+	id := requestID(t, body)
+	b.Publish(body, nil)
+	at := time.Now().Add(4 * time.Second).Truncate(time.Second)
+	schedule := &nats.Msg{Subject: b.Names.Later(b.Names.ResponseQueue, id), Header: nats.Header{events.HeaderRetryCount: {"1"}}, Data: body}
+	if _, err := b.JS.PublishMsg(b.Context(), schedule, jetstream.WithScheduleAt(at), jetstream.WithScheduleTarget(b.Names.Retries())); err != nil {
+		t.Fatal(err)
+	}
+	b.deadClaim(id, 1)
+	b.start()
+	b.Until("the redelivered original is settled", func() (string, bool) { return "", b.stream(b.Names.RequestsStream()).Msgs == 0 })
+	if n := b.openrouter.Count(); n != 0 {
+		t.Errorf("calls before the schedule's time: got %d, want 0", n)
+	}
+	if got := b.Result(id); got.Result.Status != events.StatusSuccess || got.Result.RetryCount != 1 {
+		t.Errorf("result: %s", got.Body)
+	}
+	b.Idle()
+	if calls := b.openrouter.Calls(); len(calls) != 1 || calls[0].At.Before(at.Add(-time.Second)) {
+		t.Errorf("calls: %d, want one at %s", len(calls), at)
+	}
+}
+
+// A fired schedule is the request's only trace: the claim that a killed or
+// living process left does not let it be acknowledged.
+func TestFiredScheduleAndALeftClaim(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	b.provision()
+	id := servicetest.NewID()
+	if _, err := b.JS.Publish(b.Context(), b.Names.Retries(), servicetest.Body(id, "fired", nil)); err != nil {
+		t.Fatal(err)
+	}
+	alive := b.Names.Instance("other")
+	if _, err := b.JS.PublishMsg(b.Context(), &nats.Msg{Subject: alive, Data: []byte("other")}, jetstream.WithMsgTTL(3*time.Second)); err != nil {
+		t.Fatal(err)
+	}
+	left := []byte(b.Names.RequestsStream() + " 7 other 1")
+	if _, err := b.JS.Publish(b.Context(), b.Names.Claim(b.Names.ResponseQueue, id), left); err != nil {
+		t.Fatal(err)
+	}
+	b.start()
+	if got := b.Result(id); got.Result.Status != events.StatusSuccess {
+		t.Errorf("result: %s", got.Body)
+	}
+	b.Idle()
+}
+
+// A fired schedule that meets its request at work in the same process is not
+// acknowledged for that: the other message may be about to leave because it
+// has seen the schedule that has just fired.
+func TestFiredScheduleAndAMessageAtWork(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	b.start()
+	release := b.openrouter.Hold()
+	defer release()
+	body := servicetest.Body(servicetest.NewID(), "at work", nil)
+	b.Publish(body, nil)
+	if err := b.openrouter.Wait(b.Context(), func(s simulator.Stats) bool { return s.Started == 1 }); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := b.JS.Publish(b.Context(), b.Names.Retries(), body); err != nil {
+		t.Fatal(err)
+	}
+	b.Until("the fired one was delivered twice, or is gone", func() (string, bool) {
+		c, err := b.JS.Consumer(b.Context(), b.Names.RetriesStream(), bus.Durable)
+		if err != nil {
+			return err.Error(), false
+		}
+		info := c.CachedInfo()
+		return fmt.Sprint(info.Delivered.Consumer), info.Delivered.Consumer >= 2 || b.stream(b.Names.RetriesStream()).Msgs == 0
+	})
+	if n := b.stream(b.Names.RetriesStream()).Msgs; n != 1 {
+		t.Errorf("fired messages left: %d, want 1 until there is a result", n)
+	}
+	release()
+	b.Result(requestID(t, body))
+	b.Idle()
+	if n := b.openrouter.Count(); n != 1 {
+		t.Errorf("calls: got %d, want 1", n)
+	}
+}

@@ -1,0 +1,205 @@
+package inprocess_test
+
+import (
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/nats-io/nats-server/v2/server"
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
+
+	"gemini-client/events"
+	"gemini-client/service/config"
+	"gemini-client/service/openrouter/simulator"
+	"gemini-client/service/servicetest"
+)
+
+// stack is a service that runs as the worker of deploy/nats/nats.conf, with a
+// backend beside it. The bench's own connection is the admin's.
+type stack struct {
+	*bench
+	backend *servicetest.Backend
+}
+
+func runStack(t *testing.T, changes ...func(*config.Config)) *stack {
+	t.Helper()
+	return runStackOn(t, servicetest.RunStackNATS(t), changes...)
+}
+
+func runStackOn(t *testing.T, n *servicetest.NATS, changes ...func(*config.Config)) *stack {
+	t.Helper()
+	asWorker := func(c *config.Config) {
+		c.User, c.Password, c.InboxPrefix = "worker", "worker", "_INBOX_worker"
+		c.APIPrefix, c.Provision = "gemini.js", false
+	}
+	b := setupOn(t, n, servicetest.RunOpenRouter(t, simulator.Config{}), append(changes, asWorker)...)
+	b.provision()
+	reader := jetstream.ConsumerConfig{Durable: "backend", FilterSubject: b.Names.ResponsesAll(), AckPolicy: jetstream.AckExplicitPolicy}
+	if _, err := b.JS.CreateConsumer(t.Context(), b.Names.ResponsesStream(), reader); err != nil {
+		t.Fatal(err)
+	}
+	return &stack{bench: b, backend: asUser(t, n, "backend")}
+}
+
+// asUser returns a connection of a user of nats.conf.
+func asUser(t *testing.T, n *servicetest.NATS, user string, options ...nats.Option) *servicetest.Backend {
+	t.Helper()
+	nc := n.Connect(append(servicetest.User(user), options...)...)
+	js, err := jetstream.NewWithAPIPrefix(nc, "gemini.js", jetstream.WithDefaultTimeout(2*time.Second))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return &servicetest.Backend{T: t, NC: nc, JS: js, Names: servicetest.Names()}
+}
+
+// Everything that a backend, a worker and an admin do works with the least
+// rights of deploy/nats/nats.conf, and NATS refuses none of it; also with the
+// second form of acknowledgements, which servers are going to use.
+func TestLeastPrivilegeSuffices(t *testing.T) {
+	t.Parallel()
+	for name, second := range map[string]bool{"acks of form 1": false, "acks of form 2": true} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			leastPrivilegeSuffices(t, servicetest.RunStackNATS(t, func(o *server.Options) {
+				o.FeatureFlags = map[string]bool{server.FeatureFlagJsAckFormatV2: second}
+			}))
+		})
+	}
+}
+
+func leastPrivilegeSuffices(t *testing.T, n *servicetest.NATS) {
+	t.Helper()
+	s := runStackOn(t, n, func(c *config.Config) { c.RetryDelays, c.MaxRetries = []int{1, 3600}, 2 })
+	s.start()
+	s.start() // a second replica: claims are asked for
+	live, err := s.backend.NC.SubscribeSync("gemini.responses.>")
+	if err != nil {
+		t.Fatal(err)
+	}
+	deltas, err := s.backend.NC.SubscribeSync("gemini.deltas.*")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := s.backend.NC.Flush(); err != nil {
+		t.Fatal(err)
+	}
+	streamed := s.backend.Ask("hello", map[string]any{"stream": true})
+	wantSubject(t, s.Result(streamed), events.Completed("gemini.responses", streamed))
+	if m, err := live.NextMsg(servicetest.Patience); err != nil || m.Subject != events.Completed("gemini.responses", streamed) {
+		t.Errorf("live result: %v, %v", m, err)
+	}
+	if m, err := deltas.NextMsg(servicetest.Patience); err != nil || m.Subject != s.Names.Deltas(streamed) {
+		t.Errorf("delta: %v, %v", m, err)
+	}
+	later := s.backend.Ask("[sim:503 times=3] and then well", nil) // one delivery's attempts
+	wantSubject(t, s.Result(later), events.Completed("gemini.responses", later))
+	dead := s.backend.Ask("[sim:503]", map[string]any{"retry_count": 2})
+	wantSubject(t, s.Result(dead), events.Failed("gemini.responses", dead))
+	if n := s.State(s.Names.DeadlettersStream()).Msgs; n != 1 {
+		t.Errorf("dead letters: got %d, want 1", n)
+	}
+	s.readDurably(3)
+	s.cancelWaiting()
+	s.replay(dead)
+	s.askStatus(2)
+	s.Idle()
+	for _, word := range []string{"NATS refuses", "NATS reports an error", "a metric is missing", "queue cannot be read", "does not answer"} {
+		if strings.Contains(s.log.String(), word) {
+			t.Errorf("the log says %q", word)
+		}
+	}
+}
+
+func wantSubject(t *testing.T, got servicetest.Stored, want string) {
+	t.Helper()
+	if got.Subject != want {
+		t.Errorf("result: got %s, want %s: %s", got.Subject, want, got.Body)
+	}
+}
+
+// readDurably takes results with the consumer that the admin made.
+func (s *stack) readDurably(n int) {
+	s.t.Helper()
+	reader, err := s.backend.JS.Consumer(s.Context(), s.Names.ResponsesStream(), "backend")
+	if err != nil {
+		s.t.Fatalf("the backend's reader: %v", err)
+	}
+	batch, err := reader.Fetch(n, jetstream.FetchMaxWait(servicetest.Patience))
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	for m := range batch.Messages() {
+		if err := m.DoubleAck(s.Context()); err != nil {
+			s.t.Errorf("acknowledge a result: %v", err)
+		}
+		n--
+	}
+	if n != 0 || batch.Error() != nil {
+		s.t.Errorf("results missing from the reader: %d, %v", n, batch.Error())
+	}
+	s.Until("the results are acknowledged", func() (string, bool) {
+		c, err := s.JS.Consumer(s.Context(), s.Names.ResponsesStream(), "backend")
+		return "", err == nil && c.CachedInfo().NumAckPending == 0
+	})
+}
+
+// cancelWaiting cancels, as a backend, a request that waits to be tried again.
+func (s *stack) cancelWaiting() {
+	s.t.Helper()
+	id := s.backend.Ask("[sim:503]", map[string]any{"retry_count": 1})
+	s.Until("it waits", func() (string, bool) {
+		return "", s.State(s.Names.RetriesStream()).Msgs == 1
+	})
+	if err := s.backend.NC.Publish(s.Names.Cancel(id), nil); err != nil {
+		s.t.Fatal(err)
+	}
+	wantSubject(s.t, s.Result(id), events.Failed("gemini.responses", id))
+	if err := s.mustStream(s.Names.RetriesStream()).Purge(s.Context(), jetstream.WithPurgeSubject(s.Names.LaterAll())); err != nil {
+		s.t.Errorf("the admin purges: %v", err)
+	}
+}
+
+func (s *stack) mustStream(name string) jetstream.Stream {
+	s.t.Helper()
+	stream, err := s.JS.Stream(s.Context(), name)
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	return stream
+}
+
+// replay sends a dead letter back as an admin does.
+func (s *stack) replay(id string) {
+	s.t.Helper()
+	failed := s.Result(id)
+	last, err := s.mustStream(s.Names.ResponsesStream()).GetLastMsgForSubject(s.Context(), failed.Subject)
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	m := nats.NewMsg(s.Names.Retries())
+	m.Data = servicetest.Body(id, "now it works", nil)
+	m.Header[events.HeaderReplay] = []string{strconv.FormatUint(last.Sequence, 10)}
+	if _, err := s.JS.PublishMsg(s.Context(), m); err != nil {
+		s.t.Fatalf("replay: %v", err)
+	}
+	s.Collect(s.Names.ResponsesStream(), events.Completed("gemini.responses", id), 1)
+}
+
+// askStatus asks the workers how they are, as `gemini-client status` does.
+func (s *stack) askStatus(workers int) {
+	s.t.Helper()
+	answers, err := s.NC.SubscribeSync(s.NC.NewInbox())
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	if err := s.NC.PublishRequest(s.Names.Status(), answers.Subject, nil); err != nil {
+		s.t.Fatal(err)
+	}
+	for range workers {
+		if _, err := answers.NextMsg(servicetest.Patience); err != nil {
+			s.t.Fatalf("a worker's status: %v", err)
+		}
+	}
+}

@@ -1,0 +1,18 @@
+package service
+
+// Outcome is what became of a delivery.
+type Outcome int
+
+// The outcomes.
+const (
+	Completed   Outcome = iota // an answer is stored
+	Failed                     // a failure is stored, or a dead letter of what has no usable id
+	Rescheduled                // it comes back at a time
+	Duplicate                  // another delivery answers it, or has
+	Nacked                     // it comes back: another delivery of the same message will have an outcome
+)
+
+// String is the outcome's name in metrics, spans and log lines.
+func (o Outcome) String() string {
+	return [...]string{"completed", "failed", "rescheduled", "duplicate", "nacked"}[o]
+}

@@ -1,0 +1,28 @@
+package service
+
+import (
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+
+	"gemini-client/events"
+	"gemini-client/service/bus"
+)
+
+// What a schedule's headers count.
+func TestHeadersOfTheNextDelivery(t *testing.T) {
+	t.Parallel()
+	d := &bus.Delivery{Header: map[string][]string{events.HeaderRetryCount: {"2"}, events.HeaderStrikes: {"1"}}}
+	for name, c := range map[string]struct {
+		v    verdict
+		want map[string]string
+	}{
+		"a call failed":    {verdict{}, map[string]string{events.HeaderRetryCount: "3", events.HeaderStrikes: "0"}},
+		"no call was made": {verdict{free: true}, map[string]string{events.HeaderRetryCount: "2", events.HeaderStrikes: "0"}},
+		"a crash loop":     {verdict{strikes: 2}, map[string]string{events.HeaderStrikes: "2"}},
+	} {
+		if diff := cmp.Diff(c.want, c.v.headers(d)); diff != "" {
+			t.Errorf("%s (-want +got):\n%s", name, diff)
+		}
+	}
+}
