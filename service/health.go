@@ -9,7 +9,6 @@ import (
 	"sync"
 	"time"
 
-	"gemini-client/service/bus"
 	"gemini-client/service/upstream"
 )
 
@@ -20,7 +19,7 @@ type health struct {
 	upstream *upstream.Caller
 
 	mu    sync.Mutex
-	bus   *bus.Bus // nil until it is open
+	bus   openBus // nil until it is open
 	ended bool
 }
 
@@ -47,7 +46,7 @@ type WorkerStatus struct {
 func newHealth(u *upstream.Caller) *health { return &health{upstream: u} }
 
 // running and stopping say what the service does from now on.
-func (h *health) running(b *bus.Bus) {
+func (h *health) running(b openBus) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	h.bus = b
@@ -83,7 +82,7 @@ func (h *health) status() Status {
 }
 
 // statusOf returns what people on call are told who ask over NATS.
-func (s *Service) statusOf(b *bus.Bus) func() any {
+func (s *Service) statusOf(b openBus) func() any {
 	hostname, err := os.Hostname()
 	if err != nil {
 		hostname = "unknown"

@@ -17,6 +17,22 @@ import (
 // went back to the queue, but the calls may have been paid for.
 var ErrCut = errors.New("calls were cut off: SHUTDOWN_TIMEOUT was over before they had finished")
 
+// openBus is what the service asks of the bus beside the line's questions.
+// *bus.Bus has it.
+type openBus interface {
+	messageBus
+	// Run hands deliveries out until intake ends and all are settled.
+	Run(intake, work context.Context, h bus.Handlers) error
+	// Closed is closed when the connection is given up for good.
+	Closed() <-chan struct{}
+	// Unready returns why no requests can be taken; "" if they can.
+	Unready() string
+	// InFlight is the number of messages that are worked on, and the slots.
+	InFlight() (n, slots int)
+	// Instance names this process.
+	Instance() string
+}
+
 // Service answers requests from one NATS server (or cluster) through
 // OpenRouter. New makes it, Run runs it.
 type Service struct {
@@ -59,7 +75,7 @@ func (s *Service) Run(ctx context.Context) error {
 	s.announce(ctx, b)
 	s.health.running(b)
 	defer s.health.stopping()
-	return s.serve(ctx, b, s.newHandler(b))
+	return s.serve(ctx, b, s.newHandler(b, b.MaxRequest()))
 }
 
 // unlessStopped makes an end by request a good end.
@@ -70,10 +86,10 @@ func unlessStopped(ctx context.Context, err error) error {
 	return nil
 }
 
-func (s *Service) newHandler(b *bus.Bus) *handler {
+func (s *Service) newHandler(b openBus, maxRequest int) *handler {
 	maxBytes := int(s.config.RequestMaxBytes)
 	if maxBytes == 0 {
-		maxBytes = b.MaxRequest()
+		maxBytes = maxRequest
 	}
 	return &handler{
 		rules: s.config.Rules(maxBytes), queue: s.config.Queue, maxStrikes: s.config.MaxStrikes,
@@ -90,7 +106,7 @@ func (s *Service) announce(ctx context.Context, b *bus.Bus) {
 }
 
 // serve runs until ctx ends: intake first, then the calls, then what is left.
-func (s *Service) serve(ctx context.Context, b *bus.Bus, h *handler) error {
+func (s *Service) serve(ctx context.Context, b openBus, h *handler) error {
 	work, endWork := context.WithCancelCause(context.WithoutCancel(ctx))
 	defer endWork(nil)
 	intake, endIntake := context.WithCancel(ctx)

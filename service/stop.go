@@ -4,7 +4,6 @@ import (
 	"context"
 	"time"
 
-	"gemini-client/service/bus"
 	"gemini-client/service/upstream"
 )
 
@@ -14,7 +13,7 @@ const storeGrace = 3 * time.Second
 
 // running is what has to be stopped.
 type running struct {
-	bus     *bus.Bus
+	bus     openBus
 	handler *handler
 	done    chan struct{} // closed when everything is settled
 	endWork context.CancelCauseFunc
