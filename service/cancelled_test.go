@@ -2,6 +2,7 @@ package service
 
 import (
 	"context"
+	"errors"
 	"testing"
 
 	"gemini-client/events"
@@ -96,7 +97,7 @@ func TestCancellationIsHeard(t *testing.T) {
 	leave, _ := l.inFlight.enter("gemini.responses.a", anID, func(err error) { cause <- err })
 	defer leave()
 	w.heard(anID)
-	if err := <-cause; err != upstream.ErrCancelled {
+	if err := <-cause; !errors.Is(err, upstream.ErrCancelled) {
 		t.Errorf("the call ended with %v", err)
 	}
 	for _, want := range []string{"gemini.responses.a", "gemini.responses.b"} {
@@ -116,7 +117,7 @@ func TestEnterWhileStopping(t *testing.T) {
 	var cause error
 	leave, ok := f.enter("c", anID, func(err error) { cause = err })
 	defer leave()
-	if !ok || cause != upstream.ErrStopping {
+	if !ok || !errors.Is(cause, upstream.ErrStopping) {
 		t.Errorf("got %v, %v", ok, cause)
 	}
 }

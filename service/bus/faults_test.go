@@ -31,7 +31,7 @@ func TestClassify(t *testing.T) {
 	} {
 		got := classify(tt.err)
 		for _, kind := range []error{ErrTooLarge, errConflict, errUncommitted} {
-			if errors.Is(got, kind) != (kind == tt.is) {
+			if errors.Is(got, kind) != errors.Is(tt.is, kind) {
 				t.Errorf("%s: got %v, want %v", name, got, tt.is)
 			}
 		}
