@@ -1,9 +1,11 @@
 # gemini-client: what a person types. CI calls the same targets.
 GOLANGCI_LINT := v2.15.0
+XTOOLS := v0.52.0
 FUZZTIME ?= 30s
 SEEDS ?= 10
 VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
 LINT := .tools/golangci-lint-$(GOLANGCI_LINT)
+DEADCODE := .tools/deadcode-$(XTOOLS)
 # every fuzz target, as package:name
 FUZZ = $(shell grep -rhoE '^func Fuzz[A-Za-z0-9_]+' --include='*_test.go' . | sed 's/func //' | sort)
 
@@ -36,8 +38,10 @@ test: ## run every test with the race detector: real embedded NATS, OpenRouter s
 	go build -race ./... # on a cold machine compiling would starve the tests
 	go test -race -parallel 16 -timeout 5m ./...
 
-lint: $(LINT) ## check style, bugs and the import table
+# servicetest is for tests, so no program reaches it; every test does
+lint: $(LINT) $(DEADCODE) ## check style, bugs, dead code and the import table
 	$(LINT) run ./...
+	@echo '$(DEADCODE) ./...'; dead=$$($(DEADCODE) -test ./... && $(DEADCODE) ./... | grep -v '^service/servicetest/'); test -z "$$dead" || { echo "$$dead"; exit 1; }
 
 fuzz: ## fuzz each target for FUZZTIME (30s)
 	@for target in $(FUZZ); do \
@@ -84,3 +88,8 @@ $(LINT):
 	@mkdir -p .tools
 	GOBIN=$(CURDIR)/.tools go install github.com/golangci/golangci-lint/v2/cmd/golangci-lint@$(GOLANGCI_LINT)
 	@mv .tools/golangci-lint $@
+
+$(DEADCODE):
+	@mkdir -p .tools
+	GOBIN=$(CURDIR)/.tools go install golang.org/x/tools/cmd/deadcode@$(XTOOLS)
+	@mv .tools/deadcode $@

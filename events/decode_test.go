@@ -14,7 +14,6 @@ import (
 func TestDecodeGolden(t *testing.T) {
 	t.Parallel()
 	full := events.DefaultParameters()
-	full.TopKSet = true
 	tests := map[string]events.Request{
 		"request_backend.json": {
 			ID:            "9F1C2B3A-4D5E-4F60-8A7B-0C1D2E3F4A5B",
@@ -38,7 +37,7 @@ func TestDecodeGolden(t *testing.T) {
 			Prompt: "Hello",
 			Model:  "google/gemini-2.5-flash",
 			Parameters: events.Parameters{
-				Temperature: 0, TopP: 1, TopK: 100, TopKSet: true, MaxOutputTokens: 32768, CandidateCount: 8,
+				Temperature: 0, TopP: 1, TopK: 100, MaxOutputTokens: 32768, CandidateCount: 8,
 			},
 			SystemInstruction: "Be brief.",
 			CallbackQueue:     "gemini.responses",
@@ -54,7 +53,7 @@ func TestDecodeGolden(t *testing.T) {
   ]`),
 			Model: "~google/gemini-flash-latest",
 			Parameters: events.Parameters{
-				Temperature: 1, TopP: 0.95, TopK: 40, TopKSet: true, MaxOutputTokens: 512, CandidateCount: 1,
+				Temperature: 1, TopP: 0.95, TopK: 40, MaxOutputTokens: 512, CandidateCount: 1,
 				StopSequences: []string{"END", "\n\n"},
 			},
 			CallbackQueue: "gemini.responses",
@@ -109,7 +108,6 @@ func TestRequestMarshalled(t *testing.T) {
 			text, _ := json.Marshal(v)
 			return string(text)
 		})
-		want.Parameters.TopKSet = true // It is spelt out now.
 		if diff := cmp.Diff(want, got, compact); diff != "" {
 			t.Errorf("Decode(Marshal(Decode(testdata/%s))): -want +got\n%s", name, diff)
 		}
@@ -132,11 +130,11 @@ func TestDecodeAccepts(t *testing.T) {
 		"unknown fields twice":        {asked(`"x":1,"x":[2]`), func(*events.Request) {}},
 		"an escaped key":              {asked(`"str\u0065am":true`), func(r *events.Request) { r.Stream = true }},
 		"an integer with a fraction":  {asked(`"retry_count":2.0`), func(r *events.Request) { r.RetryCount = 2 }},
-		"an integer with an exponent": {asked(`"parameters":{"top_k":1e1}`), func(r *events.Request) { r.Parameters.TopK, r.Parameters.TopKSet = 10, true }},
+		"an integer with an exponent": {asked(`"parameters":{"top_k":1e1}`), func(r *events.Request) { r.Parameters.TopK = 10 }},
 		"minus zero":                  {asked(`"retry_count":-0.0`), func(*events.Request) {}},
 		"a retry count past counting": {asked(`"retry_count":1e999`), func(r *events.Request) { r.RetryCount = 1<<31 - 1 }},
 		"the lowest values": {asked(`"parameters":{"temperature":0,"top_p":0,"top_k":1,"max_output_tokens":1,"candidate_count":1}`), func(r *events.Request) {
-			r.Parameters = events.Parameters{TopK: 1, TopKSet: true, MaxOutputTokens: 1, CandidateCount: 1}
+			r.Parameters = events.Parameters{TopK: 1, MaxOutputTokens: 1, CandidateCount: 1}
 		}},
 		"an empty object as metadata": {asked(`"metadata":{ }`), func(r *events.Request) { r.Metadata = raw(`{ }`) }},
 		"an empty system instruction": {asked(`"system_instruction":""`), func(*events.Request) {}},

@@ -43,6 +43,8 @@
 //
 // # JSON Schema
 //
-// [RequestSchema] and [ResultSchema] describe the bodies for backends in other
-// languages. Tests hold them against the Go types in both directions.
+// The folder schema has JSON Schemas (draft 2020-12) of the bodies for backends in
+// other languages. They say all that a schema can; what depends on the service's
+// settings (callbacks, models, plugins, size) only Rules.Decode knows. Tests hold
+// them against the Go types in both directions.
 package events

@@ -26,16 +26,10 @@ const (
 	HeaderOriginalPrefix = "Gemini-Original-"
 )
 
-// NATS's headers that the service sets.
-const (
-	HeaderMsgID               = "Nats-Msg-Id"
-	HeaderTTL                 = "Nats-TTL"
-	HeaderSchedule            = "Nats-Schedule"
-	HeaderScheduleTarget      = "Nats-Schedule-Target"
-	HeaderExpectedLast        = "Nats-Expected-Last-Subject-Sequence"
-	HeaderExpectedLastSubject = "Nats-Expected-Last-Subject-Sequence-Subject"
-	headerNATSPrefix          = "Nats-"
-)
+// HeaderMsgID is NATS's header for duplicates, on results and dead letters.
+const HeaderMsgID = "Nats-Msg-Id"
+
+const headerNATSPrefix = "Nats-"
 
 // MessageID makes the Nats-Msg-Id of a result. delivery is a UUID made for the
 // delivery, so that a worker can tell its own result from another's.

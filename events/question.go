@@ -96,7 +96,7 @@ func (d *decoder) parameters() {
 		"max_output_tokens", "candidate_count", "stop_sequences")
 	f.number("temperature", 0, 2, &p.Temperature)
 	f.number("top_p", 0, 1, &p.TopP)
-	p.TopKSet = f.integer("top_k", 1, 100, &p.TopK)
+	f.integer("top_k", 1, 100, &p.TopK)
 	f.integer("max_output_tokens", 1, 32768, &p.MaxOutputTokens)
 	f.integer("candidate_count", 1, 8, &p.CandidateCount)
 	p.StopSequences = f.list("stop_sequences")

@@ -60,9 +60,6 @@ type Parameters struct {
 	TopP float64 `json:"top_p"`
 	// TopK is 1 to 100.
 	TopK int `json:"top_k"`
-	// TopKSet tells whether the request named top_k. A backend that spells out
-	// every default names it too, so compare TopK with DefaultTopK as well.
-	TopKSet bool `json:"-"`
 	// MaxOutputTokens is 1 to 32768.
 	MaxOutputTokens int `json:"max_output_tokens"`
 	// CandidateCount is 1 to 8. One answer is returned whatever it says.

@@ -48,20 +48,18 @@ func (f fields) number(name string, low, high float64, into *float64) {
 	*into = n
 }
 
-// integer is number for whole numbers, which may be written 40.0 or 4e1. It
-// reports whether there was one.
-func (f fields) integer(name string, low, high int, into *int) bool {
+// integer is number for whole numbers, which may be written 40.0 or 4e1.
+func (f fields) integer(name string, low, high int, into *int) {
 	value, ok := f.get(name)
 	if !ok {
-		return false
+		return
 	}
 	n, ok := parseNumber(value)
 	if !ok || n != math.Trunc(n) || n < float64(low) || n > float64(high) {
 		f.broken.add(f.at(name), "is %s; give an integer from %d to %d", show(value), low, high)
-		return false
+		return
 	}
 	*into = int(n)
-	return true
 }
 
 // count reads an integer of 0 or more. What is beyond an int32 counts as its

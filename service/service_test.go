@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"io"
 	"net/http"
 	"net/http/httptest"
 	"strings"
@@ -28,7 +29,7 @@ func newService(t *testing.T, change func(*config.Config)) *Service {
 	if change != nil {
 		change(&c)
 	}
-	s, err := New(c, "v1", telemetry.Nop())
+	s, err := New(c, "v1", quiet(t))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -162,11 +163,11 @@ func TestNewRefuses(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := New(c, "v1", telemetry.Nop()); !errors.Is(err, config.ErrInvalid) {
+	if _, err := New(c, "v1", quiet(t)); !errors.Is(err, config.ErrInvalid) {
 		t.Errorf("no key: got %v", err)
 	}
 	c.APIKeys, c.Concurrency = config.List{"sk-or-test"}, 0
-	if _, err := New(c, "v1", telemetry.Nop()); !errors.Is(err, config.ErrInvalid) || !strings.Contains(err.Error(), "WORKER_CONCURRENCY") {
+	if _, err := New(c, "v1", quiet(t)); !errors.Is(err, config.ErrInvalid) || !strings.Contains(err.Error(), "WORKER_CONCURRENCY") {
 		t.Errorf("no slots: got %v", err)
 	}
 }
@@ -206,4 +207,15 @@ func TestHealth(t *testing.T) {
 	if h := s.newHandler(b, 5); h.rules.MaxBytes != 1000 {
 		t.Errorf("REQUEST_MAX_BYTES: got %d", h.rules.MaxBytes)
 	}
+}
+
+// quiet is telemetry that nobody sees.
+func quiet(t *testing.T) *telemetry.Telemetry {
+	t.Helper()
+	tel, err := telemetry.Setup(t.Context(), telemetry.Config{Output: io.Discard})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = tel.Shutdown(context.Background()) })
+	return tel
 }

@@ -33,7 +33,7 @@ func TestExtract(t *testing.T) {
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
 			t.Parallel()
-			got := trace.SpanContextFromContext(Nop().Extract(t.Context(), test.header))
+			got := trace.SpanContextFromContext(nop().Extract(t.Context(), test.header))
 			if got.IsValid() != (test.want != "") || test.want != "" && got.TraceID().String() != test.want {
 				t.Errorf("trace is %s, want %q", got.TraceID(), test.want)
 			}
@@ -53,7 +53,7 @@ func TestInjectWritesLowerCaseOnce(t *testing.T) {
 		"Traceparent": {otherTraceparent}, "TRACEPARENT": {otherTraceparent},
 		"ce-traceparent": {otherTraceparent}, "Nats-Msg-Id": {"1"},
 	}
-	Nop().Inject(withRemoteSpan(t), header)
+	nop().Inject(withRemoteSpan(t), header)
 	want := map[string][]string{
 		"traceparent":    {traceparent},
 		"ce-traceparent": {otherTraceparent}, "Nats-Msg-Id": {"1"},
@@ -61,17 +61,17 @@ func TestInjectWritesLowerCaseOnce(t *testing.T) {
 	if fmt.Sprint(header) != fmt.Sprint(want) {
 		t.Errorf("headers are %v, want %v", header, want)
 	}
-	Nop().Inject(withRemoteSpan(t), nil)
+	nop().Inject(withRemoteSpan(t), nil)
 }
 
 func TestBaggageTravels(t *testing.T) {
 	t.Parallel()
-	ctx := Nop().Extract(t.Context(), map[string][]string{"Baggage": {"tenant=a", "plan=b"}})
+	ctx := nop().Extract(t.Context(), map[string][]string{"Baggage": {"tenant=a", "plan=b"}})
 	if got := baggage.FromContext(ctx); got.Member("tenant").Value() != "a" || got.Member("plan").Value() != "b" {
 		t.Errorf("baggage is %q, want both members", got)
 	}
 	header := map[string][]string{}
-	Nop().Inject(ctx, header)
+	nop().Inject(ctx, header)
 	if len(header["baggage"]) != 1 {
 		t.Errorf("headers are %v, want baggage", header)
 	}

@@ -122,7 +122,7 @@ func (s *startSampler) ShouldSample(p sdktrace.SamplingParameters) sdktrace.Samp
 func TestChatAttributesAreSetAtTheStart(t *testing.T) {
 	t.Parallel()
 	sampler := &startSampler{Sampler: sdktrace.AlwaysSample()}
-	tel := Nop()
+	tel := nop()
 	tel.Tracer = sdktrace.NewTracerProvider(sdktrace.WithSampler(sampler)).Tracer("test")
 	_, chat := tel.StartChat(t.Context(), sampleChat())
 	chat.End(ChatResult{})

@@ -35,7 +35,7 @@ func newTestLogger(t *testing.T, c Config) (*slog.Logger, *bytes.Buffer) {
 
 func withRemoteSpan(t *testing.T) context.Context {
 	t.Helper()
-	ctx := Nop().Extract(t.Context(), map[string][]string{"traceparent": {traceparent}})
+	ctx := nop().Extract(t.Context(), map[string][]string{"traceparent": {traceparent}})
 	if !trace.SpanContextFromContext(ctx).IsValid() {
 		t.Fatal("no span in the context")
 	}

@@ -3,6 +3,7 @@ package telemetry
 import (
 	"bytes"
 	"io"
+	"log/slog"
 	"maps"
 	"net/http"
 	"net/http/httptest"
@@ -138,3 +139,9 @@ func (b *buffer) String() string {
 type outcome string
 
 func (o outcome) String() string { return string(o) }
+
+// nop drops everything and only passes trace context on.
+func nop() *Telemetry {
+	return newTelemetry(slog.New(slog.DiscardHandler),
+		propagation.NewCompositeTextMapPropagator(propagation.TraceContext{}, propagation.Baggage{}))
+}

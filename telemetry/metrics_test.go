@@ -289,7 +289,7 @@ func TestNamesAreThoseOfTheConventions(t *testing.T) {
 
 func TestNopTakesEverything(t *testing.T) {
 	t.Parallel()
-	b := bundle{Telemetry: Nop()}
+	b := bundle{Telemetry: nop()}
 	useEverything(t, b)
 	b.Logger.InfoContext(t.Context(), "x")
 	if text := b.scrape(t, openMetrics); strings.TrimSpace(text) != "# EOF" {

@@ -60,7 +60,7 @@ func TestContextPassesThroughWithTracingOff(t *testing.T) {
 			t.Error(err)
 		}
 	}
-	wantPassesThrough(t, Nop())
+	wantPassesThrough(t, nop())
 }
 
 func wantPassesThrough(t *testing.T, tel *Telemetry) {

@@ -95,13 +95,6 @@ func Setup(ctx context.Context, c Config) (*Telemetry, error) {
 	return t, nil
 }
 
-// Nop returns a Telemetry that drops everything and only passes trace context
-// on, for tests that are about something else.
-func Nop() *Telemetry {
-	return newTelemetry(slog.New(slog.DiscardHandler),
-		propagation.NewCompositeTextMapPropagator(propagation.TraceContext{}, propagation.Baggage{}))
-}
-
 // newTelemetry returns a Telemetry without spans and metrics.
 func newTelemetry(log *slog.Logger, propagator propagation.TextMapPropagator) *Telemetry {
 	tracers, meters := nooptrace.NewTracerProvider(), noopmetric.NewMeterProvider()

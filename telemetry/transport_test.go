@@ -117,10 +117,10 @@ func TestTransportWithoutTracing(t *testing.T) {
 		}
 	}))
 	t.Cleanup(server.Close)
-	if !call(withRemoteSpan(t), t, Nop(), server.URL) {
+	if !call(withRemoteSpan(t), t, nop(), server.URL) {
 		t.Error("no answer")
 	}
-	if Nop().Transport(nil) == nil {
+	if nop().Transport(nil) == nil {
 		t.Error("no transport over the default one")
 	}
 }

@@ -110,6 +110,7 @@ func configCommand(configFile *string, std streams) *cobra.Command {
 		Args:  cobra.NoArgs,
 		RunE: func(_ *cobra.Command, _ []string) error {
 			c, warnings, err := config.Load(*configFile)
+			err = errors.Join(err, telemetryConfig(c, std.out).Validate())
 			if markdown {
 				_, _ = fmt.Fprint(std.out, c.Markdown())
 				return nil

@@ -194,8 +194,10 @@ func TestBadConfigurationIsReportedWhole(t *testing.T) {
 func TestBadTelemetryConfiguration(t *testing.T) {
 	t.Setenv("OPENROUTER_API_KEYS", servicetest.Key)
 	t.Setenv("OTEL_TRACES_EXPORTER", "pigeon")
-	if code, _, errs := invoke(t, "", "serve"); code != 2 || !strings.Contains(errs, "OTEL_TRACES_EXPORTER") {
-		t.Errorf("exit code %d: %s", code, errs)
+	for _, command := range []string{"serve", "config"} {
+		if code, _, errs := invoke(t, "", command); code != 2 || !strings.Contains(errs, "OTEL_TRACES_EXPORTER") {
+			t.Errorf("%s: exit code %d: %s", command, code, errs)
+		}
 	}
 }
 
@@ -224,6 +226,34 @@ func TestConfigCommand(t *testing.T) {
 	code, out, errs := invoke(t, "", "config")
 	if code != 0 || !strings.Contains(out, "****cdef") || strings.Contains(out, "0123456789") || !strings.Contains(errs, "deprecated") {
 		t.Errorf("exit code %d:\n%s%s", code, out, errs)
+	}
+}
+
+// What one of them refuses the other refuses too.
+func TestConfigAndServeAgree(t *testing.T) {
+	t.Setenv("OPENROUTER_API_KEYS", servicetest.Key)
+	t.Setenv("NATS_URL", "nats://127.0.0.1:1")
+	t.Setenv("HTTP_ADDR", "127.0.0.1:0")
+	for name, values := range map[string][]string{
+		"OPENROUTER_BASE_URL":  {"https://user:pass@host", "https://host/?a=b", "ftp://host", "https://host/api"},
+		"HTTP_PROXY":           {"ftp://proxy", "http://proxy:8080", "socks5h://proxy"},
+		"OPENROUTER_SITE_NAME": {"a\nb", "Ünit"},
+		"NATS_TLS_CA":          {"/no/such/file"},
+		"TRACE_MODE":           {"sideways", "LINK"},
+		"LOG_LEVEL":            {"LOUD", "warning"},
+	} {
+		for _, value := range values {
+			t.Run(name+"="+value, func(t *testing.T) {
+				t.Setenv(name, value)
+				var out output
+				ctx, cancel := context.WithTimeout(t.Context(), 100*time.Millisecond)
+				defer cancel()
+				serves := run(ctx, []string{"serve"}, streams{strings.NewReader(""), &out, &out})
+				if shown, text, errs := invoke(t, "", "config"); (shown == 0) != (serves == 0) {
+					t.Errorf("config exits with %d, serve with %d:\n%s%s%s", shown, serves, text, errs, &out)
+				}
+			})
+		}
 	}
 }
 

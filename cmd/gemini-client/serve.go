@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"log/slog"
 	"net"
 	"net/http"
@@ -46,10 +47,7 @@ that nothing was cut off.`,
 // serve is the service with what stands around it: telemetry, the embedded
 // server and the HTTP port, ended in the reverse order.
 func serve(ctx context.Context, c config.Config, warnings []string, std streams) (err error) {
-	tel, err := telemetry.Setup(ctx, telemetry.Config{
-		Version: version(), LogLevel: c.LogLevel, LogFormat: c.LogFormat, Output: std.out,
-		TraceLink: strings.EqualFold(c.TraceMode, "link"),
-	})
+	tel, err := telemetry.Setup(ctx, telemetryConfig(c, std.out))
 	if err != nil {
 		return fmt.Errorf("%w: %w", config.ErrInvalid, err)
 	}
@@ -79,6 +77,15 @@ func serve(ctx context.Context, c config.Config, warnings []string, std streams)
 	}
 	defer web()
 	return s.Run(ctx)
+}
+
+// telemetryConfig is what the settings say of logs and traces; the OTEL_*
+// variables are telemetry's own.
+func telemetryConfig(c config.Config, out io.Writer) telemetry.Config {
+	return telemetry.Config{
+		Version: version(), LogLevel: c.LogLevel, LogFormat: c.LogFormat, Output: out,
+		TraceLink: strings.EqualFold(c.TraceMode, "link"),
+	}
 }
 
 func flush(ctx context.Context, tel *telemetry.Telemetry) {

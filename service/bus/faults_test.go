@@ -89,7 +89,7 @@ func TestConnect(t *testing.T) {
 	}
 	ctx, cancel := context.WithCancelCause(t.Context())
 	cancel(errTest)
-	if _, err := Open(ctx, config.Config{NATS: config.NATS{URL: "nats://127.0.0.1:1", APIPrefix: "$JS.API", InboxPrefix: "_INBOX"}}, telemetry.Nop()); !errors.Is(err, errTest) {
+	if _, err := Open(ctx, config.Config{NATS: config.NATS{URL: "nats://127.0.0.1:1", APIPrefix: "$JS.API", InboxPrefix: "_INBOX"}}, quiet(t)); !errors.Is(err, errTest) {
 		t.Errorf("while it is stopped: got %v", err)
 	}
 }
@@ -102,7 +102,7 @@ func TestTopologyThatIsRefused(t *testing.T) {
 	if _, err := b.JS.CreateStream(b.Context(), jetstream.StreamConfig{Name: "OTHER", Subjects: []string{"gemini.requests"}}); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := Open(b.Context(), b.config, telemetry.Nop()); !errors.Is(err, ErrTopology) || !strings.Contains(err.Error(), "GEMINI_REQUESTS") {
+	if _, err := Open(b.Context(), b.config, quiet(t)); !errors.Is(err, ErrTopology) || !strings.Contains(err.Error(), "GEMINI_REQUESTS") {
 		t.Errorf("a stream of another name: got %v, want ErrTopology", err)
 	}
 	if err := NewTopology(b.config, b.NC.MaxPayload()).Provision(b.Context(), b.JS); err == nil || !strings.Contains(err.Error(), "GEMINI_REQUESTS") {
@@ -134,14 +134,14 @@ func TestTopologyThatIsRefused(t *testing.T) {
 func TestNothingIsCreatedWithoutProvision(t *testing.T) {
 	t.Parallel()
 	b := setup(t, func(c *config.Config) { c.Provision = false })
-	if _, err := Open(b.Context(), b.config, telemetry.Nop()); !errors.Is(err, ErrTopology) || !strings.Contains(err.Error(), "is missing and NATS_PROVISION is false") {
+	if _, err := Open(b.Context(), b.config, quiet(t)); !errors.Is(err, ErrTopology) || !strings.Contains(err.Error(), "is missing and NATS_PROVISION is false") {
 		t.Errorf("no streams: got %v", err)
 	}
 	b.provision()
 	if err := b.JS.DeleteConsumer(b.Context(), b.Names.RetriesStream(), Durable); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := Open(b.Context(), b.config, telemetry.Nop()); !errors.Is(err, ErrTopology) || !strings.Contains(err.Error(), "consumer gemini-client of GEMINI_RETRIES") {
+	if _, err := Open(b.Context(), b.config, quiet(t)); !errors.Is(err, ErrTopology) || !strings.Contains(err.Error(), "consumer gemini-client of GEMINI_RETRIES") {
 		t.Errorf("no consumer: got %v", err)
 	}
 }

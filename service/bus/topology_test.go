@@ -11,7 +11,6 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 
 	"gemini-client/service/config"
-	"gemini-client/telemetry"
 )
 
 func TestTopologyIsCreatedOnceAndLeftAlone(t *testing.T) {
@@ -152,7 +151,7 @@ func TestHarmfulDifferences(t *testing.T) {
 			b := setup(t)
 			b.provision()
 			c.edit(b)
-			bus, err := Open(b.Context(), b.config, telemetry.Nop())
+			bus, err := Open(b.Context(), b.config, quiet(t))
 			if !errors.Is(err, ErrTopology) || !strings.Contains(err.Error(), c.says) {
 				t.Errorf("Open: got %v, %v, want ErrTopology that names %s", bus, err, c.says)
 			}

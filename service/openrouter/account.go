@@ -6,10 +6,9 @@ import (
 	"io"
 	"net/url"
 	"strings"
-	"time"
 )
 
-// maxLookup is more than any answer about one model or one key.
+// maxLookup is more than any answer about one model.
 const maxLookup = 1 << 20
 
 // ModelInfo is what the catalogue says about one model.
@@ -18,30 +17,6 @@ type ModelInfo struct {
 	CanonicalSlug  string `json:"canonical_slug"`
 	ContextLength  int64  `json:"context_length"`
 	ExpirationDate string `json:"expiration_date"` // as it was sent; empty if none is announced
-}
-
-// Expires returns the announced end of the model, and whether there is one that can be read.
-func (m ModelInfo) Expires() (time.Time, bool) {
-	for _, layout := range []string{time.RFC3339, time.DateOnly, time.DateTime, "2006-01-02T15:04:05"} {
-		if at, err := time.Parse(layout, m.ExpirationDate); err == nil {
-			return at, true
-		}
-	}
-	return time.Time{}, false
-}
-
-// KeyInfo is what OpenRouter says about a key. Amounts are in USD; nil is no limit, or not told.
-type KeyInfo struct {
-	Label          string   `json:"label"`
-	Limit          *float64 `json:"limit"`
-	LimitRemaining *float64 `json:"limit_remaining"`
-	LimitReset     string   `json:"limit_reset"`
-	Usage          *float64 `json:"usage"`
-	UsageDaily     *float64 `json:"usage_daily"`
-	UsageMonthly   *float64 `json:"usage_monthly"`
-	IsFreeTier     bool     `json:"is_free_tier"`
-	IsManagement   bool     `json:"is_management_key"` // such a key cannot call completions
-	ExpiresAt      string   `json:"expires_at"`
 }
 
 // Model looks a model up by its slug, author/name. The error is an *[Error]; Status 404 says that there is no such model.
@@ -56,15 +31,6 @@ func (c *Client) Model(ctx context.Context, key, slug string) (ModelInfo, error)
 	}
 	if err := c.lookup(ctx, key, "/model/"+strings.Join(parts, "/"), &info); err != nil {
 		return ModelInfo{}, err
-	}
-	return info, nil
-}
-
-// Key asks about the key itself, which costs nothing. The error is an *[Error]; Status 401 says that the key is not valid.
-func (c *Client) Key(ctx context.Context, key string) (KeyInfo, error) {
-	var info KeyInfo
-	if err := c.lookup(ctx, key, "/key", &info); err != nil {
-		return KeyInfo{}, err
 	}
 	return info, nil
 }

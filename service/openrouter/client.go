@@ -28,7 +28,7 @@ type Config struct {
 	Title     string            // sent as X-OpenRouter-Title; none
 	Transport http.RoundTripper // handed in to be instrumented or proxied; NewTransport("", "")
 
-	FirstToken time.Duration // from the call's start to the first token; 60 s. Model and Key must answer within it too
+	FirstToken time.Duration // from the call's start to the first token; 60 s. Model must answer within it too
 	Gap        time.Duration // from one token to the next; 30 s
 
 	MaxAnswerBytes int // content, reasoning and tool calls together, or a whole answer that comes as one document; 16 MiB

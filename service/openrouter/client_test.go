@@ -173,8 +173,8 @@ func TestRedirectsAreNotFollowed(t *testing.T) {
 		if e == nil || e.Kind != openrouter.KindStatus || e.Status != status || e.Retryable || !strings.Contains(e.Message, host) {
 			t.Errorf("status %d: got %+v, want an error that names %s", status, e, host)
 		}
-		if _, err := client.Key(t.Context(), testKey); asError(t, err).Status != status {
-			t.Errorf("key: got %v", err)
+		if _, err := client.Model(t.Context(), testKey, "a/b"); asError(t, err).Status != status {
+			t.Errorf("model: got %v", err)
 		}
 	}
 	if visits.Load() > 0 {
@@ -288,9 +288,9 @@ func TestNoKeyInErrors(t *testing.T) {
 			client := newClient(t, openrouter.Config{Transport: r.transport(t)})
 			_, err := client.Complete(t.Context(), k, hello(), nil)
 			checkNoSecret(t, name, err, k)
-			_, err = client.Key(t.Context(), k)
+			_, err = client.Model(t.Context(), k, "a/b")
 			if err != nil {
-				checkNoSecret(t, name+" of Key", err, k)
+				checkNoSecret(t, name+" of Model", err, k)
 			}
 		}
 		client := newClient(t, openrouter.Config{Transport: roundTrip(func(*http.Request) (*http.Response, error) {
@@ -335,29 +335,6 @@ func TestModel(t *testing.T) {
 		if _, err := client.Model(t.Context(), testKey, slug); asError(t, err).Kind != openrouter.KindRequest {
 			t.Errorf("slug %q: got %v", slug, err)
 		}
-	}
-}
-
-func TestModelExpires(t *testing.T) {
-	t.Parallel()
-	for date, want := range map[string]string{
-		"2026-10-16": "2026-10-16T00:00:00Z", "2026-10-16T12:00:00Z": "2026-10-16T12:00:00Z", "2026-10-16T12:00:00": "2026-10-16T12:00:00Z", "": "", "soon": "",
-	} {
-		at, ok := openrouter.ModelInfo{ExpirationDate: date}.Expires()
-		if ok != (want != "") || ok && at.Format("2006-01-02T15:04:05Z07:00") != want {
-			t.Errorf("%q: got %v, %v", date, at, ok)
-		}
-	}
-}
-
-func TestKey(t *testing.T) {
-	t.Parallel()
-	const body = `{"data":{"label":"sk-or-v1-abc...123","limit":null,"limit_remaining":0,"limit_reset":"daily","usage":1.5,"usage_daily":0.25,"is_free_tier":true,
-		"rate_limit":{"requests":-1,"interval":"10s"}}}`
-	got, err := newClient(t, openrouter.Config{Transport: text(body).transport(t)}).Key(t.Context(), testKey)
-	want := openrouter.KeyInfo{Label: "sk-or-v1-abc...123", LimitRemaining: new(0.0), LimitReset: "daily", Usage: new(1.5), UsageDaily: new(0.25), IsFreeTier: true}
-	if diff := cmp.Diff(want, got); err != nil || diff != "" {
-		t.Errorf("error %v (-want +got):\n%s", err, diff)
 	}
 }
 

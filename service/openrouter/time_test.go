@@ -155,7 +155,7 @@ func TestLookupTime(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
 			start := time.Now()
 			canned := reply{status: status, steps: []step{{data: "{"}, {hang: true}}}
-			_, err := newClient(t, openrouter.Config{Transport: canned.transport(t)}).Key(t.Context(), testKey)
+			_, err := newClient(t, openrouter.Config{Transport: canned.transport(t)}).Model(t.Context(), testKey, "a/b")
 			if e := asError(t, err); e.Kind != tt.kind || time.Since(start) != tt.after {
 				t.Errorf("status %d: got %+v after %v, want %s after %v", status, e, time.Since(start), tt.kind, tt.after)
 			}
@@ -274,7 +274,7 @@ func TestContextIsReleased(t *testing.T) {
 		return inner(r)
 	})})
 	ask(t, client)
-	_, _ = client.Key(t.Context(), testKey)
+	_, _ = client.Model(t.Context(), testKey, "a/b")
 	for i, ctx := range used {
 		if ctx.Err() == nil {
 			t.Errorf("the context of call %d lives on", i)

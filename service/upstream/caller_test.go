@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"maps"
 	"net/http"
 	"net/http/httptest"
@@ -240,7 +241,7 @@ func TestNewRefuses(t *testing.T) {
 			t.Parallel()
 			c := settings(t, "http://127.0.0.1:1")
 			change(&c)
-			if u, err := upstream.New(c, telemetry.Nop()); !errors.Is(err, config.ErrInvalid) || strings.Contains(err.Error(), "hunter2") {
+			if u, err := upstream.New(c, quiet(t)); !errors.Is(err, config.ErrInvalid) || strings.Contains(err.Error(), "hunter2") {
 				t.Errorf("got %v, %v, want ErrInvalid", u, err)
 			}
 		})
@@ -302,4 +303,15 @@ func (b *buffer) String() string {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	return b.text.String()
+}
+
+// quiet is telemetry that nobody sees.
+func quiet(t *testing.T) *telemetry.Telemetry {
+	t.Helper()
+	tel, err := telemetry.Setup(t.Context(), telemetry.Config{Output: io.Discard})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = tel.Shutdown(context.Background()) })
+	return tel
 }

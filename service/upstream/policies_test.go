@@ -338,7 +338,18 @@ func newTestCaller(t *testing.T, change func(*config.Config), reactions ...react
 	if err != nil {
 		t.Fatal(err)
 	}
-	return testCaller{newCaller(c, &url.URL{Scheme: "https", Host: "openrouter.ai"}, client, telemetry.Nop())}, up
+	return testCaller{newCaller(c, &url.URL{Scheme: "https", Host: "openrouter.ai"}, client, quiet(t))}, up
+}
+
+// quiet is telemetry that nobody sees.
+func quiet(t *testing.T) *telemetry.Telemetry {
+	t.Helper()
+	tel, err := telemetry.Setup(t.Context(), telemetry.Config{Output: io.Discard})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = tel.Shutdown(context.Background()) })
+	return tel
 }
 
 func ignore(int, string) {}
