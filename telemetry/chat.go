@@ -150,7 +150,7 @@ type ChatSpan struct {
 	span    trace.Span
 	start   time.Time
 	capture bool
-	record  func(r ChatResult, errorType string, took time.Duration)
+	record  func(r ChatResult, took time.Duration)
 	once    sync.Once
 }
 
@@ -170,8 +170,8 @@ func (t *Telemetry) StartChat(ctx context.Context, c ChatInfo) (context.Context,
 		span:    span,
 		start:   start,
 		capture: capture,
-		record: func(r ChatResult, errorType string, took time.Duration) {
-			t.Instruments.chatted(ctx, c, r, errorType, took)
+		record: func(r ChatResult, took time.Duration) {
+			t.Instruments.chatted(ctx, c, r, took)
 		},
 	}
 }
@@ -184,8 +184,8 @@ func (s *ChatSpan) End(r ChatResult) {
 		if s.capture {
 			s.span.SetAttributes(r.content()...)
 		}
-		errorType := markFailed(s.span, r.ErrorType, r.Err)
-		s.record(r, errorType, end.Sub(s.start))
+		r.ErrorType = markFailed(s.span, r.ErrorType, r.Err)
+		s.record(r, end.Sub(s.start))
 		s.span.End(trace.WithTimestamp(end))
 	})
 }

@@ -169,14 +169,14 @@ func (i *Instruments) ObserveQueues(source func() QueueNumbers) {
 	i.queues.Store(&source)
 }
 
-func (i *Instruments) chatted(ctx context.Context, c ChatInfo, r ChatResult, errorType string, took time.Duration) {
+func (i *Instruments) chatted(ctx context.Context, c ChatInfo, r ChatResult, took time.Duration) {
 	c.Model = i.models.fold(c.Model)
 	labels := append(c.identity(), c.server()...)
 	if r.Model != "" {
 		i.models.answered(r.Model)
 		labels = append(labels, keyResponseModel.String(i.models.fold(r.Model)))
 	}
-	i.chatDuration.Record(ctx, took.Seconds(), metric.WithAttributes(withError(labels, errorType)...))
+	i.chatDuration.Record(ctx, took.Seconds(), metric.WithAttributes(withError(labels, r.ErrorType)...))
 	if r.FirstChunk > 0 {
 		i.chatFirstChunk.Record(ctx, r.FirstChunk.Seconds(), metric.WithAttributes(labels...))
 	}

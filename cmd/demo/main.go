@@ -48,7 +48,7 @@ func run(ctx context.Context, args []string, out io.Writer) error {
 	defer os.RemoveAll(store) //nolint:errcheck // a folder in the temporary directory
 
 	say(out, "1. An OpenRouter simulator (it needs no key and costs nothing):")
-	sim, err := start(ctx, out, filepath.Join(bin, "openrouter-sim"), []string{"--addr", "127.0.0.1:0", "--latency", "300ms", "--token-interval", "40ms"}, nil)
+	sim, err := start(ctx, out, nil, filepath.Join(bin, "openrouter-sim"), "--addr", "127.0.0.1:0", "--latency", "300ms", "--token-interval", "40ms")
 	if err != nil {
 		return err
 	}
@@ -63,7 +63,7 @@ func run(ctx context.Context, args []string, out io.Writer) error {
 		"OPENROUTER_BASE_URL=" + upstream, "OPENROUTER_API_KEYS=sk-or-demo-key", "HTTP_ADDR=127.0.0.1:0",
 		"NATS_URL=nats://127.0.0.1:0", "NATS_STORE_DIR=" + store, "LOG_FORMAT=json",
 	}
-	service, err := start(ctx, out, filepath.Join(bin, "gemini-client"), []string{"serve", "--embedded"}, env)
+	service, err := start(ctx, out, env, filepath.Join(bin, "gemini-client"), "serve", "--embedded")
 	if err != nil {
 		return err
 	}
@@ -120,9 +120,9 @@ type program struct {
 	ended bool
 }
 
-func start(ctx context.Context, out io.Writer, name string, args, env []string) (*program, error) {
-	_, _ = fmt.Fprintf(out, "   $ %s %s\n", filepath.Base(name), strings.Join(args, " "))
-	cmd := exec.CommandContext(ctx, name, args...) //nolint:gosec // our own programs
+func start(ctx context.Context, out io.Writer, env []string, command ...string) (*program, error) {
+	_, _ = fmt.Fprintf(out, "   $ %s %s\n", filepath.Base(command[0]), strings.Join(command[1:], " "))
+	cmd := exec.CommandContext(ctx, command[0], command[1:]...) //nolint:gosec // our own programs
 	cmd.Env = append(os.Environ(), env...)
 	cmd.Cancel = func() error { return cmd.Process.Signal(syscall.SIGTERM) }
 	cmd.WaitDelay = startTime

@@ -19,6 +19,8 @@ import (
 type provisioning struct {
 	missing bool
 	readers []string // NAME or NAME=CALLBACK
+
+	consumers []bus.QueueConsumer // the readers'
 }
 
 func provisionCommand(configFile *string, std streams) *cobra.Command {
@@ -40,13 +42,12 @@ a NATS user that may manage streams.`,
 			if err != nil {
 				return err
 			}
-			readers, err := readers(c, p.readers)
-			if err != nil {
+			if p.consumers, err = readers(c, p.readers); err != nil {
 				return err
 			}
 			ctx, cancel := context.WithTimeout(cmd.Context(), 2*connectTimeout)
 			defer cancel()
-			return provision(ctx, c, p.missing, readers, std)
+			return provision(ctx, c, p, std)
 		},
 	}
 	cmd.Flags().BoolVar(&p.missing, "missing", false, "create what is missing and change nothing that exists")
@@ -67,7 +68,7 @@ func readers(c config.Config, specs []string) ([]bus.QueueConsumer, error) {
 	return list, errors.Join(mistakes...)
 }
 
-func provision(ctx context.Context, c config.Config, missing bool, readers []bus.QueueConsumer, std streams) error {
+func provision(ctx context.Context, c config.Config, p provisioning, std streams) error {
 	log, err := telemetry.NewLogger(telemetry.Config{LogLevel: "WARN", Output: std.err})
 	if err != nil {
 		return err
@@ -78,7 +79,7 @@ func provision(ctx context.Context, c config.Config, missing bool, readers []bus
 	}
 	defer conn.Close()
 	js, topology := conn.JetStream, bus.NewTopology(c, conn.MaxPayload())
-	if missing {
+	if p.missing {
 		err = topology.Ensure(ctx, js, true, log)
 	} else {
 		err = topology.Provision(ctx, js)
@@ -92,8 +93,8 @@ func provision(ctx context.Context, c config.Config, missing bool, readers []bus
 	for _, q := range topology.Consumers {
 		_, _ = fmt.Fprintf(std.out, "consumer  %-20s %s, ack wait %s\n", q.Stream, q.Config.Durable, q.Config.AckWait)
 	}
-	for _, want := range readers {
-		have, err := bus.ProvisionReader(ctx, js, want, !missing)
+	for _, want := range p.consumers {
+		have, err := bus.ProvisionReader(ctx, js, want, !p.missing)
 		if err != nil {
 			return err
 		}

@@ -28,6 +28,7 @@ type question struct {
 	maxTokens                 int
 	timeout                   time.Duration
 	json, events              bool
+	withTemperature           bool // it was set
 }
 
 func askCommand(configFile *string, std streams) *cobra.Command {
@@ -49,7 +50,8 @@ Exit code 1: the result is a failure, or did not come in time.`,
 			if q.prompt, err = readPrompt(args, std.in); err != nil {
 				return err
 			}
-			return ask(cmd.Context(), c, q, cmd.Flags().Changed("temperature"), std)
+			q.withTemperature = cmd.Flags().Changed("temperature")
+			return ask(cmd.Context(), c, q, std)
 		},
 	}
 	f := cmd.Flags()
@@ -79,9 +81,9 @@ func readPrompt(args []string, in io.Reader) (string, error) {
 }
 
 // body is the request event.
-func (q question) body(withTemperature bool) ([]byte, error) {
+func (q question) body() ([]byte, error) {
 	parameters := map[string]any{}
-	if withTemperature {
+	if q.withTemperature {
 		parameters["temperature"] = q.temperature
 	}
 	if q.maxTokens > 0 {
@@ -101,7 +103,7 @@ func (q question) body(withTemperature bool) ([]byte, error) {
 }
 
 // ask is one request from publishing to its result.
-func ask(ctx context.Context, c config.Config, q question, withTemperature bool, std streams) error {
+func ask(ctx context.Context, c config.Config, q question, std streams) error {
 	tel, err := telemetry.Setup(ctx, telemetry.Config{Version: version(), LogLevel: "WARN", LogFormat: c.LogFormat, Output: std.err})
 	if err != nil {
 		return err
@@ -113,7 +115,7 @@ func ask(ctx context.Context, c config.Config, q question, withTemperature bool,
 	if !events.ValidID(q.id) {
 		return fmt.Errorf("--id %s: want a UUID such as %s", q.id, uuid.NewString())
 	}
-	body, err := q.body(withTemperature)
+	body, err := q.body()
 	if err != nil {
 		return err
 	}

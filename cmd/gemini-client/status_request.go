@@ -64,8 +64,8 @@ func (d *desk) trace(ctx context.Context, id string, o statusOptions) ([]byte, e
 			w.Unseen = append(w.Unseen, plain(err.Error()))
 		}
 	}
-	for _, q := range []struct{ stream, subject string }{{d.names.RetriesStream(), d.names.Retries()}, {d.names.RequestsStream(), d.names.RequestQueue}} {
-		if err := d.findQueued(ctx, w, q.stream, q.subject, o.scan); err != nil {
+	for _, q := range []queueName{{d.names.RetriesStream(), d.names.Retries()}, {d.names.RequestsStream(), d.names.RequestQueue}} {
+		if err := d.findQueued(ctx, w, q, o.scan); err != nil {
 			w.Unseen = append(w.Unseen, plain(err.Error()))
 		}
 	}
@@ -179,27 +179,30 @@ func (d *desk) findCancel(ctx context.Context, w *whereabouts) error {
 	return err
 }
 
+// queueName is where a queue lies.
+type queueName struct{ stream, subject string }
+
 // findQueued looks through a queue from its beginning: messages are not stored
 // under their request_id.
-func (d *desk) findQueued(ctx context.Context, w *whereabouts, stream, subject string, most int) error {
-	s, err := d.stream(ctx, stream)
+func (d *desk) findQueued(ctx context.Context, w *whereabouts, q queueName, most int) error {
+	s, err := d.stream(ctx, q.stream)
 	if err != nil {
 		return err
 	}
-	depth, err := d.depth(ctx, stream)
+	depth, err := d.depth(ctx, q.stream)
 	if err != nil {
 		return err
 	}
 	rules, waiting := d.config.Rules(0), 0
 	for sequence, n := uint64(1), 0; n < most; n++ {
-		m, err := d.next(ctx, s, sequence, subject)
+		m, err := d.next(ctx, s, sequence, q.subject)
 		if m == nil || err != nil {
 			return err
 		}
 		sequence = m.Sequence + 1
 		if bytes.Contains(bytes.ToLower(m.Data), []byte(w.ID)) {
 			if r, _ := rules.Decode(m.Data, m.Time); events.CanonicalID(r.ID) == w.ID {
-				w.Queued = append(w.Queued, queuedSeen{Message: fmt.Sprintf("%s/%d", stream, m.Sequence), At: m.Time.UTC(), Delivered: m.Sequence <= depth.Delivered, Ahead: waiting})
+				w.Queued = append(w.Queued, queuedSeen{Message: fmt.Sprintf("%s/%d", q.stream, m.Sequence), At: m.Time.UTC(), Delivered: m.Sequence <= depth.Delivered, Ahead: waiting})
 			}
 		}
 		if m.Sequence > depth.Delivered {
@@ -207,7 +210,7 @@ func (d *desk) findQueued(ctx context.Context, w *whereabouts, stream, subject s
 		}
 	}
 	if most > 0 && uint64(most) < s.CachedInfo().State.Msgs {
-		return fmt.Errorf("only the first %d messages of %s were looked through (--scan)", most, stream)
+		return fmt.Errorf("only the first %d messages of %s were looked through (--scan)", most, q.stream)
 	}
 	return nil
 }

@@ -50,7 +50,7 @@ func Connect(ctx context.Context, c config.NATS, log *slog.Logger) (*Conn, error
 		nc.Close()
 		return nil, fmt.Errorf("%w: NATS_JS_API_PREFIX=%s: %w", config.ErrInvalid, c.APIPrefix, err)
 	}
-	if err := await(ctx, nc, connected, c.URL, log); err != nil {
+	if err := await(ctx, nc, connected, log.With("url", config.MaskURL(c.URL))); err != nil {
 		nc.Close()
 		return nil, err
 	}
@@ -58,17 +58,17 @@ func Connect(ctx context.Context, c config.NATS, log *slog.Logger) (*Conn, error
 }
 
 // await returns when the connection is up, or ctx's cause.
-func await(ctx context.Context, nc *nats.Conn, connected <-chan struct{}, servers string, log *slog.Logger) error {
+func await(ctx context.Context, nc *nats.Conn, connected <-chan struct{}, log *slog.Logger) error {
 	remind := time.NewTicker(15 * time.Second)
 	defer remind.Stop()
 	if !nc.IsConnected() {
-		log.WarnContext(ctx, "NATS is not reachable yet, waiting for it", "url", config.MaskURL(servers), "error", errorText(nc.LastError()))
+		log.WarnContext(ctx, "NATS is not reachable yet, waiting for it", "error", errorText(nc.LastError()))
 	}
 	for !nc.IsConnected() {
 		select {
 		case <-connected:
 		case <-remind.C:
-			log.WarnContext(ctx, "still waiting for NATS", "url", config.MaskURL(servers), "error", errorText(nc.LastError()))
+			log.WarnContext(ctx, "still waiting for NATS", "error", errorText(nc.LastError()))
 		case <-ctx.Done():
 			return context.Cause(ctx)
 		}

@@ -20,24 +20,23 @@ type DeadLetter struct {
 
 type deadletters struct{ streams *streams }
 
-// put stores a delivery under its failure code; id is "" when the message has no
-// usable one. Storing the same queue message twice within JetStream's duplicate
-// window is one dead letter. Headers that make it too large are left behind
-// rather than the body. Errors: ErrTooLarge, ctx's cause.
-func (l *deadletters) put(ctx context.Context, d *Delivery, id string, letter DeadLetter) error {
-	err := l.putWith(ctx, events.AsOriginal(d.Header), d, id, letter)
-	if errors.Is(err, ErrTooLarge) {
-		err = l.putWith(ctx, nil, d, id, letter)
+// put stores a delivery under its failure code and its id, if it has a usable
+// one. Storing the same queue message twice within JetStream's duplicate window is
+// one dead letter. Headers that make it too large are left behind rather than the
+// body. Errors: ErrTooLarge, ctx's cause.
+func (l *deadletters) put(ctx context.Context, d *Delivery, letter DeadLetter) error {
+	with := func(header events.Header) error {
+		_, err := l.streams.put(ctx, func() *nats.Msg {
+			m := &nats.Msg{Subject: l.streams.names.Deadletter(letter.Code, d.asked.ID), Header: cloneHeader(header), Data: d.Body}
+			m.Header.Set(events.HeaderReason, oneLine(letter.Reason))
+			return m
+		}, jetstream.WithMsgID(d.message()))
+		return err
 	}
-	return err
-}
-
-func (l *deadletters) putWith(ctx context.Context, header events.Header, d *Delivery, id string, letter DeadLetter) error {
-	_, err := l.streams.put(ctx, func() *nats.Msg {
-		m := &nats.Msg{Subject: l.streams.names.Deadletter(letter.Code, id), Header: cloneHeader(header), Data: d.Body}
-		m.Header.Set(events.HeaderReason, oneLine(letter.Reason))
-		return m
-	}, jetstream.WithMsgID(d.message()))
+	err := with(events.AsOriginal(d.Header))
+	if errors.Is(err, ErrTooLarge) {
+		err = with(nil)
+	}
 	return err
 }
 

@@ -25,10 +25,10 @@ type schedules struct{ streams *streams }
 // put stores a delivery again for a time. The body stays untouched. No Nats-*
 // header is copied: each would break this or a later publish. Errors:
 // ErrTooLarge, ctx's cause.
-func (s *schedules) put(ctx context.Context, d *Delivery, callback, id string, schedule Schedule) error {
+func (s *schedules) put(ctx context.Context, d *Delivery, schedule Schedule) error {
 	n := s.streams.names
 	_, err := s.streams.put(ctx, func() *nats.Msg {
-		m := &nats.Msg{Subject: n.Later(callback, id), Header: cloneHeader(events.WithoutNATS(d.Header)), Data: d.Body}
+		m := &nats.Msg{Subject: n.Later(d.asked.Callback, d.asked.ID), Header: cloneHeader(events.WithoutNATS(d.Header)), Data: d.Body}
 		for key, value := range schedule.Header {
 			m.Header[key] = []string{value}
 		}

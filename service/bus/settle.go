@@ -35,7 +35,7 @@ type Settled struct {
 func (b *Bus) Settle(ctx context.Context, d *Delivery, end End) (Settled, error) {
 	var s Settled
 	if end.DeadLetter != nil {
-		err := b.deadletters.put(ctx, d, d.asked.ID, *end.DeadLetter)
+		err := b.deadletters.put(ctx, d, *end.DeadLetter)
 		if err != nil && !errors.Is(err, ErrTooLarge) {
 			return s, err
 		}
@@ -49,7 +49,7 @@ func (b *Bus) Settle(ctx context.Context, d *Delivery, end End) (Settled, error)
 		s.Stored = stored
 	}
 	if end.Schedule != nil {
-		if err := b.schedules.put(ctx, d, d.asked.Callback, d.asked.ID, *end.Schedule); err != nil {
+		if err := b.schedules.put(ctx, d, *end.Schedule); err != nil {
 			return s, err
 		}
 	}

@@ -44,11 +44,7 @@ func connectionFaults() []kind {
 			params: []param{afterDeltas("2"), ways}, bend: cut,
 		},
 		{
-			name: "reset", about: "a TCP reset between two events", params: []param{afterDeltas("2")},
-			bend: func(_ *exchange, r reply, a args) reply {
-				r.steps, r.end = r.upTo(a.number("after")), endReset
-				return r
-			},
+			name: "reset", about: "a TCP reset between two events", params: []param{afterDeltas("2")}, bend: reset,
 		},
 		{
 			name: "truncate", about: "a clean EOF between two events, no finish_reason, no [DONE]",
@@ -66,6 +62,12 @@ func connectionFaults() []kind {
 			},
 		},
 	}
+}
+
+// reset sends the pieces before it.
+func reset(_ *exchange, r reply, a args) reply {
+	r.steps, r.end = r.upTo(a.number("after")), endReset
+	return r
 }
 
 // cut sends the pieces before it and half of the next step.
