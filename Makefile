@@ -79,10 +79,10 @@ up-demo: ## start NATS, Jaeger, the service and an OpenRouter simulator in conta
 down-demo: ## stop the demo and delete its data
 	$(COMPOSE) --env-file deploy/demo.env --profile demo down -v
 
-tidy: $(LINT) ## format, tidy modules, write the tables of README
+tidy: $(LINT) ## format, tidy modules, write the tables of the READMEs
 	$(LINT) fmt ./...
 	go mod tidy
-	go test ./cmd/gemini-client -run TestReadmeTable -update
+	go test ./cmd/gemini-client ./telemetry -run '^TestReadmeTables$$' -update
 
 $(LINT):
 	@mkdir -p .tools

@@ -42,7 +42,7 @@ func TestDecodeWithoutID(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			r := rules()
-			r.MaxBytes = 1 // Size is a matter for those who can be answered.
+			r.MaxBytes = 1 // The size is not checked without a usable id.
 			request, err := r.Decode([]byte(tt.body), now())
 			if want := "request has no usable request_id: " + tt.want; !errors.Is(err, events.ErrNoID) || err.Error() != want {
 				t.Errorf("Decode(%s)\n got error %v\nwant %s", cut(tt.body), err, want)
@@ -57,7 +57,7 @@ func TestDecodeWithoutID(t *testing.T) {
 	}
 }
 
-// What the answer needs survives whatever else is broken.
+// What the failed result needs is returned, whatever else is broken.
 func TestDecodeAnswerable(t *testing.T) {
 	t.Parallel()
 	tests := map[string]struct {

@@ -18,7 +18,7 @@ type broken struct {
 	more  int
 }
 
-// add notes that the field at path breaks a rule: what is wrong, and the way out.
+// add records a broken rule of the field at path: what is wrong and how to fix it.
 func (b *broken) add(path, format string, args ...any) {
 	if len(b.texts) == maxBroken {
 		b.more++
@@ -36,7 +36,7 @@ func (b *broken) String() string {
 	return text
 }
 
-// quote returns s in quotes, cut so that no value floods a text or a log line.
+// quote returns s in quotes, cut to maxQuoted characters.
 func quote(s string) string {
 	count := 0
 	for i := range s {

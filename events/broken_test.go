@@ -11,8 +11,8 @@ import (
 	"gemini-client/events"
 )
 
-// brokenBodies breaks one rule each. want is the whole text. inSchema tells
-// whether the JSON Schema can say the rule, and so must refuse the body too.
+// brokenBodies breaks one rule each. want is the whole text. inSchema
+// is true if the JSON Schema can express the rule, and so must refuse the body too.
 func brokenBodies() map[string]struct {
 	body, want string
 	inSchema   bool
@@ -166,7 +166,7 @@ func TestDecodeNamesEveryBrokenRule(t *testing.T) {
 	}
 }
 
-// No text of a request that may be private comes up in an error's text.
+// No text of a request that may be private is in an error's text.
 func TestDecodeKeepsSecrets(t *testing.T) {
 	t.Parallel()
 	for _, value := range []string{

@@ -25,7 +25,7 @@ func resultSubject(callback, verdict, id string) string {
 	return callback + "." + verdict + "." + CanonicalID(id)
 }
 
-// ParseResult takes the subject of a result apart: the callback it was sent to,
+// ParseResult parses the subject of a result into the callback it was sent to,
 // VerdictCompleted or VerdictFailed, and the request id in lower case. ok is
 // false if the subject is not one of Completed or Failed.
 func ParseResult(subject string) (callback, verdict, id string, ok bool) {
@@ -53,7 +53,7 @@ func cutLast(subject string) (before, last string, found bool) {
 // below it (elsewhere the results stream would not store the result), and not
 // below another entry, whose readers would get its results as well. So when
 // responseQueue itself is an entry it is the only one. The error joins one
-// error for each mistake; each names CALLBACK_ALLOW and the entry.
+// error for each problem; each names CALLBACK_ALLOW and the entry.
 func CheckCallbacks(responseQueue string, allow []string) error {
 	var errs []error
 	if len(allow) == 0 {
@@ -83,7 +83,7 @@ func checkAgainst(entry string, i int, responseQueue string, allow []string) err
 		case other == entry && j < i:
 			return fmt.Errorf("CALLBACK_ALLOW: entry %s is there twice; name it once", quote(entry))
 		case other == entry || !within(entry, other) || !within(other, responseQueue):
-			// Apart, or a mistake of its own.
+			// They do not overlap, or other is a problem of its own.
 		case other == responseQueue:
 			return fmt.Errorf("CALLBACK_ALLOW: entry %s lies below entry %s, which is RESPONSE_QUEUE itself: "+
 				"with it in the list no other entry is possible; remove one of the two", quote(entry), quote(other))

@@ -15,7 +15,7 @@ const (
 	PayloadTooLarge Code = "payload_too_large"
 	// DeadlineExceeded: the request's own deadline passed.
 	DeadlineExceeded Code = "deadline_exceeded"
-	// Cancelled: somebody cancelled the request.
+	// Cancelled: the request was cancelled.
 	Cancelled Code = "cancelled"
 	// ContentFiltered: the model's safety filter refused the prompt or the answer.
 	ContentFiltered Code = "content_filtered"
@@ -27,7 +27,7 @@ const (
 	Unauthorized Code = "unauthorized"
 	// InsufficientCredits: the service's account at OpenRouter is empty.
 	InsufficientCredits Code = "insufficient_credits"
-	// RateLimited: OpenRouter or the provider kept refusing for too many calls.
+	// RateLimited: OpenRouter or the provider kept limiting the rate of calls.
 	RateLimited Code = "rate_limited"
 	// UpstreamUnavailable: OpenRouter or the provider could not be reached or was down.
 	UpstreamUnavailable Code = "upstream_unavailable"
@@ -60,26 +60,26 @@ func (c Code) Retryable() bool {
 	case DeadlineExceeded:
 		return false // The deadline is part of the request, and it stays in the past.
 	case Cancelled:
-		return false // Somebody did not want the answer; asking again would overrule them.
+		return false // The cancellation was on purpose.
 	case ContentFiltered:
 		return false // The same prompt meets the same filter, and each try may cost money.
 	case ModelUnavailable:
 		return false // Lasts until the request names another model or the operator configures one.
 	case Unauthorized, InsufficientCredits:
-		return true // The operator mends it: the requester has nothing to change.
+		return true // The operator fixes it; the requester has nothing to change.
 	case RateLimited, UpstreamUnavailable, UpstreamTimeout, UpstreamInvalidResponse:
-		return true // Passing troubles of others.
+		return true // Temporary failures of OpenRouter or a provider.
 	case RedeliveryExhausted, Internal:
-		return true // A fault of the service, whose next version may not have it.
+		return true // A fault of the service, which the next version may fix.
 	default:
-		return false // Not one of ours: nothing is known, so nothing is promised.
+		return false // An unknown code: nothing is promised.
 	}
 }
 
 // Deadletter reports whether the original message is kept as a dead letter, so
-// that an operator can replay it once the cause is mended. Requests that are
-// invalid, expired, cancelled or filtered are not kept: a replay could not help
-// them, and each is a prompt at rest.
+// that an operator can replay it once the cause is fixed. Requests that are
+// invalid, expired, cancelled or filtered are not kept: a replay would fail as
+// well, and each would keep a prompt on disk.
 func (c Code) Deadletter() bool {
 	switch c {
 	case ModelUnavailable, Unauthorized, InsufficientCredits, RateLimited, UpstreamUnavailable,

@@ -10,12 +10,12 @@ import (
 
 // Decode reads a request body and checks every rule of the contract. now is
 // the timestamp of a request that has none. Keys match exactly, unknown fields
-// are ignored, and a deadline in the past is no mistake.
+// are ignored, and a deadline in the past is allowed.
 //
 // The error is nil, or wraps ErrNoID, or is a Failure with the code
 // payload_too_large, callback_not_allowed or invalid_request, in this order if
 // several apply. Its message names every broken rule: the field, what is wrong
-// and the way out. It never shows prompts or metadata. Beside a Failure the
+// and how to fix it. It never shows prompts or metadata. Beside a Failure the
 // Request holds only what its answer needs: ID, CallbackQueue (the default if
 // the one named may not be used), and Metadata and RetryCount if they are valid.
 func (r Rules) Decode(body []byte, now time.Time) (Request, error) {
@@ -51,7 +51,7 @@ type decoder struct {
 	denied  bool // The callback is not allowed.
 }
 
-// id returns the request id. The error says why there is none to answer to.
+// id returns the request id. The error says why there is no usable one.
 func (d *decoder) id() (string, error) {
 	value, there := d.top.values["request_id"]
 	switch {
@@ -68,7 +68,7 @@ func (d *decoder) id() (string, error) {
 	return text(value), nil
 }
 
-// envelope reads what is not about the question itself.
+// envelope reads the fields that do not go to the model.
 func (d *decoder) envelope(now time.Time) {
 	d.callback()
 	d.request.RetryCount = d.top.count("retry_count")
@@ -103,7 +103,7 @@ func (d *decoder) callback() {
 	}
 }
 
-// outcome turns what was found into what Decode returns.
+// outcome makes the Request and the error that Decode returns.
 func (d *decoder) outcome(size int) (Request, error) {
 	code := InvalidRequest
 	if d.denied {
@@ -125,7 +125,7 @@ func (d *decoder) outcome(size int) (Request, error) {
 	}, Failure{Code: code, Message: d.broken.String()}
 }
 
-// invalidUTF8 returns where the first byte is that is not UTF-8.
+// invalidUTF8 returns the offset of the first byte that is not UTF-8.
 func invalidUTF8(body []byte) int {
 	for i := 0; i < len(body); {
 		r, size := utf8.DecodeRune(body[i:])

@@ -5,15 +5,15 @@ import (
 	"fmt"
 )
 
-// Delta is a piece of an answer that is still being written. Deltas are a
-// courtesy: they may be lost, and the result is complete without them.
+// Delta is a piece of an answer that is still being written. Deltas are
+// best effort: they may be lost, and the result is complete without them.
 type Delta struct {
 	// RequestID is the request's id, spelt as it was sent.
 	RequestID string `json:"request_id"`
-	// Run is new with every delivery of the request. A reader follows the run
-	// it saw begin last, and forgets what an older one wrote.
+	// Run is new with every delivery of the request. A reader follows the
+	// newest run and drops the text of older ones.
 	Run string `json:"run"`
-	// Attempt counts the run's calls from 1. A new one starts the answer anew.
+	// Attempt counts the run's calls from 1. A new attempt starts the answer again.
 	Attempt int `json:"attempt"`
 	// Index counts the attempt's deltas from 0: a gap is a lost one.
 	Index int `json:"index"`
@@ -27,7 +27,7 @@ type Delta struct {
 // is always nil; it is there because encoders have one.
 func (d Delta) Encode() ([]byte, error) { return marshal(d) }
 
-// DecodeDelta reads a delta, for those who watch. It returns an error if body
+// DecodeDelta reads a delta. It returns an error if body
 // is not JSON of the right types or has no valid request_id.
 func DecodeDelta(body []byte) (Delta, error) {
 	var delta Delta

@@ -16,10 +16,10 @@
 // three outcomes, and a caller has to tell them apart:
 //
 //   - a [Request] whose every field is valid, defaults filled in;
-//   - an error that wraps [ErrNoID]: nobody can be answered, the body belongs
-//     among the dead letters;
-//   - a [Failure]: the id is usable, so the requester is answered with a failed
-//     result. The Request returned beside it carries what that answer needs.
+//   - an error that wraps [ErrNoID]: nobody can be answered, so the message
+//     becomes a dead letter;
+//   - a [Failure]: the id is usable, so the requester gets a failed
+//     result. The Request returned beside it carries what that result needs.
 //
 // # Results
 //
@@ -28,8 +28,8 @@
 // requester's metadata is returned byte for byte, its spacing included.
 // [ResultHeader] makes the headers that belong to it.
 //
-// A [Delta] is a piece of an answer that is still being written: a courtesy
-// that may be lost. The result is complete without it.
+// A [Delta] is a piece of an answer that is still being written: best
+// effort, so it may be lost. The result is complete without it.
 //
 // # Names
 //
@@ -39,12 +39,12 @@
 // # Failure codes
 //
 // A [Code] says why a request failed. The list is closed: [Codes] has them
-// all, and metrics, logs and traces use the same words.
+// all, and metrics, logs and traces use the same values.
 //
 // # JSON Schema
 //
 // The folder schema has JSON Schemas (draft 2020-12) of the bodies for backends in
 // other languages. They say all that a schema can; what depends on the service's
-// settings (callbacks, models, plugins, size) only Rules.Decode knows. Tests hold
-// them against the Go types in both directions.
+// settings (callbacks, models, plugins, size) only Rules.Decode knows. Tests compare
+// them with the Go types in both directions.
 package events

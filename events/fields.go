@@ -6,9 +6,9 @@ import (
 	"slices"
 )
 
-// fields are the members of one JSON object that have a meaning here. Each
-// method reads one and notes in broken what is wrong with it; ok is false when
-// there is no usable value, be it absent or broken.
+// fields are the known members of one JSON object. Each method reads one and adds
+// what is wrong with it to broken; ok is false when there is no usable value, be it
+// absent or broken.
 type fields struct {
 	path   string
 	values map[string][]byte

@@ -9,13 +9,13 @@ import (
 // Header is the headers of a NATS message. Names keep their case on the wire.
 type Header = map[string][]string
 
-// The service's own headers, on requests that come back and on dead letters.
+// The service's own headers, on rescheduled requests and on dead letters.
 const (
-	// HeaderRetryCount counts how often the service put the request back; it
+	// HeaderRetryCount counts how often the service rescheduled the request; it
 	// adds to the body's retry_count.
 	HeaderRetryCount = "Gemini-Retry-Count"
-	// HeaderStrikes counts how often the request was put back because a start
-	// never settled.
+	// HeaderStrikes counts how often the request was rescheduled as a crash loop:
+	// its starts never settled.
 	HeaderStrikes = "Gemini-Strikes"
 	// HeaderReplay holds the stream sequence of the failed result an operator's
 	// replay may follow.
@@ -109,8 +109,8 @@ func first(h Header, name string) string {
 }
 
 func isNATS(name string) bool {
-	// Status and Description are what a server's word to its client carries: a
-	// client takes a message without a body that has them for such a word.
+	// Servers mark their status messages with Status and Description. A client
+	// takes any message that has them, and no body, for one.
 	if strings.EqualFold(name, "Status") || strings.EqualFold(name, "Description") {
 		return true
 	}

@@ -14,7 +14,7 @@ import (
 
 const (
 	someID = "0190f5a1-7c3e-7b1a-9a55-2f6e1c0d4b3a"
-	// secret stands for texts that must never come up in an error.
+	// secret stands for texts that must never be in an error.
 	secret = "the launch code is 4711"
 )
 

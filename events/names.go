@@ -12,7 +12,7 @@ import (
 const maxSubject = 128
 
 // Validate checks that the names are safe in NATS and do not overlap: two
-// streams cannot share a subject. The error joins one error for each mistake;
+// streams cannot share a subject. The error joins one error for each problem;
 // each begins with the name of the setting.
 func (n Names) Validate() error {
 	var errs []error
@@ -36,7 +36,7 @@ func (n Names) Validate() error {
 	return errors.Join(errs...)
 }
 
-// overlaps looks only at names that are valid one by one.
+// overlaps checks only names that are valid one by one.
 func (n Names) overlaps() []error {
 	var errs []error
 	if within(n.RequestQueue, n.ResponseQueue) {

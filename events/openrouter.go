@@ -29,7 +29,7 @@ func refusedFields() [][2]string {
 }
 
 // openRouter reads the fields that are passed on. They are left as they are,
-// but what decides on the price is checked: models, plugins and server tools.
+// but what changes the price is checked: models, plugins and server tools.
 func (d *decoder) openRouter() {
 	value, ok := d.top.getOrNull("openrouter")
 	if !ok {
@@ -71,9 +71,9 @@ func (d *decoder) fallbackModels(f fields) {
 		full[i] = d.model(fmt.Sprintf("openrouter.models[%d]", i), name)
 	}
 	if slices.Equal(names, full) {
-		return // Passed on as it was sent.
+		return // They are passed on as they were sent.
 	}
-	if list, err := json.Marshal(full); err == nil { // Strings always can.
+	if list, err := json.Marshal(full); err == nil { // Strings always encode.
 		f.values["models"] = list
 	}
 }
@@ -88,8 +88,8 @@ func (d *decoder) plugin(plugin fields) {
 	}
 }
 
-// tool lets a backend's own functions pass. Tools that OpenRouter runs itself
-// cost extra, like plugins.
+// tool allows a backend's own functions. Tools that OpenRouter runs itself cost
+// extra, like plugins, so they have to be in Plugins.
 func (d *decoder) tool(tool fields) {
 	const server = "openrouter:"
 	name, ok := tool.text("type")

@@ -5,7 +5,7 @@ import (
 	"strings"
 )
 
-// question reads what the model is asked: which model, and what.
+// question reads the model, the prompt or messages, and the system instruction.
 func (d *decoder) question() {
 	d.request.Model = ModelName(d.rules.DefaultModel)
 	if model, ok := d.top.text("model"); ok {
@@ -39,7 +39,7 @@ func (d *decoder) prompt() {
 	}
 }
 
-// messages looks only at what every message needs: OpenRouter checks the rest.
+// messages checks only what every message needs; OpenRouter checks the rest.
 func (d *decoder) messages() {
 	value, ok := d.top.get("messages")
 	if !ok {
@@ -102,8 +102,8 @@ func (d *decoder) parameters() {
 	p.StopSequences = f.list("stop_sequences")
 }
 
-// maxModelName bounds the name of a model, in bytes: it goes into log lines and
-// spans, where a prompt that strayed into it may not be.
+// maxModelName bounds the name of a model, in bytes. The name goes into log lines
+// and spans, so a prompt sent as a model by mistake must not pass as one.
 const maxModelName = 128
 
 // model checks a model the request names at path, and returns its full name, ""

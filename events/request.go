@@ -23,22 +23,22 @@ const (
 type Request struct {
 	// ID is the request's UUID, spelt as it was sent.
 	ID string `json:"request_id"`
-	// Prompt is the whole question. Empty if Messages is there instead.
+	// Prompt is the user message. Empty if Messages is set instead.
 	Prompt string `json:"prompt,omitempty"`
 	// Messages is OpenRouter's message list, as it was sent: not empty, every
-	// entry an object with a string role. Nil if Prompt is there instead.
+	// entry an object with a string role. Nil if Prompt is set instead.
 	Messages json.RawMessage `json:"messages,omitempty"`
 	// Model is OpenRouter's full name of the model, such as google/gemini-2.5-flash.
 	Model string `json:"model,omitempty"`
-	// Parameters steer how the answer is made.
+	// Parameters are the generation parameters.
 	Parameters Parameters `json:"parameters,omitzero"`
-	// SystemInstruction goes before everything else. Empty if there is none.
+	// SystemInstruction is sent first. Empty if there is none.
 	SystemInstruction string `json:"system_instruction,omitempty"`
-	// CallbackQueue begins the subject of the result.
+	// CallbackQueue is the prefix of the result's subject.
 	CallbackQueue string `json:"callback_queue,omitempty"`
 	// Timestamp is when the request was made, in UTC.
 	Timestamp time.Time `json:"timestamp,omitzero"`
-	// RetryCount is how often the request had been put back when it was sent.
+	// RetryCount is how often the request had been rescheduled when it was sent.
 	RetryCount int `json:"retry_count"`
 	// Metadata is an object returned with the result byte for byte. Nil if there is none.
 	Metadata json.RawMessage `json:"metadata,omitempty"`

@@ -25,19 +25,19 @@ type Result struct {
 	Content *string `json:"content"`
 	// Error is a sentence for people; nil in a completed result.
 	Error *string `json:"error"`
-	// Usage counts tokens; in a failed result, what was billed nevertheless.
+	// Usage counts tokens; in a failed result, those of calls that were billed.
 	Usage *Usage `json:"usage"`
 	// Timestamp is when the result was made. It is written in UTC with microseconds.
 	Timestamp time.Time `json:"timestamp"`
 	// ProcessingTimeMS runs from taking the delivery to publishing its result.
 	ProcessingTimeMS *float64 `json:"processing_time_ms"`
-	// ModelUsed is the model that answered, in OpenRouter's words.
+	// ModelUsed is the model that answered, as OpenRouter names it.
 	ModelUsed *string `json:"model_used"`
 	// Metadata is the request's, byte for byte.
 	Metadata json.RawMessage `json:"metadata"`
 	// FinishReason is why the model stopped, such as stop or length.
 	FinishReason *string `json:"finish_reason"`
-	// Provider is who ran the model.
+	// Provider is the provider that ran the model.
 	Provider *string `json:"provider"`
 	// GenerationID is OpenRouter's id of the call.
 	GenerationID *string `json:"generation_id"`
@@ -45,11 +45,11 @@ type Result struct {
 	Cost *float64 `json:"cost"`
 	// ToolCalls is the list of the model's tool calls.
 	ToolCalls json.RawMessage `json:"tool_calls"`
-	// Reasoning is what the model thought, if it was asked to tell.
+	// Reasoning is the model's reasoning, if the request asked for it.
 	Reasoning *string `json:"reasoning"`
 	// Attempts counts the calls made in this delivery.
 	Attempts int `json:"attempts"`
-	// RetryCount is how often the request had been put back.
+	// RetryCount is how often the request was rescheduled.
 	RetryCount int `json:"retry_count"`
 	// ErrorCode is Error for machines; nil in a completed result.
 	ErrorCode *Code `json:"error_code"`
@@ -64,12 +64,12 @@ type Usage struct {
 	TotalTokens      int `json:"total_tokens"`
 	// CachedTokens are the prompt tokens read from a cache; nil if unknown.
 	CachedTokens *int `json:"cached_tokens"`
-	// ReasoningTokens are the completion tokens spent on thinking; nil if unknown.
+	// ReasoningTokens are the completion tokens spent on reasoning; nil if unknown.
 	ReasoningTokens *int `json:"reasoning_tokens"`
 }
 
-// Completed starts the completed result of a request. What the call told is
-// for the caller to fill in.
+// Completed starts the completed result of a request. The caller fills in
+// what the call returned.
 func (r Request) Completed(content string, at time.Time) Result {
 	return Result{
 		RequestID:  r.ID,

@@ -27,7 +27,7 @@ type Rules struct {
 }
 
 // Validate checks the rules themselves. The error joins one error for each
-// mistake; each begins with the name of the setting.
+// problem; each begins with the name of the setting.
 func (r Rules) Validate() error {
 	var errs []error
 	if len(r.Models) == 0 {
@@ -77,7 +77,7 @@ func (r Rules) matchesModel(name string) bool {
 
 func (r Rules) allowsPlugin(id string) bool { return slices.Contains(r.Plugins, id) }
 
-// isOnline looks at every suffix: several can follow each other.
+// isOnline checks every suffix: several can follow each other.
 func isOnline(model string) bool {
 	_, suffixes, _ := strings.Cut(model, ":")
 	for suffix := range strings.SplitSeq(suffixes, ":") {

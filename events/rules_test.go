@@ -22,7 +22,7 @@ func TestRulesValidate(t *testing.T) {
 		[]string{"MODELS_ALLOW: has no entry", "OPENROUTER_MODEL: is empty", "RESPONSE_QUEUE: is empty"})
 }
 
-// checkJoined wants one line for each mistake, in order, and no more.
+// checkJoined wants one line for each problem, in order, and no more.
 func checkJoined(t *testing.T, what string, err error, want []string) {
 	t.Helper()
 	var got []string
@@ -123,8 +123,8 @@ func TestDecodeServerTools(t *testing.T) {
 	}
 }
 
-// The default model is the operator's: it gets its full name, and no pattern
-// for requesters stands in its way.
+// The default model is the operator's: it gets its full name, and the
+// patterns for requesters do not apply to it.
 func TestDecodeDefaults(t *testing.T) {
 	t.Parallel()
 	r := rules()

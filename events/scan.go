@@ -9,13 +9,13 @@ import (
 	"strings"
 )
 
-// This file walks JSON that json.Valid has already accepted, so it need not
-// look for mistakes. It exists because json.Unmarshal into a struct matches
-// keys in any case, takes the last of repeated keys in silence, and copies:
-// a check must see what the next reader sees.
+// This file walks JSON that json.Valid has already accepted, so it does
+// not check the syntax. It exists because json.Unmarshal into a struct matches
+// keys in any case, silently takes the last of repeated keys, and copies: a
+// check must see what the next reader sees.
 
 // topObject returns the part of body that is its one JSON object. trailing
-// tells whether something follows it. The error says why there is no object.
+// reports whether something follows it. The error says why there is no object.
 func topObject(body []byte) (object []byte, trailing bool, err error) {
 	if !json.Valid(body) {
 		if body, err = firstValue(body); err != nil {
@@ -35,9 +35,9 @@ func firstValue(body []byte) ([]byte, error) {
 	var first json.RawMessage
 	decoder := json.NewDecoder(bytes.NewReader(body))
 	if err := decoder.Decode(&first); err != nil {
-		place := int64(len(body)) // Where a body that stops too early is wrong.
+		place := int64(len(body)) // A truncated body is wrong at its end.
 		if wrong, ok := errors.AsType[*json.SyntaxError](err); ok {
-			place = wrong.Offset - 1 // It counts the wrong byte itself.
+			place = wrong.Offset - 1 // The offset counts the wrong byte itself.
 		}
 		return nil, fmt.Errorf("the body is not JSON at offset %d of %d", place, len(body))
 	}
@@ -114,7 +114,7 @@ func text(value []byte) string {
 	}
 	var decoded string
 	if err := json.Unmarshal(value, &decoded); err != nil {
-		// Only a value json.Valid refuses can come here.
+		// Only a value that json.Valid refuses fails here.
 		return ""
 	}
 	return decoded

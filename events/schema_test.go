@@ -25,7 +25,7 @@ var requestSchema []byte
 //go:embed schema/result.schema.json
 var resultSchema []byte
 
-// node is the part of a JSON Schema these tests look at.
+// node is the part of a JSON Schema that these tests check.
 type node struct {
 	Description string          `json:"description"`
 	Type        any             `json:"type"`
@@ -103,7 +103,7 @@ func rawType(name string) string {
 	return map[string]string{"messages": "array", "metadata": "object", "tool_calls": "array"}[name]
 }
 
-// compare holds a schema's properties against a struct's fields, both ways.
+// compare compares a schema's properties with a struct's fields, both ways.
 func compare(t *testing.T, path string, n node, of reflect.Type) {
 	t.Helper()
 	fields := map[string]reflect.Type{}
@@ -191,7 +191,7 @@ func TestRequestSchemaRequired(t *testing.T) {
 	}
 }
 
-// The defaults the schema tells are those Decode fills in, and no other field
+// The defaults in the schema are those Decode fills in, and no other field
 // gets a value.
 func TestRequestSchemaDefaults(t *testing.T) {
 	t.Parallel()

@@ -32,7 +32,7 @@ func ownSubjects() []string {
 	return []string{retries, later, claims, deadletters, cancels, deltas, status}
 }
 
-// Retries is the subject on which requests come back after a wait.
+// Retries is the subject on which rescheduled requests are delivered.
 func (n Names) Retries() string { return n.own(retries) }
 
 // LaterAll is the filter for every scheduled retry.
@@ -47,14 +47,14 @@ func (n Names) ClaimsAll() string { return n.own(claims, ">") }
 // Claim is the subject of the claim on a request: who is calling for it.
 func (n Names) Claim(callback, id string) string { return n.own(claims, callback, CanonicalID(id)) }
 
-// Instance is where a running process of the service says that it lives.
+// Instance is the subject of a running process's heartbeat.
 func (n Names) Instance(name string) string { return n.own(claims, instances, name) }
 
 // DeadlettersAll is the filter for every dead letter.
 func (n Names) DeadlettersAll() string { return n.own(deadletters, ">") }
 
-// Deadletter is the subject of a dead letter. An empty id, that of a body
-// nobody can be answered for, becomes "none".
+// Deadletter is the subject of a dead letter. An empty id, that of a
+// message without a usable one, becomes "none".
 func (n Names) Deadletter(code Code, id string) string {
 	if id == "" {
 		id = "none"
@@ -71,8 +71,8 @@ func (n Names) CancelsAll() string { return n.own(cancels, "*") }
 // Cancel is the subject on which a request is cancelled.
 func (n Names) Cancel(id string) string { return n.own(cancels, CanonicalID(id)) }
 
-// CancelledID returns the request id a subject made by Cancel names, and
-// whether it names one: anybody may publish there.
+// CancelledID returns the request id in a subject made by Cancel, in lower case.
+// ok is false if there is no valid one: any backend may publish there.
 func (n Names) CancelledID(subject string) (id string, ok bool) {
 	id, ok = strings.CutPrefix(subject, n.own(cancels, ""))
 	if !ok || !ValidID(id) {
@@ -81,7 +81,7 @@ func (n Names) CancelledID(subject string) (id string, ok bool) {
 	return CanonicalID(id), true
 }
 
-// Status is the subject on which every running worker tells how it is.
+// Status is the subject on which every running worker replies with its state.
 func (n Names) Status() string { return n.own(status) }
 
 // ResponsesAll is the filter for every result, on every callback.

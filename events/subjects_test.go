@@ -91,7 +91,7 @@ func TestNamesValidate(t *testing.T) {
 	}
 }
 
-// eachWord is one mistake for each of the service's own words.
+// eachWord is one problem for each of the service's own words.
 func eachWord(s string) []string { return []string{s, s, s, s, s, s, s} }
 
 func TestCheckCallbacks(t *testing.T) {
@@ -113,7 +113,7 @@ func TestCheckCallbacks(t *testing.T) {
 		"one below another":   {[]string{queue + ".a", queue + ".a.b"}, []string{`CALLBACK_ALLOW: entry "gemini.responses.a.b" lies below entry "gemini.responses.a", whose`}},
 		"outside, twice":      {[]string{"x", "x"}, []string{`CALLBACK_ALLOW: entry "x" lies outside`, `CALLBACK_ALLOW: entry "x" lies outside`, `CALLBACK_ALLOW: entry "x" is there twice`}},
 		"twice":               {[]string{queue, queue}, []string{`CALLBACK_ALLOW: entry "gemini.responses" is there twice`}},
-		"all mistakes at one": {[]string{"a b", "x", queue, queue + ".a"}, []string{`CALLBACK_ALLOW: entry "a b"`, `CALLBACK_ALLOW: entry "x"`, `CALLBACK_ALLOW: entry "gemini.responses.a"`}},
+		"all problems at one": {[]string{"a b", "x", queue, queue + ".a"}, []string{`CALLBACK_ALLOW: entry "a b"`, `CALLBACK_ALLOW: entry "x"`, `CALLBACK_ALLOW: entry "gemini.responses.a"`}},
 	}
 	for name, tt := range tests {
 		t.Run(name, func(t *testing.T) {

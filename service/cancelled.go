@@ -8,12 +8,12 @@ import (
 	"gemini-client/service/upstream"
 )
 
-// cancelBacklog bounds the cancellations that wait for being looked at. One that
-// finds no room takes effect when its schedule fires.
+// cancelBacklog bounds the cancellations that wait to be looked up. One more
+// than that takes effect when the schedule of its request fires.
 const cancelBacklog = 1024
 
 // cancelledWaiting answers requests that are cancelled while they wait as a
-// schedule. Every process hears of a cancellation; the claim lets one of them
+// schedule. Every worker receives a cancellation; the claim lets one of them
 // answer. The schedule stays: it fires at its time, and the look-up finds the
 // result.
 type cancelledWaiting struct {
@@ -25,19 +25,19 @@ func newCancelledWaiting(h *handler) *cancelledWaiting {
 	return &cancelledWaiting{handler: h, ids: make(chan string, cancelBacklog)}
 }
 
-// heard ends the calls for a request that was cancelled, and notes its id. It
-// never waits: it is called where cancellations are read.
-func (w *cancelledWaiting) heard(id string) {
+// add cancels the calls for a request and queues its id for run. It never
+// blocks: it is called where cancellations are read.
+func (w *cancelledWaiting) add(id string) {
 	w.handler.inFlight.cancel(id, upstream.ErrCancelled)
 	select {
 	case w.ids <- id:
 	default:
-		w.handler.tel.Logger.Debug("too many cancellations at once: this one takes effect when its request comes back", "request_id", id)
+		w.handler.tel.Logger.Debug("too many cancellations at once: this one takes effect when its schedule fires", "request_id", id)
 	}
 }
 
-// run answers what was heard until ctx ends. What is cut off then takes effect
-// when the schedule fires.
+// run answers the queued cancellations until ctx ends. What is still queued then
+// takes effect when its schedule fires.
 func (w *cancelledWaiting) run(ctx context.Context) {
 	for {
 		select {
@@ -52,9 +52,9 @@ func (w *cancelledWaiting) run(ctx context.Context) {
 }
 
 // cancelWaiting answers a request as cancelled if it waits as a schedule and
-// nobody works on it. The registry of requests in flight is not entered: when the
-// schedule fires in this moment, its message would be acknowledged as a duplicate
-// of work that has no message of its own to come back with.
+// no worker has it in flight. It is not entered into the registry of requests in
+// flight: a message whose schedule fires in this moment would be acknowledged as a
+// duplicate of work that has no message of its own to be redelivered.
 func (h *handler) cancelWaiting(ctx context.Context, callback, id string) {
 	d, err := h.bus.Waiting(ctx, callback, id)
 	if d == nil || err != nil {
@@ -69,7 +69,7 @@ func (h *handler) cancelWaiting(ctx context.Context, callback, id string) {
 	case bus.Admitted, bus.Cancelled, bus.Rescheduled:
 		r := h.conclude(ctx, job{delivery: d, request: request}, failed(events.Cancelled, "The request was cancelled while it waited to be tried again."), upstream.Reply{})
 		r.request = request
-		h.tell(ctx, d, r)
+		h.record(ctx, d, r)
 	case bus.Answered, bus.Busy, bus.Duplicate, bus.Expired, bus.Interrupted:
 		_, _ = h.bus.Settle(ctx, d, bus.End{}) // there is nothing to acknowledge: it releases the claim
 	}

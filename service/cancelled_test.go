@@ -15,7 +15,7 @@ func TestTooManyCancellations(t *testing.T) {
 	t.Parallel()
 	w := newCancelledWaiting(newLine(t, &fakeBus{}, nil).handler)
 	for range cancelBacklog + 10 {
-		w.heard(anID)
+		w.add(anID)
 	}
 	if len(w.ids) != cancelBacklog {
 		t.Errorf("cancellations kept: %d, want %d", len(w.ids), cancelBacklog)
@@ -96,7 +96,7 @@ func TestCancellationIsHeard(t *testing.T) {
 	cause := make(chan error, 1)
 	leave, _ := l.inFlight.enter("gemini.responses.a", anID, func(err error) { cause <- err })
 	defer leave()
-	w.heard(anID)
+	w.add(anID)
 	if err := <-cause; !errors.Is(err, upstream.ErrCancelled) {
 		t.Errorf("the call ended with %v", err)
 	}

@@ -10,10 +10,10 @@ import (
 )
 
 // A request that crashes its worker is started again and again. A start that
-// never settled leaves its claim behind, and the next one counts it. Innocents
-// beside a crashing request have such starts as well, so all of them are
-// rescheduled for random times: they come back apart, and only the one that
-// crashes its worker does so again. The header Gemini-Strikes counts how often a
+// never settled leaves its claim behind, and the next one counts it. Requests that
+// merely ran beside a crashing one have such starts as well, so all of them are
+// rescheduled for random times: they are delivered apart from each other, and only
+// the one that crashes its worker does so again. The header Gemini-Strikes counts how often a
 // request was rescheduled for that.
 const (
 	crashLoopStarts = 3 // of a request that was not rescheduled for it yet
@@ -24,22 +24,22 @@ const (
 
 // crashLoop returns the verdict on a request whose starts keep failing to
 // settle; false for all others.
-func crashLoop(d *bus.Delivery, starts, maxStrikes int, now time.Time) (verdict, bool) {
-	strikes, _ := events.Strikes(d.Header)
+func crashLoop(d *bus.Delivery, starts, maxCrashLoops int, now time.Time) (verdict, bool) {
+	crashLoops, _ := events.Strikes(d.Header)
 	allowed := crashLoopStarts
-	if strikes > 0 {
+	if crashLoops > 0 {
 		allowed = crashLoopAgain
 	}
 	if starts < allowed {
 		return verdict{}, false
 	}
-	strikes++
-	if strikes > maxStrikes {
+	crashLoops++
+	if crashLoops > maxCrashLoops {
 		return failed(events.RedeliveryExhausted, fmt.Sprintf("The request was started again and again and never came to an end: %d times its worker stopped without a trace (MAX_STRIKES). It was not called again.", starts-1)), true
 	}
 	wait := crashLoopLeast + rand.N(crashLoopMost-crashLoopLeast) //nolint:gosec // spreads them, no secret
 	return verdict{
-		outcome: Rescheduled, at: now.Add(wait), strikes: strikes,
-		failure: events.Failure{Code: events.RedeliveryExhausted, Message: fmt.Sprintf("The request was started %d times without an end; it comes back apart from others (strike %d).", starts, strikes)},
+		outcome: Rescheduled, at: now.Add(wait), crashLoops: crashLoops,
+		failure: events.Failure{Code: events.RedeliveryExhausted, Message: fmt.Sprintf("The request was started %d times without an end; it is rescheduled apart from others (crash loop %d).", starts, crashLoops)},
 	}, true
 }

@@ -1,39 +1,33 @@
 // Package service answers request events from NATS JetStream through
 // OpenRouter: one result event for each request, whatever fails in between, and
-// no call without need.
+// no call that is not needed.
 //
-//	JetStream ─▶ consumer ─▶ handler ─▶ policies ─▶ openrouter ─▶ verdict ─▶ publisher ─▶ JetStream
-//	             takes a     claimed?   retry,      one HTTP      error →     stores the    PubAck,
-//	             free slot,  answered?  breaker,    call, SSE     what to     result        then ack
-//	             keeps the   cancelled? keys,       decoded       do          (CAS)
-//	             message     expired?   timeouts
-//	             alive
+//	bus.Run ─▶ deliver ─▶ decode ─▶ Admit ──────▶ decide ─▶ Answer ───▶ verdict ───▶ Settle
+//	           span,      events'   claimed?      crash     retry,      completed    dead letter,
+//	           metrics,   rules     answered?     loop?     breaker,    failed       result or schedule;
+//	           log line             rescheduled?  broken?   key, turn,  rescheduled  then the claim,
+//	                                cancelled?              timeout                  then ack or nack
+//	                                expired?
 //
-// Data goes down this line and never back up. A file is a step:
+// Package bus is everything before deliver and behind Admit and Settle, package
+// upstream everything behind Answer. Data goes down this line and never back up.
+// A file is a step:
 //
-//	config*.go       settings from the environment; all mistakes at once
-//	connect.go       the NATS connection
-//	topology.go      streams and consumers as data; provision.go creates and compares them
-//	service.go       New and Run: ties the steps together, starts and stops them
-//	consumer.go      takes messages, one for each free slot (pull.go); slot.go keeps one alive and settles it
-//	handler.go       the straight line from a delivery to its result; report.go tells of it
-//	atwork.go        what this process works on; claims.go what any process works on
-//	policies.go      retry, breaker, keys, time limits around a call; keys.go the pool
-//	fault.go         the class of an error; verdict.go what follows from it
-//	chat.go          request event to OpenRouter request; result.go verdict to result event
-//	publisher.go     one result a request, by compare-and-set
-//	later.go         schedules; deadletters.go originals of what failed for good
-//	live.go          deltas
-//	cancels.go       cancellations; cancelwaiting.go those of requests that wait as a schedule
-//	accept.go        drops what only an operator may say
-//	health.go        /healthz, /readyz, /metrics; statusreply.go the same over NATS
-//	lookat.go        what the commands for people on call read as the service does
+//	service.go    New and Run: ties the steps together and starts them; stop.go stops them
+//	handler.go    one delivery, from its bytes to its stored result
+//	inflight.go   the requests that this process works on
+//	crashloop.go  requests that keep crashing their workers
+//	verdict.go    how a request ends; outcome.go names what became of a delivery
+//	result.go     a verdict as a result event, or as the headers of the next delivery
+//	report.go     span, metrics and log line of a delivery
+//	cancelled.go  cancellations of requests that wait as a schedule
+//	health.go     /healthz, /readyz and the reply on the status subject
 //
 // Delivery is at least once, results are stored once: a result is stored (and
-// its PubAck seen) before the request is acknowledged, the server refuses a
+// its PubAck received) before the request is acknowledged, the server refuses a
 // second result for the same request_id on the same callback, and a claim keeps
 // two workers from paying for one request at the same time.
 //
-// Shutdown goes in the order of the flow: no more messages are taken, calls
-// under way finish within SHUTDOWN_TIMEOUT, what is left is cut and given back.
+// Shutdown goes in the order of the flow: no more messages are taken, calls in
+// flight finish within SHUTDOWN_TIMEOUT, what is left is cut and nacked.
 package service

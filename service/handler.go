@@ -15,11 +15,11 @@ import (
 	"gemini-client/telemetry"
 )
 
-// busyDelay is after which time a message comes again whose request a living
-// process works on.
+// busyDelay is after which time a message is delivered again whose request
+// another live worker holds the claim of.
 const busyDelay = time.Second
 
-// messageBus is what the line asks of the bus. *bus.Bus has it.
+// messageBus is what the handler needs of the bus. *bus.Bus has it.
 type messageBus interface {
 	// Admit says of each request whether it may be called for.
 	Admit(ctx context.Context, asks ...bus.Ask) []bus.Admission
@@ -31,24 +31,23 @@ type messageBus interface {
 	Waiting(ctx context.Context, callback, id string) (*bus.Delivery, error)
 }
 
-// answerer is what the line asks upstream. *upstream.Caller has it.
+// answerer is what the handler needs of upstream. *upstream.Caller has it.
 type answerer interface {
 	Answer(ctx context.Context, request events.Request, piece func(attempt int, text string)) upstream.Reply
 }
 
-// handler takes one delivery from its bytes to its stored end: the straight line
-// of the package.
+// handler takes one delivery from its bytes to its stored result.
 type handler struct {
-	rules      events.Rules
-	queue      config.Queue
-	maxStrikes int
-	bus        messageBus
-	upstream   answerer
-	inFlight   *inFlight
-	tel        *telemetry.Telemetry
+	rules         events.Rules
+	queue         config.Queue
+	maxCrashLoops int
+	bus           messageBus
+	upstream      answerer
+	inFlight      *inFlight
+	tel           *telemetry.Telemetry
 }
 
-// deliver answers one delivery, and tells of it.
+// deliver handles one delivery and records what became of it.
 func (h *handler) deliver(ctx context.Context, d *bus.Delivery) {
 	ctx, span := h.tel.StartProcess(h.tel.Extract(ctx, d.Header), telemetry.ProcessInfo{
 		Destination: d.Queue, Consumer: bus.Durable, Stream: d.Stream, StreamSequence: d.Sequence, DeliveryCount: d.Deliveries,
@@ -57,7 +56,7 @@ func (h *handler) deliver(ctx context.Context, d *bus.Delivery) {
 	defer h.tel.Instruments.InFlight(ctx, -1)
 	r := report{outcome: Nacked, code: events.Internal, text: "a delivery made the service panic"} // stays true only of that
 	defer func() {
-		h.tell(ctx, d, r)
+		h.record(ctx, d, r)
 		r.describe(span)
 	}()
 	r = h.handle(ctx, d)
@@ -92,8 +91,8 @@ type job struct {
 	broken   error // why it must fail, from decoding; nil if it is valid
 }
 
-// answer lets one delivery of a request in at a time, looks before it pays, and
-// stores what comes of it.
+// answer admits one delivery of a request at a time, calls upstream where nothing
+// speaks against it, and stores the verdict.
 func (h *handler) answer(ctx context.Context, j job) report {
 	d, request := j.delivery, j.request
 	calls, cancel := context.WithCancelCause(ctx)
@@ -109,9 +108,9 @@ func (h *handler) answer(ctx context.Context, j job) report {
 	case bus.Answered:
 		return h.duplicate(ctx, d, "already answered")
 	case bus.Rescheduled:
-		return h.duplicate(ctx, d, "it comes back later")
+		return h.duplicate(ctx, d, "already rescheduled")
 	case bus.Busy:
-		return h.nack(ctx, d, busyDelay, "it is being answered")
+		return h.nack(ctx, d, busyDelay, "another worker is answering it")
 	case bus.Interrupted:
 		return h.nack(ctx, d, 0, fmt.Sprint(context.Cause(ctx)))
 	case bus.Admitted, bus.Cancelled, bus.Expired:
@@ -129,7 +128,7 @@ func (h *handler) duplicate(ctx context.Context, d *bus.Delivery, note string) r
 	return report{outcome: Duplicate, note: note}
 }
 
-// nack gives a message back: nothing is published for it.
+// nack returns a message to its queue: nothing is published for it.
 func (h *handler) nack(ctx context.Context, d *bus.Delivery, after time.Duration, note string) report {
 	_, _ = h.bus.Settle(ctx, d, bus.End{Nack: true, After: after}) // a nack has no error
 	return report{outcome: Nacked, note: note}
@@ -147,7 +146,7 @@ func (h *handler) keepUnusable(ctx context.Context, d *bus.Delivery, broken erro
 }
 
 // decide returns the verdict, calling upstream only if nothing speaks against
-// it. A panic is this request's failure and nobody else's.
+// it. A panic fails this request alone.
 func (h *handler) decide(ctx context.Context, j job, a bus.Admission) (v verdict, re upstream.Reply) {
 	defer func() {
 		if p := recover(); p != nil {
@@ -155,7 +154,7 @@ func (h *handler) decide(ctx context.Context, j job, a bus.Admission) (v verdict
 			v = failed(events.Internal, "The service failed on this request; its operators have the details.")
 		}
 	}()
-	if v, looping := crashLoop(j.delivery, a.Starts, h.maxStrikes, time.Now()); looping {
+	if v, looping := crashLoop(j.delivery, a.Starts, h.maxCrashLoops, time.Now()); looping {
 		return v, re
 	}
 	var failure events.Failure

@@ -319,15 +319,15 @@ func TestCrashLoop(t *testing.T) {
 	t.Parallel()
 	tests := map[string]struct {
 		starts  int
-		strikes string
+		counted string
 		outcome Outcome
 	}{
 		"first start":               {1, "", Completed},
 		"second start":              {2, "", Completed},
 		"third start":               {3, "", Rescheduled},
-		"first after a strike":      {1, "1", Completed},
-		"second after a strike":     {2, "1", Rescheduled},
-		"second after two strikes":  {2, "2", Rescheduled},
+		"first after one":           {1, "1", Completed},
+		"second after one":          {2, "1", Rescheduled},
+		"second after two":          {2, "2", Rescheduled},
 		"second after MAX_STRIKES":  {2, "3", Failed},
 		"third with an odd header":  {3, "x", Rescheduled},
 		"many, by a worker that is": {9, "", Rescheduled},
@@ -337,7 +337,7 @@ func TestCrashLoop(t *testing.T) {
 			t.Parallel()
 			l := newLine(t, &fakeBus{admit: func(bus.Ask) bus.Admission { return bus.Admission{State: bus.Admitted, Starts: tt.starts} }}, nil)
 			d := delivery("")
-			d.Header = events.Header{events.HeaderStrikes: {tt.strikes}}
+			d.Header = events.Header{events.HeaderStrikes: {tt.counted}}
 			before := time.Now()
 			l.deliver(t.Context(), d)
 			end := l.only(t)

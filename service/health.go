@@ -12,7 +12,7 @@ import (
 	"gemini-client/service/upstream"
 )
 
-// health answers the questions of an orchestrator. Ready means that the queue is
+// health serves the probes of an orchestrator. Ready means that the queue is
 // bound and NATS is connected; trouble at OpenRouter is not a reason to restart
 // or to unroute a worker, so it only shows in the verbose answer.
 type health struct {
@@ -33,7 +33,7 @@ type Status struct {
 	upstream.Status
 }
 
-// WorkerStatus is what a running worker answers to a request on Names.Status. It
+// WorkerStatus is what a running worker replies to a request on Names.Status. It
 // holds no key and nothing of any request.
 type WorkerStatus struct {
 	Instance string    `json:"instance"` // as in claims; new with every start
@@ -58,7 +58,7 @@ func (h *health) stopping() {
 	h.ended = true
 }
 
-// status looks at everything at once.
+// status is a snapshot of all of it.
 func (h *health) status() Status {
 	h.mu.Lock()
 	b, ended := h.bus, h.ended
@@ -81,7 +81,7 @@ func (h *health) status() Status {
 	return s
 }
 
-// statusOf returns what people on call are told who ask over NATS.
+// statusOf returns what a worker replies to a request on the status subject.
 func (s *Service) statusOf(b openBus) func() any {
 	hostname, err := os.Hostname()
 	if err != nil {

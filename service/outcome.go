@@ -7,9 +7,9 @@ type Outcome int
 const (
 	Completed   Outcome = iota // an answer is stored
 	Failed                     // a failure is stored, or a dead letter of what has no usable id
-	Rescheduled                // it comes back at a time
+	Rescheduled                // a schedule is stored that delivers it again
 	Duplicate                  // another delivery answers it, or has
-	Nacked                     // it comes back: another delivery of the same message will have an outcome
+	Nacked                     // it is back in its queue: another delivery of it will have an outcome
 )
 
 // String is the outcome's name in metrics, spans and log lines.

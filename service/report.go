@@ -36,8 +36,8 @@ func (r report) describe(span *telemetry.Span) {
 	span.End("", nil)
 }
 
-// tell counts the delivery and writes the one line that a request has at INFO.
-func (h *handler) tell(ctx context.Context, d *bus.Delivery, r report) {
+// record counts the delivery and writes the one line that a request has at INFO.
+func (h *handler) record(ctx context.Context, d *bus.Delivery, r report) {
 	ctx = withRequestID(ctx, r.request)
 	h.tel.Instruments.RequestSettled(ctx, r.outcome, string(r.code), r.request.Model)
 	attrs := []slog.Attr{

@@ -60,17 +60,17 @@ func known(s string) *string {
 }
 
 // retryCount is how often the request has been rescheduled: by its body, plus
-// what we counted in a header.
+// what the service counted in a header.
 func retryCount(d *bus.Delivery, inBody int) int {
 	n, _ := events.RetryCount(d.Header)
 	return inBody + n
 }
 
 // headers are those of a request's next delivery: one more retry if a call was
-// made, or one more strike. A start that settled ends its strikes.
+// made, or one more crash loop. A start that settled resets their count.
 func (v verdict) headers(d *bus.Delivery) map[string]string {
-	if v.strikes > 0 {
-		return map[string]string{events.HeaderStrikes: strconv.Itoa(v.strikes)}
+	if v.crashLoops > 0 {
+		return map[string]string{events.HeaderStrikes: strconv.Itoa(v.crashLoops)}
 	}
 	n, _ := events.RetryCount(d.Header)
 	if !v.free {

@@ -19,7 +19,7 @@ func TestHeadersOfTheNextDelivery(t *testing.T) {
 	}{
 		"a call failed":    {verdict{}, map[string]string{events.HeaderRetryCount: "3", events.HeaderStrikes: "0"}},
 		"no call was made": {verdict{free: true}, map[string]string{events.HeaderRetryCount: "2", events.HeaderStrikes: "0"}},
-		"a crash loop":     {verdict{strikes: 2}, map[string]string{events.HeaderStrikes: "2"}},
+		"a crash loop":     {verdict{crashLoops: 2}, map[string]string{events.HeaderStrikes: "2"}},
 	} {
 		if diff := cmp.Diff(c.want, c.v.headers(d)); diff != "" {
 			t.Errorf("%s (-want +got):\n%s", name, diff)

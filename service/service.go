@@ -17,7 +17,7 @@ import (
 // went back to the queue, but the calls may have been paid for.
 var ErrCut = errors.New("calls were cut off: SHUTDOWN_TIMEOUT was over before they had finished")
 
-// openBus is what the service asks of the bus beside the line's questions.
+// openBus is what the service asks of the bus beside the handler's interface.
 // *bus.Bus has it.
 type openBus interface {
 	messageBus
@@ -44,8 +44,8 @@ type Service struct {
 }
 
 // New checks the configuration and prepares the way to OpenRouter; it opens no
-// connection and starts nothing. version is what the program says of itself when
-// its status is asked for. Errors are config.ErrInvalid.
+// connection and starts nothing. version is the one that its status
+// reports. Errors are config.ErrInvalid.
 func New(c config.Config, version string, tel *telemetry.Telemetry) (*Service, error) {
 	if err := c.Check(); err != nil {
 		return nil, fmt.Errorf("%w:\n%w", config.ErrInvalid, err)
@@ -78,7 +78,7 @@ func (s *Service) Run(ctx context.Context) error {
 	return s.serve(ctx, b, s.newHandler(b, b.MaxRequest()))
 }
 
-// unlessStopped makes an end by request a good end.
+// unlessStopped returns nil where ctx has ended: the stop was asked for.
 func unlessStopped(ctx context.Context, err error) error {
 	if ctx.Err() == nil {
 		return err
@@ -92,7 +92,7 @@ func (s *Service) newHandler(b openBus, maxRequest int) *handler {
 		maxBytes = maxRequest
 	}
 	return &handler{
-		rules: s.config.Rules(maxBytes), queue: s.config.Queue, maxStrikes: s.config.MaxStrikes,
+		rules: s.config.Rules(maxBytes), queue: s.config.Queue, maxCrashLoops: s.config.MaxStrikes,
 		bus: b, upstream: s.upstream, inFlight: newInFlight(), tel: s.tel,
 	}
 }
@@ -121,7 +121,7 @@ func (s *Service) serve(ctx context.Context, b openBus, h *handler) error {
 	beside.Go(func() {
 		defer close(r.done)
 		failed = b.Run(intake, work, bus.Handlers{
-			Deliver: h.deliver, Cancelled: waiting.heard, Pause: s.upstream.Pause, Status: s.statusOf(b),
+			Deliver: h.deliver, Cancelled: waiting.add, Pause: s.upstream.Pause, Status: s.statusOf(b),
 		})
 	})
 	var closed error

@@ -7,8 +7,8 @@ import (
 	"gemini-client/service/upstream"
 )
 
-// storeGrace is how long, after calls have been cut off, results in hand and
-// messages to give back may still reach NATS.
+// storeGrace is how long, after calls have been cut off, pending results and
+// nacks may still reach NATS.
 const storeGrace = 3 * time.Second
 
 // running is what has to be stopped.
@@ -20,8 +20,8 @@ type running struct {
 }
 
 // drain waits for what is in flight, up to SHUTDOWN_TIMEOUT, and then cuts it:
-// calls end, their messages are given back, and after storeGrace whatever still
-// waits for NATS ends too. It returns nil or ErrCut.
+// calls are cancelled, their messages are nacked, and after storeGrace whatever
+// still waits for NATS ends too. It returns nil or ErrCut.
 func (s *Service) drain(ctx context.Context, r running) error {
 	if n, _ := r.bus.InFlight(); n > 0 {
 		s.tel.Logger.InfoContext(ctx, "stopping: no more requests are taken, calls in flight may finish", "requests", n, "for_at_most", s.config.ShutdownTimeout)
@@ -41,6 +41,6 @@ func (s *Service) drain(ctx context.Context, r running) error {
 	if cut == 0 {
 		return nil
 	}
-	s.tel.Logger.WarnContext(ctx, "calls were cut off and their requests given back", "requests", cut)
+	s.tel.Logger.WarnContext(ctx, "calls were cut off, their requests are back in the queue", "requests", cut)
 	return ErrCut
 }

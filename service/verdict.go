@@ -12,12 +12,12 @@ import (
 // verdict is how a request ends: completed with an answer, failed for good, or
 // rescheduled.
 type verdict struct {
-	outcome Outcome
-	answer  *upstream.Answer // of completed, and of an answer that a filter withheld
-	failure events.Failure   // of failed; of rescheduled, why
-	at      time.Time        // of rescheduled
-	strikes int              // of rescheduled, if the request may be crashing its workers
-	free    bool             // of rescheduled, if no call was made: it uses up no retry
+	outcome    Outcome
+	answer     *upstream.Answer // of completed, and of an answer that a filter withheld
+	failure    events.Failure   // of failed; of rescheduled, why
+	at         time.Time        // of rescheduled
+	crashLoops int              // of rescheduled, if the request may be crashing its workers
+	free       bool             // of rescheduled, if no call was made: it uses up no retry
 
 	withoutReasoning, withoutMetadata bool // the result was too large with it
 }
@@ -86,7 +86,7 @@ func judgeAnswer(a *upstream.Answer) verdict {
 func (v verdict) smaller() (verdict, bool) {
 	switch {
 	case v.outcome == Rescheduled:
-		return failed(v.failure.Code, v.failure.Message+" It could not be put back: with its headers it is larger than the server accepts."), true
+		return failed(v.failure.Code, v.failure.Message+" It could not be rescheduled: with its headers it is larger than the server accepts."), true
 	case v.outcome == Completed && v.answer.Reasoning != "" && !v.withoutReasoning:
 		v.withoutReasoning = true
 	case v.failure.Code != events.PayloadTooLarge:

@@ -11,9 +11,9 @@ import (
 )
 
 // Limits of what is recorded of prompts and answers, for each attribute. A text
-// that is cut ends in "…". Where there is too much for all, the newest messages
-// are kept: they hold the question. A span that is too large would cost its
-// whole batch at the collector.
+// that is cut ends in "…". Where there is too much in all, the newest messages
+// are kept: they hold the prompt. One span that is too large makes a collector
+// refuse its whole batch.
 const (
 	captureText  = 8 << 10  // bytes of one part's text
 	captureTotal = 64 << 10 // bytes of all texts together
@@ -54,7 +54,8 @@ type toolCall struct {
 	} `json:"function"`
 }
 
-// content returns what was asked. It is only built where it is recorded.
+// content returns the attributes of the prompt. Call it only where they are
+// recorded: it decodes and copies.
 func (c ChatInfo) content() []attribute.KeyValue {
 	var attrs []attribute.KeyValue
 	if c.Instruction != "" {
@@ -80,7 +81,7 @@ func (c ChatInfo) content() []attribute.KeyValue {
 	return append(attrs, asJSON(keyInputMessages, messages))
 }
 
-// content returns what was answered, nothing if there is no answer.
+// content returns the attribute of the answer, none if the call failed.
 func (r ChatResult) content() []attribute.KeyValue {
 	if r.ErrorType != "" || r.Err != nil {
 		return nil
@@ -101,8 +102,8 @@ func (r ChatResult) content() []attribute.KeyValue {
 	return []attribute.KeyValue{asJSON(keyOutputMessages, []capturedMessage{m})}
 }
 
-// finishReason words a reason as the conventions do: in the singular, and as an
-// error where none was given.
+// finishReason returns a reason as the conventions spell it: in the singular, and
+// "error" where none was given.
 func finishReason(reason string) string {
 	switch reason {
 	case "":
@@ -113,13 +114,13 @@ func finishReason(reason string) string {
 	return cut(reason, captureWord)
 }
 
-// room is what may still be recorded of one attribute.
+// room is how much may still be recorded in one attribute.
 type room struct{ bytes, parts int }
 
 func newRoom() *room { return &room{bytes: captureTotal, parts: captureParts} }
 
 func (r *room) message(m chatMessage) capturedMessage {
-	r.parts-- // one without any is text as well
+	r.parts-- // a message without parts takes room as well
 	parts := []capturedPart{}
 	if m.Role == "tool" {
 		part := capturedPart{Type: "tool_call_response", ID: cut(m.ToolCallID, captureWord)}

@@ -27,9 +27,8 @@ type ChatInfo struct {
 	ServerAddress string
 	ServerPort    int
 
-	// What is asked is recorded only where the operator wants it: an
-	// instruction, and either a prompt or a list of messages as OpenRouter's API
-	// has it.
+	// The prompt is recorded only if the operator asks for it: an instruction,
+	// and either a prompt or a list of messages in the form of OpenRouter's API.
 	Instruction string
 	Prompt      string
 	Messages    json.RawMessage
@@ -89,7 +88,7 @@ func (c ChatInfo) server() []attribute.KeyValue {
 	return attrs
 }
 
-// ChatResult is what became of a model call. What is not known stays nil or
+// ChatResult is the outcome of a model call. What is not known stays nil or
 // empty: an unknown number of tokens is not zero tokens.
 type ChatResult struct {
 	ResponseID      string
@@ -105,8 +104,8 @@ type ChatResult struct {
 	ErrorType       string        // of a small closed set; empty for success
 	Err             error         // its text is shortened and redacted; it must hold no prompt and no answer
 
-	// The answer, recorded only where the operator wants it. ToolCalls is a list
-	// as OpenRouter's API has it.
+	// The answer, recorded only if the operator asks for it. ToolCalls is a list
+	// in the form of OpenRouter's API.
 	Content   string
 	Refusal   string
 	Reasoning string

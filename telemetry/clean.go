@@ -9,10 +9,9 @@ import (
 	sdktrace "go.opentelemetry.io/otel/sdk/trace"
 )
 
-// cleanExporter stands before every exporter and cleans the texts of spans,
-// whoever wrote them: of keys, as the last line of defence, and of bytes that
-// are not UTF-8. A message id is any bytes its sender likes, and an export with
-// a single text that is not UTF-8 fails with all its spans.
+// cleanExporter wraps every exporter and cleans all texts of spans: it masks keys,
+// as the last line of defence, and replaces bytes that are not UTF-8. A message
+// id can be any bytes, and one text that is not UTF-8 makes a whole export fail.
 type cleanExporter struct {
 	sdktrace.SpanExporter
 }

@@ -1,14 +1,13 @@
 package telemetry
 
 import (
-	"fmt"
 	"slices"
 	"strings"
 
 	"go.opentelemetry.io/otel/attribute"
 )
 
-// kind is the type of a metric, as a scrape has it.
+// kind is the type of a metric, as a scrape shows it.
 type kind string
 
 const (
@@ -18,7 +17,7 @@ const (
 )
 
 // definition is everything about a metric. The instruments are made from the
-// definitions, and so is the table in README.
+// definitions, and so is the table in telemetry/README.md.
 type definition struct {
 	name    string
 	kind    kind
@@ -37,8 +36,8 @@ func definitions() []definition {
 func flowMetrics() []definition {
 	return []definition{
 		{metricRequests, kindCounter, "{request}", []attribute.Key{labelVerdict, labelCode, keyRequestModel}, nil, "Deliveries settled, by verdict (completed, failed, rescheduled, duplicate, nacked) and failure code; the rate of failed is the first thing to look at, and code=cancelled counts cancellations."},
-		{metricCalls, kindCounter, "{call}", []attribute.Key{labelOutcome, keyRequestModel}, nil, "Attempts to call OpenRouter, by outcome: success or a failure code; failures here that retries heal never reach a requester."},
-		{metricCost, kindCounter, "{USD}", []attribute.Key{keyRequestModel}, nil, "What OpenRouter charged, in USD, for every attempt whose bill it told, failed ones too; its rate is what the service spends."},
+		{metricCalls, kindCounter, "{call}", []attribute.Key{labelOutcome, keyRequestModel}, nil, "Attempts to call OpenRouter, by outcome: success or a failure code; failures of attempts that are retried with success never reach a requester."},
+		{metricCost, kindCounter, "{USD}", []attribute.Key{keyRequestModel}, nil, "Cost in USD of every attempt for which OpenRouter reported one, failed ones too; its rate is what the service spends."},
 		{metricRetries, kindCounter, "{retry}", []attribute.Key{labelReason}, nil, "Calls repeated within the same delivery, by the failure code that made it necessary."},
 		{metricScheduled, kindCounter, "{request}", []attribute.Key{labelReason}, nil, "Requests rescheduled, by failure code; they wait as schedules (state scheduled of the queues)."},
 		{metricDeadLetters, kindCounter, "{message}", []attribute.Key{labelCode}, nil, "Dead letters written, by failure code; each is the original of a request that failed for good, or of a message without a usable id."},
@@ -48,15 +47,15 @@ func flowMetrics() []definition {
 	}
 }
 
-// stateMetrics show how things are now.
+// stateMetrics show the current state.
 func stateMetrics() []definition {
 	return []definition{
 		{MetricQueueMessages, kindGauge, "{message}", []attribute.Key{labelQueue, labelState}, nil, "Messages by queue and state: waiting, in_flight (delivered and not settled), scheduled (waits for its time), dead (dead letters kept); every replica reports the same numbers, so take max(); absent while NATS is away."},
 		{MetricQueueOldest, kindGauge, "s", []attribute.Key{labelQueue}, nil, "Age of the oldest message that waits for a worker, 0 if none waits; take max(); if it grows, the workers do not keep up or take nothing."},
-		{metricInFlight, kindGauge, "{request}", nil, nil, "Requests this process is working on; equal to the slots means it is full."},
-		{metricSlots, kindGauge, "{slot}", nil, nil, "Requests this process may work on at once (WORKER_CONCURRENCY)."},
-		{metricBreakerState, kindGauge, "", nil, nil, "Circuit breaker over OpenRouter: 0 closed, 1 half-open (a few calls find out), 2 open; while it is open nothing is taken from the queues."},
-		{metricKeys, kindGauge, "{key}", []attribute.Key{labelState}, nil, "API keys by state: usable, or what stands against them (rate_limited; unauthorized, insufficient_credits until they have worked again); while all rest nothing is taken from the queues."},
+		{metricInFlight, kindGauge, "{request}", nil, nil, "Requests in flight in this process; equal to the slots means it is full."},
+		{metricSlots, kindGauge, "{slot}", nil, nil, "Requests that may be in flight in this process at once (WORKER_CONCURRENCY)."},
+		{metricBreakerState, kindGauge, "", nil, nil, "Circuit breaker over OpenRouter: 0 closed, 1 half-open (a few probe calls), 2 open; while it is open nothing is taken from the queues."},
+		{metricKeys, kindGauge, "{key}", []attribute.Key{labelState}, nil, "API keys by state: usable, or why they are not (rate_limited; unauthorized, insufficient_credits until a call with them has worked); while all cool down nothing is taken from the queues."},
 	}
 }
 
@@ -101,22 +100,6 @@ func tokenBuckets() []float64 {
 // Processing has those of a model call instead, and longer ones.
 func messagingBuckets() []float64 {
 	return []float64{0.005, 0.01, 0.025, 0.05, 0.075, 0.1, 0.25, 0.5, 0.75, 1, 2.5, 5, 7.5, 10}
-}
-
-// MetricsTable returns the table of all metrics in README, in Markdown, with
-// their names and labels as a scrape has them.
-func MetricsTable() string {
-	var b strings.Builder
-	b.WriteString("| metric | type | unit | labels | meaning |\n|---|---|---|---|---|\n")
-	for _, d := range definitions() {
-		labels := make([]string, len(d.labels))
-		for i, key := range d.labels {
-			labels[i] = "`" + scrapedName(string(key)) + "`"
-		}
-		slices.Sort(labels)
-		fmt.Fprintf(&b, "| `%s` | %s | %s | %s | %s |\n", d.scraped(), d.kind, strings.Trim(d.unit, "{}"), strings.Join(labels, ", "), d.meaning)
-	}
-	return b.String()
 }
 
 // MetricName returns the name that a metric of ours has in a scrape, "" if

@@ -5,13 +5,13 @@ import (
 	"testing"
 )
 
-// One definition makes the instrument, its help text and its row in README.
+// One definition makes the instrument, its help text and its row in README.md.
 func TestMetricsTable(t *testing.T) {
 	t.Parallel()
 	b := setup(t, Config{})
 	useEverything(t, b)
 	call(t.Context(), t, b.Telemetry, "http://127.0.0.1:0")
-	text, table := b.scrape(t, "text/plain"), MetricsTable()
+	text, table := b.scrape(t, "text/plain"), metricsTable()
 	for _, d := range definitions() {
 		for _, want := range []string{"# TYPE " + d.scraped() + " " + string(d.kind) + "\n", "# HELP " + d.scraped() + " " + d.meaning + "\n"} {
 			if !strings.Contains(text, want) {

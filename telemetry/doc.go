@@ -1,12 +1,12 @@
 // Package telemetry sets up logs, traces and metrics in one place and gives
-// the rest of the program short, typed verbs for them.
+// the rest of the program short, typed methods for them.
 //
 // The program calls [Setup] once, hands the [Telemetry] around and calls
 // [Telemetry.Shutdown] last. Nothing here is needed for the work itself: with
 // tracing off, or with a collector that is dead or hangs, requests are answered
 // all the same and only spans are lost.
 //
-// # What one message leaves behind
+// # The spans of one message
 //
 //	span                                  kind      started by
 //	process gemini.requests               CONSUMER  StartProcess   child of the traceparent in the message
@@ -16,13 +16,13 @@
 //	├── publish gemini.responses.…        PRODUCER  StartPublish   its context travels in the result's headers
 //	└── ack gemini.requests               CLIENT    StartSettle
 //
-// Only chat spans have gen_ai attributes. Messaging spans say at which NATS
-// server they took place.
+// Only chat spans have gen_ai attributes. Messaging spans carry the address
+// of the NATS server.
 //
 // Ending a span records its metrics too, with the span's context, so that the
-// metrics carry exemplars that lead back to the trace. A step that has no span
-// reports through a method of [Instruments]. What can be 0 before anything has
-// happened is reported as 0 from the start.
+// metrics carry exemplars that lead back to the trace. A step without a span
+// reports through a method of [Instruments]. Series that are known in advance
+// are reported as 0 from the start.
 //
 // A request is processed inside the trace of whoever published it. Where the
 // queue wait makes such traces too long to be useful, Config.TraceLink starts a
@@ -47,16 +47,16 @@
 //	                                true, span_only, span_and_event: prompts and answers on chat spans; unset, false, no_content: nowhere
 //	OTEL_SDK_DISABLED               true: no spans and no metrics; trace context still passes through
 //
-// A value that is not understood is an error that names its variable.
+// An unknown value is an error that names its variable.
 //
 // The OTLP exporters never use HTTP_PROXY or HTTPS_PROXY: in this program those
 // variables are for calls to OpenRouter alone.
 //
 // Spans that a collector does not take are counted (gemini_spans_lost_total):
-// those that found too many waiting, and those whose export failed. No span is
-// lost unseen, and none is waited for.
+// those that found the queue full, and those whose export failed. No request
+// waits for an export.
 //
-// # What never leaves
+// # What is never recorded
 //
 // Spans hold no header and, unless the operator asks for it, no prompt and no
 // answer. Where they are recorded, it is on the chat span alone, as JSON in the
@@ -70,7 +70,8 @@
 //
 // Every name is in names.go. What a metric is, in what unit, with which labels
 // and what it means is in definitions.go, from which the instruments, their help
-// texts and README's table are made ([MetricsTable]). No label's values are
-// unbounded: models beyond the first fifty are one. The GenAI conventions are those of semantic
-// conventions 1.41.0, the last version that has them; all others are 1.43.0.
+// texts and the table of README.md are made. Every label's values are bounded:
+// models beyond the first fifty are one value. The GenAI conventions are those of
+// semantic conventions 1.41.0, the last version that has them; all others are
+// 1.43.0.
 package telemetry

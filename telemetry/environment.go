@@ -119,7 +119,7 @@ func readProtocol(signalName string) (string, error) {
 	return protocolHTTP, nil
 }
 
-// checkEndpoints refuses what the exporters would quietly replace by localhost.
+// checkEndpoints refuses what the exporters would silently replace by localhost.
 func checkEndpoints(signalName, protocol string) error {
 	var errs []error
 	for _, variable := range forSignal(signalName, "ENDPOINT") {
@@ -138,7 +138,7 @@ func checkEndpoints(signalName, protocol string) error {
 	return errors.Join(errs...)
 }
 
-// checkSampler refuses what the SDK would quietly replace by its default.
+// checkSampler refuses what the SDK would silently replace by its default.
 func checkSampler() error {
 	name := strings.ToLower(getenv("OTEL_TRACES_SAMPLER"))
 	switch name {
@@ -156,7 +156,7 @@ func checkSampler() error {
 }
 
 // readQueueSize reads how many spans may wait, as the SDK does, but refuses what
-// the SDK would quietly replace, or panic at.
+// the SDK would silently replace, or panic at.
 func readQueueSize() (int, error) {
 	const variable = "OTEL_BSP_MAX_QUEUE_SIZE"
 	value := getenv(variable)
@@ -174,7 +174,7 @@ func readQueueSize() (int, error) {
 const captureVariable = "OTEL_INSTRUMENTATION_GENAI_CAPTURE_MESSAGE_CONTENT"
 
 // readCapture reads whether prompts and answers are recorded. We have spans
-// only, so asking for events alone is a mistake.
+// only, so asking for events alone is an error.
 func readCapture() (bool, error) {
 	switch value := strings.ToLower(getenv(captureVariable)); value {
 	case "", "false", "no_content":
@@ -204,7 +204,7 @@ func getenv(name string) string {
 	return strings.TrimSpace(os.Getenv(name))
 }
 
-// split cuts a comma-separated list, without empty entries and repetitions.
+// split splits a comma-separated list, without empty entries and repetitions.
 func split(list string) []string {
 	var entries []string
 	for entry := range strings.SplitSeq(list, ",") {

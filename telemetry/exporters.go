@@ -16,8 +16,8 @@ import (
 	"google.golang.org/grpc"
 )
 
-// direct is the proxy function of our OTLP exporters: none, whatever HTTP_PROXY
-// says. They read everything else from the environment themselves.
+// direct is the proxy function of our OTLP exporters: they use no proxy, whatever
+// HTTP_PROXY is. They read everything else from the environment themselves.
 func direct(*http.Request) (*url.URL, error) {
 	return nil, nil //nolint:nilnil // how net/http spells "no proxy"
 }

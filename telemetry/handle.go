@@ -34,7 +34,7 @@ func (h *errorHandler) Handle(err error) {
 	}
 	what := "telemetry was lost"
 	if nothingLost.MatchString(err.Error()) {
-		what = "the collector took the telemetry and has a remark on it"
+		what = "the collector accepted the telemetry with a warning"
 	}
 	h.log.Warn(what, "error", shorten(err.Error()), "suppressed", suppressed)
 }

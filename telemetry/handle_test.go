@@ -54,11 +54,11 @@ func TestSetupTakesOverTheErrorHandler(t *testing.T) {
 
 // By the OTLP specification a partial success that refused nothing is a
 // warning, and nothing is lost.
-func TestRemarksAreNoLosses(t *testing.T) {
+func TestWarningsAreNoLosses(t *testing.T) {
 	t.Parallel()
 	for text, want := range map[string]string{
-		"OTLP partial success: use v2 (0 spans rejected)":              "remark",
-		"OTLP partial success: use v2 (0 metric data points rejected)": "remark",
+		"OTLP partial success: use v2 (0 spans rejected)":              "accepted the telemetry with a warning",
+		"OTLP partial success: use v2 (0 metric data points rejected)": "accepted the telemetry with a warning",
 		"OTLP partial success: too many (10 spans rejected)":           "telemetry was lost",
 		"traces export: connection refused":                            "telemetry was lost",
 	} {

@@ -77,8 +77,8 @@ func newInstruments(meter metric.Meter) (*Instruments, error) {
 	return i, errors.Join(b.errs...)
 }
 
-// begin reports 0 for what has not happened yet, where all label values are
-// known: a dashboard shows it, and an increase from 0 to 1 is one.
+// begin reports 0 for series whose label values are all known. Without it
+// dashboards say "no data", and rate() misses the first increase.
 func (i *Instruments) begin(ctx context.Context) {
 	i.inFlight.Add(ctx, 0)
 	i.claimsLost.Add(ctx, 0)
@@ -143,7 +143,7 @@ func (b *builder) gauge(name string) metric.Int64Gauge {
 	return g
 }
 
-// observeBreaker creates a gauge that asks source, once there is one, at each
+// observeBreaker creates a gauge that calls its source, once that is set, at each
 // scrape.
 func (b *builder) observeBreaker(source *atomic.Pointer[func() BreakerState]) {
 	d := b.known[metricBreakerState]
@@ -157,7 +157,7 @@ func (b *builder) observeBreaker(source *atomic.Pointer[func() BreakerState]) {
 	b.keep(d.name, err)
 }
 
-// observeKeys creates a gauge that asks source, once there is one, at each
+// observeKeys creates a gauge that calls its source, once that is set, at each
 // scrape.
 func (b *builder) observeKeys(source *atomic.Pointer[func() map[string]int64]) {
 	d := b.known[metricKeys]
@@ -173,7 +173,7 @@ func (b *builder) observeKeys(source *atomic.Pointer[func() map[string]int64]) {
 	b.keep(d.name, err)
 }
 
-// observeQueues creates the gauges of the queues, which share one source, asked
+// observeQueues creates the gauges of the queues, which share one source, called
 // once at each scrape.
 func (b *builder) observeQueues(source *atomic.Pointer[func() QueueNumbers]) {
 	m, a := b.known[MetricQueueMessages], b.known[MetricQueueOldest]

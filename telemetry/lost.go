@@ -10,19 +10,19 @@ import (
 	sdktrace "go.opentelemetry.io/otel/sdk/trace"
 )
 
-// countedProcessor stands before the SDK's batch processor and lets in no more
-// spans than that can hold: the batch processor drops what is too much without
-// a word. So every lost span is counted, and work never waits for a collector.
-// Spans that end after Shutdown are not counted; nobody scrapes any more.
+// countedProcessor wraps the SDK's batch processor, which drops spans silently
+// when its queue is full. It passes on no more spans than the queue can hold and
+// counts the others. No request waits for a collector. Spans that end after
+// Shutdown are not counted, because nobody scrapes any more.
 type countedProcessor struct {
 	sdktrace.SpanProcessor
 	limit    int64
-	onTheWay *atomic.Int64 // let in and not yet handed to the exporter
+	onTheWay *atomic.Int64 // passed on and not handed to the exporter yet
 	lost     func(n int, reason string)
 }
 
-// newCountedProcessor returns a batch processor that tells lost about every
-// span that does not get through. It ends with its Shutdown, which flushes.
+// newCountedProcessor returns a batch processor that calls lost for every span
+// that does not get through. It ends with its Shutdown, which flushes.
 func newCountedProcessor(exporter sdktrace.SpanExporter, limit int, lost func(n int, reason string)) *countedProcessor {
 	onTheWay := &atomic.Int64{}
 	counted := countedExporter{exporter, onTheWay, lost}

@@ -44,7 +44,7 @@ func (s *modelSet) fold(model string) string {
 	return model
 }
 
-// answered notes that there is such a model.
+// answered records that there is such a model.
 func (s *modelSet) answered(model string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()

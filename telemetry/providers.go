@@ -74,8 +74,8 @@ func (t *Telemetry) startTraces(ctx context.Context, c Config, s signal, r *reso
 	return nil
 }
 
-// abandon ends exports that are still under way when the time to flush is over:
-// the provider only stops waiting for them.
+// abandon ends exports that are still in flight when the time to flush is over:
+// the provider alone only stops waiting for them.
 func abandon(ctx context.Context, exporters []sdktrace.SpanExporter) {
 	for _, exporter := range exporters {
 		_ = exporter.Shutdown(ctx)
@@ -117,7 +117,8 @@ func (t *Telemetry) startMetrics(ctx context.Context, s signal, r *resource.Reso
 // httpViews shape what the HTTP library records: bounds that fit a model's
 // times. Its labels stay as they are, though some never change: what a view
 // filters out goes into the exemplars, which are then too long for Prometheus.
-// The sizes of the bodies would be as many series again, and tokens tell more.
+// The metric of body sizes is dropped: it would double the series, and the token
+// counts tell more.
 func httpViews() []sdkmetric.View {
 	views := []sdkmetric.View{sdkmetric.NewView(sdkmetric.Instrument{Name: metricHTTPBodySize}, sdkmetric.Stream{Aggregation: sdkmetric.AggregationDrop{}})}
 	for _, d := range definitions() {

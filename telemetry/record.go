@@ -57,7 +57,7 @@ func (i *Instruments) Charged(ctx context.Context, model string, cost float64) {
 	}
 }
 
-// CallRetried counts an attempt that is about to be repeated, and notes it on
+// CallRetried counts an attempt that is about to be repeated, and adds an event to
 // the span in ctx: the number of the attempt that failed, why, and the wait.
 func (i *Instruments) CallRetried(ctx context.Context, attempt int, reason string, wait time.Duration) {
 	i.retries.Add(ctx, 1, metric.WithAttributes(labelReason.String(reason)))
@@ -75,8 +75,8 @@ func (i *Instruments) DeadLettered(ctx context.Context, code string) {
 	i.deadLetters.Add(ctx, 1, metric.WithAttributes(labelCode.String(code)))
 }
 
-// DeclareModels names the models that the service asks on its own account, so
-// that they have a label of their own whatever requesters ask for.
+// DeclareModels names the models of the settings, so that they have a label of
+// their own whatever models requesters name.
 func (i *Instruments) DeclareModels(models ...string) {
 	for _, model := range models {
 		i.models.answered(model)
@@ -107,17 +107,17 @@ func (i *Instruments) DeclareDeadLetters(ctx context.Context, codes ...string) {
 	}
 }
 
-// lost counts spans that no collector will see.
+// lost counts spans that no collector receives.
 func (i *Instruments) lost(n int, reason string) {
 	i.spansLost.Add(context.Background(), int64(n), metric.WithAttributes(labelReason.String(reason)))
 }
 
-// InFlight adds delta to the number of requests being worked on.
+// InFlight adds delta to the number of requests in flight.
 func (i *Instruments) InFlight(ctx context.Context, delta int64) {
 	i.inFlight.Add(ctx, delta)
 }
 
-// SetSlots tells how many requests may be worked on at the same time.
+// SetSlots sets how many requests may be in flight at the same time.
 func (i *Instruments) SetSlots(ctx context.Context, n int) {
 	i.slots.Record(ctx, int64(n))
 }
@@ -132,14 +132,14 @@ func (i *Instruments) ResultRefused(ctx context.Context) {
 	i.resultsRefused.Add(ctx, 1)
 }
 
-// ObserveBreaker sets the source of the circuit breaker's state. It is asked at
-// each scrape, possibly by several at once, and must answer from memory.
+// ObserveBreaker sets the source of the circuit breaker's state. It is called at
+// each scrape, possibly concurrently, and must answer from memory.
 func (i *Instruments) ObserveBreaker(source func() BreakerState) {
 	i.breaker.Store(&source)
 }
 
-// ObserveKeys sets the source of the number of keys by state. It is asked at
-// each scrape, possibly by several at once, and must answer from memory.
+// ObserveKeys sets the source of the number of keys by state. It is called at
+// each scrape, possibly concurrently, and must answer from memory.
 func (i *Instruments) ObserveKeys(source func() map[string]int64) {
 	i.keys.Store(&source)
 }
@@ -163,8 +163,8 @@ type QueueAge struct {
 	Age   time.Duration
 }
 
-// ObserveQueues sets the source of the queues' numbers. It is asked at each
-// scrape, possibly by several at once, and must answer from memory.
+// ObserveQueues sets the source of the queues' numbers. It is called at each
+// scrape, possibly concurrently, and must answer from memory.
 func (i *Instruments) ObserveQueues(source func() QueueNumbers) {
 	i.queues.Store(&source)
 }

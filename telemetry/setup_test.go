@@ -125,7 +125,7 @@ func TestSetupNamesWrongVariables(t *testing.T) {
 	}
 }
 
-func TestAllMistakesAtOnce(t *testing.T) {
+func TestAllProblemsAtOnce(t *testing.T) {
 	t.Setenv("OTEL_TRACES_EXPORTER", "jaeger")
 	t.Setenv("OTEL_METRICS_EXPORTER", "statsd")
 	t.Setenv("OTEL_PROPAGATORS", "nonsense")

@@ -44,12 +44,12 @@ func (t *Telemetry) begin(ctx context.Context, name string, start time.Time, opt
 	return t.Tracer.Start(ctx, name, append(options, trace.WithTimestamp(start))...) //nolint:spancheck // ended by Span.End or ChatSpan.End
 }
 
-// SetRequestID notes which request the message is about.
+// SetRequestID records the id of the request.
 func (s *Span) SetRequestID(id string) {
 	s.span.SetAttributes(keyRequestID.String(id), keyConversation.String(id))
 }
 
-// SetVerdict notes what became of the request; code is empty unless it failed.
+// SetVerdict records the outcome of the request; code is empty unless it failed.
 func (s *Span) SetVerdict(outcome fmt.Stringer, code string) {
 	s.span.SetAttributes(keySpanVerdict.String(outcome.String()))
 	if code != "" {
@@ -57,9 +57,9 @@ func (s *Span) SetVerdict(outcome fmt.Stringer, code string) {
 	}
 }
 
-// End ends the span and records its metrics. A step that failed says how in
-// errorType, a value of a small closed set, and gives the error, of which a
-// short redacted text is kept; an error alone counts as "_OTHER". Only the first
+// End ends the span and records its metrics. A step that failed has an
+// errorType, a value of a small closed set, and an error, of which a short
+// redacted text is kept; an error alone counts as "_OTHER". Only the first
 // call counts, so End can also be deferred.
 func (s *Span) End(errorType string, err error) {
 	s.once.Do(func() {
@@ -187,7 +187,7 @@ func (t *Telemetry) SetBroker(server func() string) {
 	t.broker.Store(&server)
 }
 
-// atBroker says at which server a messaging span took place.
+// atBroker adds the NATS server to the attributes of a messaging span.
 func (t *Telemetry) atBroker() trace.SpanStartEventOption {
 	var attrs []attribute.KeyValue
 	if ask := t.broker.Load(); ask != nil {

@@ -38,7 +38,7 @@ type Config struct {
 	SpanExporter sdktrace.SpanExporter
 }
 
-// Validate reports everything Setup would refuse, each mistake with the name of
+// Validate reports everything Setup would refuse, each problem with the name of
 // its variable, and starts nothing.
 func (c Config) Validate() error {
 	_, logErr := NewLogger(c)
@@ -46,11 +46,11 @@ func (c Config) Validate() error {
 	return errors.Join(logErr, envErr)
 }
 
-// Telemetry is the way out for logs, spans and metrics. It is safe for
-// concurrent use. The zero value is of no use: call Setup or Nop.
+// Telemetry writes logs, spans and metrics. It is safe for concurrent use. The
+// zero value cannot be used: call Setup.
 type Telemetry struct {
-	// Logger writes lines that carry what their context knows. Use its
-	// ...Context methods.
+	// Logger adds the trace ids and attributes of the context to each line. Use
+	// its ...Context methods.
 	Logger *slog.Logger
 	// Tracer starts spans for which there is no method here.
 	Tracer trace.Tracer
@@ -68,7 +68,7 @@ type Telemetry struct {
 	stops      []func(context.Context) error
 }
 
-// Setup starts telemetry. It does not wait for a collector, which may come
+// Setup starts telemetry. It does not wait for a collector, which may start
 // later. It also takes over OpenTelemetry's process-wide error handler; it sets
 // no global provider.
 //
@@ -98,7 +98,7 @@ func Setup(ctx context.Context, c Config) (*Telemetry, error) {
 // newTelemetry returns a Telemetry without spans and metrics.
 func newTelemetry(log *slog.Logger, propagator propagation.TextMapPropagator) *Telemetry {
 	tracers, meters := nooptrace.NewTracerProvider(), noopmetric.NewMeterProvider()
-	instruments, _ := newInstruments(meters.Meter(ScopeName)) // a meter that does nothing refuses nothing
+	instruments, _ := newInstruments(meters.Meter(ScopeName)) // a no-op meter returns no error
 	return &Telemetry{
 		Logger:      log,
 		Tracer:      tracers.Tracer(ScopeName),
@@ -120,7 +120,7 @@ func (t *Telemetry) start(ctx context.Context, c Config, env environment) error 
 		return err
 	}
 	t.Instruments = instruments
-	return t.startTraces(ctx, c, env.traces, resource) // they count what they lose
+	return t.startTraces(ctx, c, env.traces, resource) // after the instruments: they count lost spans
 }
 
 // MetricsHandler serves all metrics in Prometheus' formats, with exemplars for

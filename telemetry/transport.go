@@ -30,7 +30,7 @@ func (t *Telemetry) Transport(base http.RoundTripper) http.RoundTripper {
 type attemptKey struct{}
 
 // WithAttempt returns a context for the given attempt of a call, counted from
-// 1. The HTTP spans of all but the first say how often they were repeated.
+// 1. The HTTP spans of all but the first carry http.request.resend_count.
 func WithAttempt(ctx context.Context, attempt int) context.Context {
 	return context.WithValue(ctx, attemptKey{}, attempt)
 }

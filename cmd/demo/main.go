@@ -35,7 +35,7 @@ func main() {
 	}
 }
 
-// run plays the demo with the programs in the folder that args name ("bin").
+// run runs the demo with the programs in the folder that args name ("bin").
 func run(ctx context.Context, args []string, out io.Writer) error {
 	bin := "bin"
 	if len(args) > 0 {
@@ -94,7 +94,7 @@ func run(ctx context.Context, args []string, out io.Writer) error {
 
 func say(out io.Writer, text string) { _, _ = fmt.Fprintf(out, "\n%s\n", text) }
 
-// word returns the rest of a line's word after a prefix.
+// word returns the word after a prefix in a line, "" if there is none.
 func word(line, prefix string) string {
 	_, rest, ok := strings.Cut(line, prefix)
 	if !ok {
@@ -134,7 +134,7 @@ func start(ctx context.Context, out io.Writer, env []string, command ...string) 
 	p := &program{cmd: cmd, lines: make(chan string, 1024)}
 	go func() { // ends with the pipe, which stop closes
 		defer close(p.lines)
-		defer reader.Close() //nolint:errcheck // nobody is left to hear of it
+		defer reader.Close() //nolint:errcheck // closing a pipe returns no error
 		for lines := bufio.NewScanner(reader); lines.Scan(); {
 			select {
 			case p.lines <- lines.Text():
@@ -146,8 +146,8 @@ func start(ctx context.Context, out io.Writer, env []string, command ...string) 
 	return p, nil
 }
 
-// find waits for the line that tells something.
-func (p *program) find(ctx context.Context, tells func(string) string) (string, error) {
+// find waits for a line of which value is not empty, and returns that value.
+func (p *program) find(ctx context.Context, value func(string) string) (string, error) {
 	limit := time.NewTimer(startTime)
 	defer limit.Stop()
 	var seen []string
@@ -157,7 +157,7 @@ func (p *program) find(ctx context.Context, tells func(string) string) (string, 
 			if !ok {
 				return "", fmt.Errorf("it ended; its output:\n%s", strings.Join(seen, "\n"))
 			}
-			if found := tells(line); found != "" {
+			if found := value(line); found != "" {
 				return found, nil
 			}
 			seen = append(seen, line)

@@ -15,7 +15,7 @@ import (
 	"gemini-client/telemetry"
 )
 
-// provisioning is what the flags of provision say.
+// provisioning holds the flags of provision.
 type provisioning struct {
 	missing bool
 	readers []string // NAME or NAME=CALLBACK
@@ -29,10 +29,10 @@ func provisionCommand(configFile *string, std streams) *cobra.Command {
 		Use:   "provision",
 		Short: "Create the streams and consumers, or apply the configuration to them",
 		Long: `Create the streams and consumers that are missing and apply the configuration to
-those that exist. The service itself only ever creates; changing what runs is a
-person's decision. With --missing nothing that exists is changed, as fits a start
-script: what the service could not work with is reported, with exit code 2. Needs
-a NATS user that may manage streams.`,
+those that exist. The service itself only creates; changing what exists is left
+to people. With --missing nothing that exists is changed, as fits a start script:
+a difference that the service cannot work with is reported, with exit code 2.
+Needs a NATS user that may manage streams.`,
 		Example: `  gemini-client provision
   gemini-client provision --missing --reader backend
   gemini-client provision --reader team-a=gemini.responses.a --reader team-b=gemini.responses.b`,
@@ -56,16 +56,16 @@ a NATS user that may manage streams.`,
 }
 
 // readers are the consumers that --reader asks for; the error joins every
-// mistake.
+// problem.
 func readers(c config.Config, specs []string) ([]bus.QueueConsumer, error) {
 	var list []bus.QueueConsumer
-	var mistakes []error
+	var problems []error
 	for _, spec := range specs {
 		name, callback, _ := strings.Cut(spec, "=")
 		reader, err := bus.Reader(c, name, callback)
-		list, mistakes = append(list, reader), append(mistakes, err)
+		list, problems = append(list, reader), append(problems, err)
 	}
-	return list, errors.Join(mistakes...)
+	return list, errors.Join(problems...)
 }
 
 func provision(ctx context.Context, c config.Config, p provisioning, std streams) error {
@@ -130,7 +130,7 @@ func configCommand(configFile *string, std streams) *cobra.Command {
 			return err
 		},
 	}
-	cmd.Flags().BoolVar(&markdown, "markdown", false, "print README's table: names, defaults and meanings, no values")
+	cmd.Flags().BoolVar(&markdown, "markdown", false, "print the table of README.md: names, defaults and meanings, no values")
 	return cmd
 }
 
@@ -147,7 +147,7 @@ func versionCommand(std streams) *cobra.Command {
 // stamped is set by the linker (-X main.stamped=v1.2.3).
 var stamped string //nolint:gochecknoglobals // the linker sets only package variables
 
-// version is what the linker stamped, else what Go's build recorded.
+// version is the version that the linker stamped, else the one of Go's build info.
 func version() string {
 	if stamped != "" {
 		return stamped

@@ -21,14 +21,14 @@ import (
 	"gemini-client/telemetry"
 )
 
-// question is what ask sends and how it shows what comes back.
+// question holds the flags of ask: the request, and how its answer is shown.
 type question struct {
 	prompt, model, system, id string
 	temperature               float64
 	maxTokens                 int
 	timeout                   time.Duration
 	json, events              bool
-	withTemperature           bool // it was set
+	withTemperature           bool // the flag was set
 }
 
 func askCommand(configFile *string, std streams) *cobra.Command {
@@ -140,12 +140,12 @@ func ask(ctx context.Context, c config.Config, q question, std streams) error {
 	return show.result(subject, raw, traceID)
 }
 
-// reader is a backend's side of one request.
+// reader waits for one result, as a backend does.
 type reader struct {
 	id      string
 	names   events.Names
 	conn    *bus.Conn
-	get     string // where to ask for the stored result
+	get     string // the subject for a direct get of the stored result
 	updates chan *nats.Msg
 }
 
@@ -170,9 +170,8 @@ func newReader(ctx context.Context, c config.Config, tel *telemetry.Telemetry, i
 
 func (r *reader) close() { r.conn.Close() }
 
-// publish stores the request and returns the trace id it travels with. Without
-// a tracer of our own it still gets one, so that the service's trace can be
-// found.
+// publish stores the request and returns its trace id. With tracing off it has
+// one as well, so that the service's trace can be found.
 func (r *reader) publish(ctx context.Context, body []byte, tel *telemetry.Telemetry) (string, error) {
 	ctx, span := tel.StartPublish(ctx, r.names.RequestQueue, r.id)
 	if !trace.SpanContextFromContext(ctx).IsValid() {
@@ -198,15 +197,15 @@ func newTrace() trace.SpanContext {
 }
 
 // follow returns the result as it came. Live messages may be lost with a
-// connection, so the stream is asked now and then as well.
+// connection, so the stream is polled as well.
 func (r *reader) follow(ctx context.Context, delta func(events.Delta)) (subject string, body []byte, err error) {
-	look := time.NewTicker(2 * time.Second)
-	defer look.Stop()
+	poll := time.NewTicker(2 * time.Second)
+	defer poll.Stop()
 	for {
 		if m := r.stored(ctx); m != nil {
 			return m.Subject, m.Data, nil
 		}
-		m, err := r.next(ctx, look.C, delta)
+		m, err := r.next(ctx, poll.C, delta)
 		if err != nil {
 			return "", nil, fmt.Errorf("no result came for %s: is a service running? (%w)", r.id, err)
 		}
@@ -216,8 +215,9 @@ func (r *reader) follow(ctx context.Context, delta func(events.Delta)) (subject 
 	}
 }
 
-// next shows deltas until the result comes, or nil when it is time to look.
-func (r *reader) next(ctx context.Context, look <-chan time.Time, delta func(events.Delta)) (*nats.Msg, error) {
+// next passes deltas on until the result comes. It returns nil when it is time to
+// poll.
+func (r *reader) next(ctx context.Context, poll <-chan time.Time, delta func(events.Delta)) (*nats.Msg, error) {
 	for {
 		select {
 		case m := <-r.updates:
@@ -227,7 +227,7 @@ func (r *reader) next(ctx context.Context, look <-chan time.Time, delta func(eve
 			if d, err := events.DecodeDelta(m.Data); err == nil {
 				delta(d)
 			}
-		case <-look:
+		case <-poll:
 			return nil, nil
 		case <-ctx.Done():
 			return nil, context.Cause(ctx)
@@ -235,13 +235,13 @@ func (r *reader) next(ctx context.Context, look <-chan time.Time, delta func(eve
 	}
 }
 
-// stored looks into the results (a direct get, ADR-31), nil if there is none or
-// we may not look. It asks for nothing else: a backend needs no other right.
+// stored reads the stored result with a direct get (ADR-31), nil if there is none
+// or this user may not read it. A backend needs no other right.
 func (r *reader) stored(ctx context.Context) *nats.Msg {
 	once, cancel := context.WithTimeout(ctx, time.Second)
 	defer cancel()
 	m, err := r.conn.RequestWithContext(once, r.get, nil)
-	if err != nil || m.Header.Get(jetstream.SequenceHeader) == "" { // then it is the server's own word
+	if err != nil || m.Header.Get(jetstream.SequenceHeader) == "" { // a status of the server, not a message
 		return nil
 	}
 	m.Subject = m.Header.Get(jetstream.SubjectHeader)

@@ -14,11 +14,11 @@ import (
 func cancelCommand(configFile *string, std streams) *cobra.Command {
 	return &cobra.Command{
 		Use:   "cancel ID...",
-		Short: "Cancel requests: waiting, at work or put back for later",
-		Long: `Cancel requests by their request_id. A call under way is cut off; a request that
-waits to be tried again is answered at once; one in the queue is answered
-without a call when its turn comes. Each gets the failed result "cancelled", on
-every callback. One that has its result already keeps it.`,
+		Short: "Cancel requests: waiting, in flight or scheduled",
+		Long: `Cancel requests by their request_id. A call in flight is cut off. A request that is
+scheduled for a retry is answered at once. One in the queue is answered without a
+call when its turn comes. Each gets the failed result "cancelled", on every
+callback. One that has its result already keeps it.`,
 		Example: `  gemini-client cancel 0190f5a1-7c3e-7b1a-9a55-2f6e1c0d4b3a`,
 		Args:    cobra.MinimumNArgs(1),
 		RunE: func(cmd *cobra.Command, ids []string) error {
@@ -27,21 +27,21 @@ every callback. One that has its result already keeps it.`,
 					return fmt.Errorf("%q is no request_id: want a UUID such as 0190f5a1-7c3e-7b1a-9a55-2f6e1c0d4b3a; nothing was cancelled", id)
 				}
 			}
-			d, err := openDesk(cmd.Context(), *configFile, std)
+			a, err := openAdminClient(cmd.Context(), *configFile, std)
 			if err != nil {
 				return err
 			}
-			defer d.close()
-			return d.cancel(cmd.Context(), ids)
+			defer a.close()
+			return a.cancel(cmd.Context(), ids)
 		},
 	}
 }
 
-func (d *desk) cancel(ctx context.Context, ids []string) error {
+func (a *adminClient) cancel(ctx context.Context, ids []string) error {
 	for _, id := range ids {
-		subject := d.names.Cancel(id)
-		err := d.conn.Do(ctx, subject, func(ctx context.Context) error {
-			_, err := d.js.Publish(ctx, subject, nil, jetstream.WithExpectStream(d.names.CancelsStream()))
+		subject := a.names.Cancel(id)
+		err := a.conn.Do(ctx, subject, func(ctx context.Context) error {
+			_, err := a.js.Publish(ctx, subject, nil, jetstream.WithExpectStream(a.names.CancelsStream()))
 			return err
 		})
 		if errors.Is(err, jetstream.ErrNoStreamResponse) {
@@ -50,7 +50,7 @@ func (d *desk) cancel(ctx context.Context, ids []string) error {
 		if err != nil {
 			return fmt.Errorf("cancel %s: %w", id, err)
 		}
-		d.printf("%s  cancelled: unless it has its result already, it gets the failed result \"cancelled\" and no further call\n", events.CanonicalID(id))
+		a.printf("%s  cancelled: unless it has its result already, it gets the failed result \"cancelled\" and no further call\n", events.CanonicalID(id))
 	}
 	return nil
 }

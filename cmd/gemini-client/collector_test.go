@@ -26,7 +26,7 @@ func TestServeEndsBesideACollectorThatHangs(t *testing.T) {
 	if code, out, errs := invoke(t, "", "ask", "before"); code != 0 {
 		t.Fatalf("exit code %d: %s%s", code, out, errs)
 	}
-	<-asked // from now on an export is under way
+	<-asked // from now on an export is in flight
 	if code, out, errs := invoke(t, "", "ask", "and after"); code != 0 {
 		t.Errorf("exit code %d: %s%s", code, out, errs)
 	}

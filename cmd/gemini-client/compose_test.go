@@ -15,8 +15,8 @@ import (
 	"gemini-client/service/config"
 )
 
-// composeService is what these tests look at of a service in
-// docker-compose.yml.
+// composeService is the part of a service in docker-compose.yml that these tests
+// check.
 type composeService struct {
 	Image       string             `yaml:"image"`
 	Build       any                `yaml:"build"`
@@ -169,7 +169,7 @@ func TestComposeServices(t *testing.T) {
 		t.Fatal(err)
 	}
 	if more := 10 * time.Second; grace < shutdown+more {
-		t.Errorf("stop_grace_period: %s is not %s above SHUTDOWN_TIMEOUT (%s), as README asks for", grace, more, shutdown)
+		t.Errorf("stop_grace_period: %s is not %s above SHUTDOWN_TIMEOUT (%s), as deploy/README.md asks for", grace, more, shutdown)
 	}
 }
 

@@ -12,7 +12,7 @@ import (
 	"github.com/spf13/cobra"
 )
 
-// listed is how many dead letters a list shows unless told otherwise.
+// listed is how many dead letters a list shows by default.
 const listed = 100
 
 // reasonShown is how much of a reason the table shows, in bytes.
@@ -22,9 +22,9 @@ func deadlettersCommand(configFile *string, std streams) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "deadletters",
 		Short: "List, show, replay or purge the originals of requests that failed for good",
-		Long: `Requests that failed for a reason that can be mended are kept as dead letters:
-the original message under its failure code. Look at them, mend the cause, and
-replay them: the request is answered again under its own request_id.`,
+		Long: `Requests that failed for a reason that can be fixed are kept as dead letters: the
+original message under its failure code. Read them, fix the cause, and replay
+them: the request is answered again under its own request_id.`,
 		Example: `  gemini-client deadletters list --since 2h
   gemini-client deadletters show 17
   gemini-client deadletters replay --code insufficient_credits --dry-run
@@ -35,7 +35,7 @@ replay them: the request is answered again under its own request_id.`,
 }
 
 func listCommand(configFile *string, std streams) *cobra.Command {
-	var f letterFilter
+	var f deadLetterFilter
 	var asJSON bool
 	cmd := &cobra.Command{
 		Use:     "list",
@@ -47,12 +47,12 @@ func listCommand(configFile *string, std streams) *cobra.Command {
 			if err != nil {
 				return err
 			}
-			d, err := openDesk(cmd.Context(), *configFile, std)
+			a, err := openAdminClient(cmd.Context(), *configFile, std)
 			if err != nil {
 				return err
 			}
-			defer d.close()
-			return d.list(cmd.Context(), s, asJSON)
+			defer a.close()
+			return a.list(cmd.Context(), s, asJSON)
 		},
 	}
 	f.flags(cmd.Flags(), listed)
@@ -60,34 +60,34 @@ func listCommand(configFile *string, std streams) *cobra.Command {
 	return cmd
 }
 
-func (d *desk) list(ctx context.Context, s selection, asJSON bool) error {
-	letters, err := d.letters(ctx, s)
+func (a *adminClient) list(ctx context.Context, s selection, asJSON bool) error {
+	deadLetters, err := a.deadLetters(ctx, s)
 	if err != nil {
 		return err
 	}
 	if asJSON {
-		lines := json.NewEncoder(d.out)
-		for _, l := range letters {
+		lines := json.NewEncoder(a.out)
+		for _, l := range deadLetters {
 			if err := lines.Encode(l); err != nil {
 				return err
 			}
 		}
 		return nil
 	}
-	if len(letters) == 0 {
-		d.printf("no dead letters\n")
+	if len(deadLetters) == 0 {
+		a.printf("no dead letters\n")
 		return nil
 	}
-	w := tabwriter.NewWriter(d.out, 0, 4, 2, ' ', 0)
+	w := tabwriter.NewWriter(a.out, 0, 4, 2, ' ', 0)
 	_, _ = fmt.Fprintln(w, "SEQUENCE\tTIME\tCODE\tREQUEST_ID\tFROM\tREASON")
-	for _, l := range letters {
+	for _, l := range deadLetters {
 		_, _ = fmt.Fprintf(w, "%d\t%s\t%s\t%s\t%s\t%s\n", l.Sequence, clock(l.Time), l.Code, cmp.Or(l.RequestID, "-"), l.From, shorten(l.Reason, reasonShown))
 	}
 	if err := w.Flush(); err != nil {
 		return err
 	}
-	if s.limit > 0 && len(letters) == s.limit {
-		_, _ = fmt.Fprintf(d.err, "only the oldest %d are shown; --limit 0 shows all\n", s.limit)
+	if s.limit > 0 && len(deadLetters) == s.limit {
+		_, _ = fmt.Fprintf(a.err, "only the oldest %d are shown; --limit 0 shows all\n", s.limit)
 	}
 	return nil
 }
@@ -100,69 +100,69 @@ func shorten(s string, most int) string {
 }
 
 func purgeCommand(configFile *string, std streams) *cobra.Command {
-	var f letterFilter
+	var f deadLetterFilter
 	var dryRun bool
 	cmd := &cobra.Command{
 		Use:   "purge [SEQUENCE|ID...]",
 		Short: "Delete dead letters for good",
-		Long: `Delete dead letters for good, prompts included; their results stay. It asks
-nothing: look first with --dry-run.`,
+		Long: `Delete dead letters for good, prompts included; their results stay. There is no
+confirmation: use --dry-run first.`,
 		Example: `  gemini-client deadletters purge --before 168h --dry-run
   gemini-client deadletters purge 17 18`,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if err := f.check(args); err != nil {
 				return err
 			}
-			d, err := openDesk(cmd.Context(), *configFile, std)
+			a, err := openAdminClient(cmd.Context(), *configFile, std)
 			if err != nil {
 				return err
 			}
-			defer d.close()
-			letters, err := d.chosen(cmd.Context(), &f, args)
+			defer a.close()
+			deadLetters, err := a.selected(cmd.Context(), &f, args)
 			if err != nil {
 				return err
 			}
-			return d.purge(cmd.Context(), letters, dryRun)
+			return a.purge(cmd.Context(), deadLetters, dryRun)
 		},
 	}
 	f.flags(cmd.Flags(), 0)
-	f.chooseAll(cmd.Flags())
-	cmd.Flags().BoolVar(&dryRun, "dry-run", false, "only say what would be deleted")
+	f.addAll(cmd.Flags())
+	cmd.Flags().BoolVar(&dryRun, "dry-run", false, "only print what would be deleted")
 	return cmd
 }
 
-func (d *desk) purge(ctx context.Context, letters []letter, dryRun bool) error {
-	for n, l := range letters {
+func (a *adminClient) purge(ctx context.Context, deadLetters []deadLetter, dryRun bool) error {
+	for n, l := range deadLetters {
 		if dryRun {
-			d.printf("%s  would be deleted\n", l)
+			a.printf("%s  would be deleted\n", l)
 			continue
 		}
-		if err := d.erase(ctx, l.Sequence); err != nil {
+		if err := a.erase(ctx, l.Sequence); err != nil {
 			return fmt.Errorf("%d deleted, then dead letter %d: %w", n, l.Sequence, err)
 		}
 	}
 	if dryRun {
-		d.printf("%d would be deleted\n", len(letters))
+		a.printf("%d would be deleted\n", len(deadLetters))
 		return nil
 	}
-	d.printf("%d deleted\n", len(letters))
+	a.printf("%d deleted\n", len(deadLetters))
 	return nil
 }
 
-// erase deletes a dead letter and overwrites its bytes on disk: there is a
-// prompt in it. One that is gone already is no error.
-func (d *desk) erase(ctx context.Context, sequence uint64) error {
-	stream, err := d.stream(ctx, d.names.DeadlettersStream())
+// erase deletes a dead letter and overwrites its bytes on disk, because they hold
+// a prompt. One that is gone already is no error.
+func (a *adminClient) erase(ctx context.Context, sequence uint64) error {
+	stream, err := a.stream(ctx, a.names.DeadlettersStream())
 	if err != nil {
 		return err
 	}
-	err = d.conn.Do(ctx, "."+d.names.DeadlettersStream(), func(ctx context.Context) error {
+	err = a.conn.Do(ctx, "."+a.names.DeadlettersStream(), func(ctx context.Context) error {
 		return stream.SecureDeleteMsg(ctx, sequence)
 	})
 	if err == nil {
 		return nil
 	}
-	if m, lookErr := d.at(ctx, stream, sequence); lookErr == nil && m == nil {
+	if m, readErr := a.at(ctx, stream, sequence); readErr == nil && m == nil {
 		return nil
 	}
 	return err

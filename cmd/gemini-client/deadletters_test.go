@@ -16,10 +16,10 @@ import (
 const secret = "Grüße, the secret word is <mango>"
 
 // lines reads what list --json prints.
-func lines(t *testing.T, out string) (all []letter) {
+func lines(t *testing.T, out string) (all []deadLetter) {
 	t.Helper()
 	for line := range strings.Lines(out) {
-		var l letter
+		var l deadLetter
 		if err := json.Unmarshal([]byte(line), &l); err != nil {
 			t.Fatalf("%v: %s", err, line)
 		}
@@ -29,21 +29,21 @@ func lines(t *testing.T, out string) (all []letter) {
 }
 
 func TestListDeadLetters(t *testing.T) {
-	d := onDuty(t)
-	d.expect([]string{"deadletters", "list"}, "no dead letters")
-	d.work()
-	first := d.failure(secret+" [sim:model_deprecated]", nil)
-	second := d.failure(secret+" [sim:503]", nil)
-	d.Publish([]byte(`{"prompt":"`+secret+`"}`), nil)
-	d.Until("three dead letters", func() (string, bool) { n := d.count(d.Names.DeadlettersStream()); return fmt.Sprint(n), n == 3 })
+	b := setup(t)
+	b.expect([]string{"deadletters", "list"}, "no dead letters")
+	b.work()
+	first := b.failure(secret+" [sim:model_deprecated]", nil)
+	second := b.failure(secret+" [sim:503]", nil)
+	b.Publish([]byte(`{"prompt":"`+secret+`"}`), nil)
+	b.Until("three dead letters", func() (string, bool) { n := b.count(b.Names.DeadlettersStream()); return fmt.Sprint(n), n == 3 })
 
-	out := d.expect([]string{"deadletters", "list"}, "SEQUENCE", "REASON", "model_unavailable     "+first, "upstream_unavailable  "+second, "invalid_request ", " -  ", "GEMINI_REQUESTS/1", "request_id is missing")
+	out := b.expect([]string{"deadletters", "list"}, "SEQUENCE", "REASON", "model_unavailable     "+first, "upstream_unavailable  "+second, "invalid_request ", " -  ", "GEMINI_REQUESTS/1", "request_id is missing")
 	if strings.Contains(out, "mango") {
 		t.Errorf("a prompt shows:\n%s", out)
 	}
-	all := lines(t, d.command(0, "deadletters", "list", "--json"))
+	all := lines(t, b.command(0, "deadletters", "list", "--json"))
 	if len(all) != 3 || all[0].RequestID != first || all[0].Code != events.ModelUnavailable || all[0].From != "GEMINI_REQUESTS/1" || all[0].Reason == "" || all[2].RequestID != "" {
-		t.Fatalf("letters: %+v", all)
+		t.Fatalf("dead letters: %+v", all)
 	}
 	at := all[1].Time.Format("2006-01-02T15:04:05.999999999Z07:00")
 	for want, args := range map[string][]string{
@@ -59,81 +59,81 @@ func TestListDeadLetters(t *testing.T) {
 		"  1 2 3": {"--since", "1h", "--before", "0s"},
 	} {
 		var got []string
-		for _, l := range lines(t, d.command(0, append([]string{"deadletters", "list", "--json"}, args...)...)) {
+		for _, l := range lines(t, b.command(0, append([]string{"deadletters", "list", "--json"}, args...)...)) {
 			got = append(got, fmt.Sprint(l.Sequence))
 		}
 		if strings.Join(got, " ") != strings.TrimSpace(want) {
 			t.Errorf("%v: got %v, want %s", args, got, want)
 		}
 	}
-	d.expect([]string{"deadletters", "list", "--limit", "2"}, "only the oldest 2")
+	b.expect([]string{"deadletters", "list", "--limit", "2"}, "only the oldest 2")
 }
 
 // Prompts stay on the server while dead letters are listed.
 func TestListLeavesBodies(t *testing.T) {
-	d := onDuty(t)
-	d.put(d.Names.Deadletter(events.Internal, servicetest.NewID()), nil, make([]byte, 500_000))
-	desk, err := openDesk(t.Context(), "", streams{out: &output{}, err: &output{}})
+	b := setup(t)
+	b.put(b.Names.Deadletter(events.Internal, servicetest.NewID()), nil, make([]byte, 500_000))
+	client, err := openAdminClient(t.Context(), "", streams{out: &output{}, err: &output{}})
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer desk.close()
-	found, err := desk.letters(t.Context(), selection{code: "*", id: "*"})
-	if n := desk.conn.Stats().InBytes; err != nil || len(found) != 1 || n > 100_000 {
-		t.Errorf("%d letters, %d bytes read, %v", len(found), n, err)
+	defer client.close()
+	found, err := client.deadLetters(t.Context(), selection{code: "*", id: "*"})
+	if n := client.conn.Stats().InBytes; err != nil || len(found) != 1 || n > 100_000 {
+		t.Errorf("%d dead letters, %d bytes read, %v", len(found), n, err)
 	}
 }
 
 func TestShowDeadLetter(t *testing.T) {
-	d := onDuty(t)
-	d.work()
+	b := setup(t)
+	b.work()
 	id := servicetest.NewID()
 	body := servicetest.Body(id, secret+" [sim:model_deprecated]", map[string]any{"deadline": "2100-01-01T00:00:00Z"})
-	d.Publish(body, nats.Header{"X-Own": {"kept \x1b[31m" + servicetest.Key}, "Nats-Msg-Id": {"mine"}})
-	d.Result(id)
+	b.Publish(body, nats.Header{"X-Own": {"kept \x1b[31m" + servicetest.Key}, "Nats-Msg-Id": {"mine"}})
+	b.Result(id)
 	for _, name := range []string{"1", id} {
-		out := d.expect([]string{"deadletters", "show", name}, "request_id   "+id, "model_unavailable", "X-Own: kept", "Gemini-Original-Nats-Msg-Id: mine", "google/gemini-2.5-flash", "deadline     2100", "--body")
+		out := b.expect([]string{"deadletters", "show", name}, "request_id   "+id, "model_unavailable", "X-Own: kept", "Gemini-Original-Nats-Msg-Id: mine", "google/gemini-2.5-flash", "deadline     2100", "--body")
 		for _, never := range []string{"mango", "\x1b", "0123456789"} {
 			if strings.Contains(out, never) {
 				t.Errorf("%q shows:\n%s", never, out)
 			}
 		}
 	}
-	if out := d.command(0, "deadletters", "show", "--body", "1"); out != string(body) {
+	if out := b.command(0, "deadletters", "show", "--body", "1"); out != string(body) {
 		t.Errorf("body: got %s, want %s", out, body)
 	}
-	var shown shownLetter
-	if out := d.command(0, "deadletters", "show", "--json", id); json.Unmarshal([]byte(out), &shown) != nil || shown.Body != nil || shown.Bytes != len(body) || strings.Contains(out, "mango") {
+	var shown shownDeadLetter
+	if out := b.command(0, "deadletters", "show", "--json", id); json.Unmarshal([]byte(out), &shown) != nil || shown.Body != nil || shown.Bytes != len(body) || strings.Contains(out, "mango") {
 		t.Errorf("--json: %s", out)
 	}
-	if out := d.command(0, "deadletters", "show", "--json", "--body", id); json.Unmarshal([]byte(out), &shown) != nil || *shown.Body != string(body) {
+	if out := b.command(0, "deadletters", "show", "--json", "--body", id); json.Unmarshal([]byte(out), &shown) != nil || *shown.Body != string(body) {
 		t.Errorf("--json --body: %s", out)
 	}
-	contains(t, d.command(1, "deadletters", "show", "99"), "there is no dead letter 99")
-	contains(t, d.command(1, "deadletters", "show", servicetest.NewID()), "there is no dead letter")
-	contains(t, d.command(2, "deadletters", "show", "x"), `"x" is neither`)
+	contains(t, b.command(1, "deadletters", "show", "99"), "there is no dead letter 99")
+	contains(t, b.command(1, "deadletters", "show", servicetest.NewID()), "there is no dead letter")
+	contains(t, b.command(2, "deadletters", "show", "x"), `"x" is neither`)
 }
 
 func TestPurgeDeadLetters(t *testing.T) {
-	d := onDuty(t)
-	stream := d.Names.DeadlettersStream()
-	d.work()
-	one, two, three := d.failure("a [sim:model_deprecated]", nil), d.failure("b [sim:503]", nil), d.failure("c [sim:503]", nil)
-	d.expect([]string{"deadletters", "purge", "--all", "--dry-run"}, one, two, three, "3 would be deleted")
-	d.expect([]string{"deadletters", "purge", "--before", "1h"}, "0 deleted")
-	if n := d.count(stream); n != 3 {
+	b := setup(t)
+	stream := b.Names.DeadlettersStream()
+	b.work()
+	one, two, three := b.failure("a [sim:model_deprecated]", nil), b.failure("b [sim:503]", nil), b.failure("c [sim:503]", nil)
+	b.expect([]string{"deadletters", "purge", "--all", "--dry-run"}, one, two, three, "3 would be deleted")
+	b.expect([]string{"deadletters", "purge", "--before", "1h"}, "0 deleted")
+	if n := b.count(stream); n != 3 {
 		t.Fatalf("dead letters: %d, want 3", n)
 	}
-	contains(t, d.command(1, "deadletters", "purge", "1", "99"), "there is no dead letter 99")
-	d.expect([]string{"deadletters", "purge", "--code", "upstream_unavailable", "--limit", "1"}, "1 deleted")
-	if left := lines(t, d.command(0, "deadletters", "list", "--json")); len(left) != 2 || left[0].RequestID != one || left[1].RequestID != three {
+	contains(t, b.command(1, "deadletters", "purge", "1", "99"), "there is no dead letter 99")
+	b.expect([]string{"deadletters", "purge", "--code", "upstream_unavailable", "--limit", "1"}, "1 deleted")
+	if left := lines(t, b.command(0, "deadletters", "list", "--json")); len(left) != 2 || left[0].RequestID != one || left[1].RequestID != three {
 		t.Errorf("left: %+v", left)
 	}
-	d.expect([]string{"deadletters", "purge", "1", three}, "2 deleted")
-	if n := d.count(stream); n != 0 {
+	b.expect([]string{"deadletters", "purge", "1", three}, "2 deleted")
+	if n := b.count(stream); n != 0 {
 		t.Errorf("dead letters: %d", n)
 	}
-	if n := d.count(d.Names.ResponsesStream()); n != 3 {
+	if n := b.count(b.Names.ResponsesStream()); n != 3 {
 		t.Errorf("results: %d, want all 3", n)
 	}
 }

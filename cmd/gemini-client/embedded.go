@@ -24,7 +24,7 @@ type embedded struct {
 }
 
 // startEmbedded starts a server with JetStream on disk, for one machine alone:
-// it listens on loopback and knows no users. Every message is synced to disk,
+// it listens on loopback and has no users. Every message is synced to disk,
 // because there is no second copy. Errors are config.ErrInvalid.
 func startEmbedded(c config.NATS) (*embedded, error) {
 	host, port, err := loopbackAddress(c.URL)

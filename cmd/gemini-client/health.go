@@ -29,7 +29,7 @@ check of a container, which needs no shell and no curl. With --ready: whether it
 takes requests, and if not why. Exit code 0: yes; 1: no, or there is no answer.`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			// Other mistakes are the service's to report: it does not run with them.
+			// Other problems are reported by the service, which does not start with them.
 			c, _, _ := config.Load(*configFile)
 			path := "/healthz"
 			if ready {
@@ -50,8 +50,8 @@ takes requests, and if not why. Exit code 0: yes; 1: no, or there is no answer.`
 	return cmd
 }
 
-// askHealth returns the answer of a service that listens on addr, which may be
-// without a host or with that of every interface.
+// askHealth returns the answer of a service that listens on addr, which may have
+// no host, or that of every interface.
 func askHealth(ctx context.Context, addr, path string) (string, error) {
 	if addr == "" {
 		return "", fmt.Errorf("HTTP_ADDR is empty: the service serves no %s, set HTTP_ADDR=:8080", path)
@@ -68,7 +68,7 @@ func askHealth(ctx context.Context, addr, path string) (string, error) {
 	}
 	response, err := client.Do(request)
 	if wrapped := new(url.Error); errors.As(err, &wrapped) {
-		err = wrapped.Err // less the URL, which is not where we asked
+		err = wrapped.Err // without the URL, which is not the address that was called
 	}
 	if err != nil {
 		return "", fmt.Errorf("HTTP_ADDR=%s: no answer: %w", addr, err)

@@ -41,10 +41,10 @@ func TestHealthFollowsTheService(t *testing.T) {
 	n.Start()
 	await(t, out, "answering requests", "model")
 	expect("with NATS", 0, "ok", "--ready")
-	t.Run("with mistakes that are not HTTP_ADDR's", func(t *testing.T) {
+	t.Run("with problems that are not HTTP_ADDR's", func(t *testing.T) {
 		t.Setenv("WORKER_CONCURRENCY", "many")
 		t.Setenv("OPENROUTER_API_KEYS_FILE", "/does/not/exist")
-		expect("mistakes elsewhere", 0, "ok")
+		expect("problems elsewhere", 0, "ok")
 	})
 	cancel()
 	if code := <-ended; code != 0 {

@@ -17,8 +17,8 @@ import (
 
 // Exit codes.
 const (
-	exitFailed = 1
-	exitMend   = 2
+	exitFailed  = 1
+	exitInvalid = 2
 )
 
 func main() {
@@ -30,7 +30,7 @@ func main() {
 
 // untilSignal returns a context that ends with the first SIGINT or SIGTERM. The
 // second ends the process at once, however soon it follows: signal.NotifyContext
-// would swallow one that comes before it has been told to stop.
+// would swallow one that comes before its stop is called.
 func untilSignal(ctx context.Context) (_ context.Context, stop func()) {
 	ctx, cancel := context.WithCancel(ctx)
 	signals := make(chan os.Signal, 2)
@@ -55,18 +55,30 @@ func untilSignal(ctx context.Context) (_ context.Context, stop func()) {
 	}
 }
 
-// streams are the standard streams, so that tests can stand in for a terminal.
+// streams are the standard streams, so that tests can replace them.
 type streams struct {
 	in       io.Reader
 	out, err io.Writer
 }
 
-// errFailed ends the program with exit code 1 when everything there is to say
-// has been said.
+// errFailed ends the program with exit code 1. The reason has been printed already.
 var errFailed = errors.New("failed")
 
 // run is the program: it returns the exit code.
 func run(ctx context.Context, args []string, std streams) int {
+	root := rootCommand(std)
+	root.SetArgs(args)
+	err := root.ExecuteContext(ctx)
+	if err == nil {
+		return 0
+	}
+	if !errors.Is(err, errFailed) {
+		_, _ = fmt.Fprintf(std.err, "gemini-client: %v\n", err)
+	}
+	return exitCode(err)
+}
+
+func rootCommand(std streams) *cobra.Command {
 	root := &cobra.Command{
 		Use:   "gemini-client",
 		Short: "Puts an LLM behind NATS JetStream: request events in, exactly one result event each out",
@@ -81,7 +93,6 @@ See every setting:                  gemini-client config`,
 	}
 	var configFile string
 	root.PersistentFlags().StringVar(&configFile, "config", "", "YAML file with settings; the environment goes over it")
-	root.SetArgs(args)
 	root.SetIn(std.in)
 	root.SetOut(std.out)
 	root.SetErr(std.err)
@@ -89,22 +100,16 @@ See every setting:                  gemini-client config`,
 	root.AddCommand(serveCommand(&configFile, std), askCommand(&configFile, std), provisionCommand(&configFile, std),
 		configCommand(&configFile, std), healthCommand(&configFile, std), versionCommand(std), statusCommand(&configFile, std), deadlettersCommand(&configFile, std),
 		cancelCommand(&configFile, std), pauseCommand(&configFile, std), resumeCommand(&configFile, std))
-	err := root.ExecuteContext(ctx)
-	if err == nil {
-		return 0
-	}
-	if !errors.Is(err, errFailed) {
-		_, _ = fmt.Fprintf(std.err, "gemini-client: %v\n", err)
-	}
-	return exitCode(err)
+	return root
 }
 
-// exitCode tells what a person has to mend from what went wrong at work.
+// exitCode is 1 for what failed while the program ran, 2 for what a person has to
+// correct first.
 func exitCode(err error) int {
 	for _, failed := range []error{errFailed, service.ErrCut, bus.ErrClosed, context.Canceled, context.DeadlineExceeded} {
 		if errors.Is(err, failed) {
 			return exitFailed
 		}
 	}
-	return exitMend
+	return exitInvalid
 }

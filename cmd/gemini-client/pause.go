@@ -16,27 +16,27 @@ func pauseCommand(configFile *string, std streams) *cobra.Command {
 	length := time.Hour
 	cmd := &cobra.Command{
 		Use:   "pause",
-		Short: "Stop the intake of every worker for a while; requests wait in their queue",
-		Long: `Stop the intake of every worker for a while. Calls under way finish and their
-results are stored; requests that come in wait in their queue. The intake opens
-again by itself when the time is over, or with "gemini-client resume". A second
-pause sets the time anew. Needs a NATS user that may pause consumers.`,
+		Short: "Pause the intake of every worker for a while; requests wait in their queue",
+		Long: `Pause the intake of every worker for a while. Calls in flight finish and their
+results are stored; requests that come in wait in their queue. The intake resumes
+by itself when the time is over, or with "gemini-client resume". A second pause
+sets the time anew. Needs a NATS user that may pause consumers.`,
 		Example: `  gemini-client pause --for 15m`,
 		Args:    cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if length < time.Second {
 				return fmt.Errorf("--for %s: want a second at least, such as 15m", length)
 			}
-			d, err := openDesk(cmd.Context(), *configFile, std)
+			a, err := openAdminClient(cmd.Context(), *configFile, std)
 			if err != nil {
 				return err
 			}
-			defer d.close()
+			defer a.close()
 			until := time.Now().Add(length)
-			if err := d.setPause(cmd.Context(), until); err != nil {
+			if err := a.setPause(cmd.Context(), until); err != nil {
 				return err
 			}
-			d.printf("paused until %s\n", since(until))
+			a.printf("paused until %s\n", since(until))
 			return nil
 		},
 	}
@@ -47,34 +47,34 @@ pause sets the time anew. Needs a NATS user that may pause consumers.`,
 func resumeCommand(configFile *string, std streams) *cobra.Command {
 	return &cobra.Command{
 		Use:   "resume",
-		Short: "Open the intake again before a pause is over",
+		Short: "Resume the intake before a pause is over",
 		Args:  cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			d, err := openDesk(cmd.Context(), *configFile, std)
+			a, err := openAdminClient(cmd.Context(), *configFile, std)
 			if err != nil {
 				return err
 			}
-			defer d.close()
-			if err := d.setPause(cmd.Context(), time.Time{}); err != nil {
+			defer a.close()
+			if err := a.setPause(cmd.Context(), time.Time{}); err != nil {
 				return err
 			}
-			d.printf("the intake is open\n")
+			a.printf("the intake is open\n")
 			return nil
 		},
 	}
 }
 
-// setPause pauses both queues, or resumes them if there is no time. Each is
-// tried, whatever becomes of the other.
-func (d *desk) setPause(ctx context.Context, until time.Time) error {
+// setPause pauses both queues, or resumes them if until is zero. An error of one
+// does not keep it from trying the other.
+func (a *adminClient) setPause(ctx context.Context, until time.Time) error {
 	var errs []error
-	for _, stream := range []string{d.names.RequestsStream(), d.names.RetriesStream()} {
-		err := d.conn.Do(ctx, "."+stream, func(ctx context.Context) error {
+	for _, stream := range []string{a.names.RequestsStream(), a.names.RetriesStream()} {
+		err := a.conn.Do(ctx, "."+stream, func(ctx context.Context) error {
 			if until.IsZero() {
-				_, err := d.js.ResumeConsumer(ctx, stream, bus.Durable)
+				_, err := a.js.ResumeConsumer(ctx, stream, bus.Durable)
 				return err
 			}
-			r, err := d.js.PauseConsumer(ctx, stream, bus.Durable, until)
+			r, err := a.js.PauseConsumer(ctx, stream, bus.Durable, until)
 			if err == nil && !r.Paused {
 				err = errors.New("the server did not pause it: NATS 2.11 or later can")
 			}

@@ -65,7 +65,7 @@ func TestProvisionReaders(t *testing.T) {
 	t.Setenv("CALLBACK_ALLOW", "gemini.responses.a,gemini.responses.b")
 	code, _, errs := invoke(t, "", "provision", "--reader", "team a", "--reader", "x=gemini.claims", "--reader", "y")
 	if code != 2 || !strings.Contains(errs, `"team a"`) || !strings.Contains(errs, `"gemini.claims"`) || !strings.Contains(errs, `"gemini.responses"`) {
-		t.Errorf("three mistakes: exit code %d: %s", code, errs)
+		t.Errorf("three problems: exit code %d: %s", code, errs)
 	}
 	if code, _, errs = invoke(t, "", "provision", "--reader", "a=gemini.responses.a", "--reader", "b=gemini.responses.b"); code != 0 {
 		t.Fatalf("exit code %d: %s", code, errs)

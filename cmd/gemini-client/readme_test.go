@@ -2,66 +2,64 @@ package main
 
 import (
 	"flag"
+	"fmt"
 	"os"
-	"regexp"
 	"strings"
 	"testing"
 
-	"gemini-client/events"
-	"gemini-client/telemetry"
+	"github.com/spf13/cobra"
 )
 
-const readmePath = "../../README.md"
+var update = flag.Bool("update", false, "write the tables of README.md") //nolint:gochecknoglobals // flags of a test binary are
 
-var update = flag.Bool("update", false, "write README's tables") //nolint:gochecknoglobals // flags of a test binary are
-
-// README's tables are made from the code: `make tidy` writes them anew.
-func TestReadmeTable(t *testing.T) {
-	text := readReadme(t)
+// README.md's lists of commands and settings are made from the program: `make
+// tidy` writes them anew.
+func TestReadmeTables(t *testing.T) {
+	const path = "README.md"
+	text := readFile(t, path)
 	_, configuration, _ := invoke(t, "", "config", "--markdown")
-	for name, want := range map[string]string{"configuration": configuration, "metrics": telemetry.MetricsTable()} {
+	for name, want := range map[string]string{"configuration": configuration, "commands": commandList(rootCommand(streams{}))} {
 		begin, end := "<!-- "+name+" -->\n", "<!-- /"+name+" -->"
 		before, rest, ok := strings.Cut(text, begin)
-		table, after, ok2 := strings.Cut(rest, end)
+		list, after, ok2 := strings.Cut(rest, end)
 		if !ok || !ok2 {
-			t.Fatalf("README.md has no %s … %s", begin, end)
+			t.Fatalf("%s has no %s … %s", path, begin, end)
 		}
-		if table != want && !*update {
-			t.Errorf("README.md's table of %s is stale: run `make tidy`\n got:\n%s\nwant:\n%s", name, table, want)
+		if list != want && !*update {
+			t.Errorf("the %s of %s are stale: run `make tidy`\n got:\n%s\nwant:\n%s", name, path, list, want)
 		}
 		text = before + begin + want + end + after
 	}
 	if *update {
-		if err := os.WriteFile(readmePath, []byte(text), 0o644); err != nil {
+		if err := os.WriteFile(path, []byte(text), 0o644); err != nil {
 			t.Fatal(err)
 		}
 	}
 }
 
-func readReadme(t *testing.T) string {
+// commandList is every command with its flags, as Markdown.
+func commandList(c *cobra.Command) string {
+	if !c.HasSubCommands() {
+		flags := c.NonInheritedFlags().FlagUsages()
+		if flags != "" {
+			flags = "\n" + flags
+		}
+		return fmt.Sprintf("**%s**\n\n```\n%s\n%s```\n\n", c.Short, c.UseLine(), flags)
+	}
+	var b strings.Builder
+	for _, sub := range c.Commands() {
+		if sub.IsAvailableCommand() {
+			b.WriteString(commandList(sub))
+		}
+	}
+	return b.String()
+}
+
+func readFile(t *testing.T, path string) string {
 	t.Helper()
-	text, err := os.ReadFile(readmePath)
+	text, err := os.ReadFile(path)
 	if err != nil {
 		t.Fatal(err)
 	}
 	return string(text)
-}
-
-// Every failure code says what it asks of a person at 3 a.m., and every metric
-// in an alert exists.
-func TestReadmeIsOfUseAtNight(t *testing.T) {
-	text := readReadme(t)
-	_, night, _ := strings.Cut(text, "### At 3 a.m.")
-	night, _, _ = strings.Cut(night, "\n###")
-	for _, code := range events.Codes() {
-		if !strings.Contains(night, "`"+string(code)+"`") {
-			t.Errorf("README says nothing about %s at 3 a.m.", code)
-		}
-	}
-	table := telemetry.MetricsTable()
-	for _, metric := range regexp.MustCompile(`\b(gemini_[a-z_]+|(gen_ai|messaging|http_client)_[a-z_]+(_total|_seconds))\b`).FindAllString(text, -1) {
-		if !strings.Contains(table, "`"+metric+"`") {
-			t.Errorf("README names the metric %s, which does not exist", metric)
-		}
-	}
 }

@@ -22,29 +22,29 @@ const (
 
 // settled waits until everything is settled and checks how often OpenRouter
 // was called and how the results of a request follow each other.
-func (d *duty) settled(id string, calls int, verdicts ...string) {
-	d.t.Helper()
-	d.Idle()
-	if n := d.openrouter.Count(); n != calls {
-		d.t.Errorf("calls: got %d, want %d", n, calls)
+func (b *bench) settled(id string, calls int, verdicts ...string) {
+	b.t.Helper()
+	b.Idle()
+	if n := b.openrouter.Count(); n != calls {
+		b.t.Errorf("calls: got %d, want %d", n, calls)
 	}
 	var got []string
-	for _, r := range d.Results() {
+	for _, r := range b.Results() {
 		if _, verdict, of, ok := events.ParseResult(r.Subject); ok && of == id {
 			got = append(got, verdict)
 		}
 	}
 	if strings.Join(got, " ") != strings.Join(verdicts, " ") {
-		d.t.Errorf("results: got %v, want %v", got, verdicts)
+		b.t.Errorf("results: got %v, want %v", got, verdicts)
 	}
 }
 
 // put stores a message as it is, by hand.
-func (d *duty) put(subject string, header nats.Header, body []byte) uint64 {
-	d.t.Helper()
-	ack, err := d.JS.PublishMsg(d.Context(), &nats.Msg{Subject: subject, Header: header, Data: body})
+func (b *bench) put(subject string, header nats.Header, body []byte) uint64 {
+	b.t.Helper()
+	ack, err := b.JS.PublishMsg(b.Context(), &nats.Msg{Subject: subject, Header: header, Data: body})
 	if err != nil {
-		d.t.Fatal(err)
+		b.t.Fatal(err)
 	}
 	return ack.Sequence
 }
@@ -52,26 +52,26 @@ func (d *duty) put(subject string, header nats.Header, body []byte) uint64 {
 // A request that failed is replayed and completes; nothing follows that, not
 // even when the same replay comes once more.
 func TestReplayCompletes(t *testing.T) {
-	d := onDuty(t)
-	stop := d.work()
+	b := setup(t)
+	stop := b.work()
 	id := servicetest.NewID()
 	const trace = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
 	body := bytes.Replace(servicetest.Body(id, heals, map[string]any{"metadata": map[string]any{"order": 7}}), []byte(`"order":7`), []byte("\"order\" :\t7 "), 1)
-	d.Publish(body, nats.Header{"X-Own": {"kept"}, "Nats-Msg-Id": {"mine"}, "traceparent": {trace}, "gemini-replay": {"99"}, "gemini-strikes": {"2"}, "Gemini-Retry-Count": {"1"}})
-	d.Result(id)
-	d.Idle()
-	failed := d.message(d.Names.ResponsesStream(), events.Failed(d.Names.ResponseQueue, id))
+	b.Publish(body, nats.Header{"X-Own": {"kept"}, "Nats-Msg-Id": {"mine"}, "traceparent": {trace}, "gemini-replay": {"99"}, "gemini-strikes": {"2"}, "Gemini-Retry-Count": {"1"}})
+	b.Result(id)
+	b.Idle()
+	failed := b.message(b.Names.ResponsesStream(), events.Failed(b.Names.ResponseQueue, id))
 	stop()
 
-	d.expect([]string{"deadletters", "replay", id, "--dry-run"}, "would be replayed: follows the failed result "+fmt.Sprint(failed.Sequence), "1 would be replayed, 0 skipped, 0 cannot")
-	if d.count(d.Names.RetriesStream()) != 0 || d.count(d.Names.DeadlettersStream()) != 1 {
+	b.expect([]string{"deadletters", "replay", id, "--dry-run"}, "would be replayed: follows the failed result "+fmt.Sprint(failed.Sequence), "1 would be replayed, 0 skipped, 0 cannot")
+	if b.count(b.Names.RetriesStream()) != 0 || b.count(b.Names.DeadlettersStream()) != 1 {
 		t.Fatal("a dry run changed something")
 	}
-	out := d.expect([]string{"deadletters", "replay", "--code", "model_unavailable"}, id, "1 replayed, 0 skipped, 0 cannot")
+	out := b.expect([]string{"deadletters", "replay", "--code", "model_unavailable"}, id, "1 replayed, 0 skipped, 0 cannot")
 	if strings.Contains(out, "mango") {
 		t.Errorf("a prompt shows:\n%s", out)
 	}
-	replay := d.message(d.Names.RetriesStream(), d.Names.Retries())
+	replay := b.message(b.Names.RetriesStream(), b.Names.Retries())
 	if !bytes.Equal(replay.Data, body) {
 		t.Errorf("replayed body: got %q, want %q", replay.Data, body)
 	}
@@ -88,48 +88,48 @@ func TestReplayCompletes(t *testing.T) {
 	if len(want) > 0 {
 		t.Errorf("headers missing: %v", want)
 	}
-	d.expect([]string{"deadletters", "replay", "--code", "model_unavailable"}, "0 replayed, 0 skipped, 0 cannot")
-	contains(t, d.command(1, "deadletters", "replay", "1"), "there is no dead letter 1")
+	b.expect([]string{"deadletters", "replay", "--code", "model_unavailable"}, "0 replayed, 0 skipped, 0 cannot")
+	contains(t, b.command(1, "deadletters", "replay", "1"), "there is no dead letter 1")
 
-	d.work()
-	got := d.results(id, 2)[1]
+	b.work()
+	got := b.results(id, 2)[1]
 	if got.Result.Status != events.StatusSuccess || string(got.Result.Metadata) != "{\"order\" :\t7 }" || got.Result.RetryCount != 0 || !strings.Contains(fmt.Sprint(got.Header["traceparent"]), trace[3:35]) {
 		t.Errorf("result: %v %s", got.Header, got.Body)
 	}
-	d.settled(id, 2, "failed", "completed")
-	d.put(d.Names.Retries(), replay.Header, body)
-	d.settled(id, 2, "failed", "completed")
+	b.settled(id, 2, "failed", "completed")
+	b.put(b.Names.Retries(), replay.Header, body)
+	b.settled(id, 2, "failed", "completed")
 }
 
 // A replay that fails again and is delivered again is not called a third time.
 // Its new dead letter can be replayed in turn.
 func TestReplayFailsAgain(t *testing.T) {
-	d := onDuty(t)
-	d.work()
-	id := d.failure(dies, nil)
-	first := d.message(d.Names.ResponsesStream(), events.Failed(d.Names.ResponseQueue, id)).Sequence
-	d.expect([]string{"deadletters", "replay", id}, "1 replayed")
-	d.results(id, 2)
-	d.settled(id, 2, "failed", "failed")
-	d.put(d.Names.Retries(), nats.Header{events.HeaderReplay: {fmt.Sprint(first)}}, servicetest.Body(id, dies, nil))
-	d.settled(id, 2, "failed", "failed")
-	d.expect([]string{"deadletters", "replay", "--all"}, "1 replayed")
-	d.results(id, 3)
-	d.settled(id, 3, "failed", "failed", "failed")
+	b := setup(t)
+	b.work()
+	id := b.failure(dies, nil)
+	first := b.message(b.Names.ResponsesStream(), events.Failed(b.Names.ResponseQueue, id)).Sequence
+	b.expect([]string{"deadletters", "replay", id}, "1 replayed")
+	b.results(id, 2)
+	b.settled(id, 2, "failed", "failed")
+	b.put(b.Names.Retries(), nats.Header{events.HeaderReplay: {fmt.Sprint(first)}}, servicetest.Body(id, dies, nil))
+	b.settled(id, 2, "failed", "failed")
+	b.expect([]string{"deadletters", "replay", "--all"}, "1 replayed")
+	b.results(id, 3)
+	b.settled(id, 3, "failed", "failed", "failed")
 }
 
 // What was answered meanwhile is not called again, and its dead letter stays.
 func TestReplayAnsweredSince(t *testing.T) {
-	d := onDuty(t)
-	d.work()
-	id := d.failure(heals, nil)
-	dead := d.message(d.Names.DeadlettersStream(), d.Names.DeadlettersAll())
-	d.expect([]string{"deadletters", "replay", id}, "1 replayed")
-	d.results(id, 2)
-	sequence := d.put(dead.Subject, nats.Header{}, dead.Data)
-	d.expect([]string{"deadletters", "replay", fmt.Sprint(sequence)}, "skipped: answered since", "0 replayed, 1 skipped")
-	d.settled(id, 2, "failed", "completed")
-	if n := d.count(d.Names.DeadlettersStream()); n != 1 {
+	b := setup(t)
+	b.work()
+	id := b.failure(heals, nil)
+	dead := b.message(b.Names.DeadlettersStream(), b.Names.DeadlettersAll())
+	b.expect([]string{"deadletters", "replay", id}, "1 replayed")
+	b.results(id, 2)
+	sequence := b.put(dead.Subject, nats.Header{}, dead.Data)
+	b.expect([]string{"deadletters", "replay", fmt.Sprint(sequence)}, "skipped: answered since", "0 replayed, 1 skipped")
+	b.settled(id, 2, "failed", "completed")
+	if n := b.count(b.Names.DeadlettersStream()); n != 1 {
 		t.Errorf("dead letters: %d, want 1", n)
 	}
 }
@@ -137,37 +137,37 @@ func TestReplayAnsweredSince(t *testing.T) {
 // Only what comes through the retries is a replay: a requester's header is
 // none.
 func TestForgedReplay(t *testing.T) {
-	d := onDuty(t)
-	d.work()
-	id := d.failure(dies, nil)
-	follows := fmt.Sprint(d.message(d.Names.ResponsesStream(), events.Failed(d.Names.ResponseQueue, id)).Sequence)
-	d.Publish(servicetest.Body(id, dies, nil), nats.Header{events.HeaderReplay: {follows}})
-	d.settled(id, 1, "failed")
+	b := setup(t)
+	b.work()
+	id := b.failure(dies, nil)
+	follows := fmt.Sprint(b.message(b.Names.ResponsesStream(), events.Failed(b.Names.ResponseQueue, id)).Sequence)
+	b.Publish(servicetest.Body(id, dies, nil), nats.Header{events.HeaderReplay: {follows}})
+	b.settled(id, 1, "failed")
 }
 
 // When no result is kept any more, the request is simply answered.
 func TestReplayWithoutResult(t *testing.T) {
-	d := onDuty(t)
-	d.work()
-	id := d.failure(heals, nil)
-	responses, err := d.JS.Stream(d.Context(), d.Names.ResponsesStream())
+	b := setup(t)
+	b.work()
+	id := b.failure(heals, nil)
+	responses, err := b.JS.Stream(b.Context(), b.Names.ResponsesStream())
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := responses.Purge(d.Context()); err != nil {
+	if err := responses.Purge(b.Context()); err != nil {
 		t.Fatal(err)
 	}
-	d.expect([]string{"deadletters", "replay", id}, "no result of it is kept any more")
-	d.results(id, 1)
-	d.settled(id, 2, "completed")
+	b.expect([]string{"deadletters", "replay", id}, "no result of it is kept any more")
+	b.results(id, 1)
+	b.settled(id, 2, "completed")
 }
 
 // What cannot be answered, or would only be refused, is not replayed and stays.
 func TestReplayImpossible(t *testing.T) {
-	d := onDuty(t)
-	letters := d.Names.DeadlettersStream()
+	b := setup(t)
+	deadLetters := b.Names.DeadlettersStream()
 	at := func(code events.Code, id, body string) uint64 {
-		return d.put(d.Names.Deadletter(code, id), nil, []byte(body))
+		return b.put(b.Names.Deadletter(code, id), nil, []byte(body))
 	}
 	one, two, three := servicetest.NewID(), servicetest.NewID(), servicetest.NewID()
 	at(events.InvalidRequest, "", `{"prompt":"`+secret+`"}`)
@@ -175,40 +175,40 @@ func TestReplayImpossible(t *testing.T) {
 	at(events.Internal, two, `{"request_id":"`+two+`","prompt":"`+secret+`","deadline":"2020-01-01T00:00:00Z"}`)
 	at(events.Internal, three, `{"request_id":"`+three+`","prompt":"`+secret+`"}`)
 	at(events.Internal, strings.ToUpper(three), `{"request_id":"`+strings.ToUpper(three)+`","prompt":"`+secret+`"}`)
-	out := d.command(1, "deadletters", "replay", "--all", "--dry-run")
+	out := b.command(1, "deadletters", "replay", "--all", "--dry-run")
 	contains(t, out, "no usable request_id", "would refuse it: callback_queue", "its deadline passed", "dead letter 4 is the same request", "1 would be replayed, 2 skipped, 2 cannot be replayed")
-	if out := d.command(1, "deadletters", "replay", "--all"); strings.Contains(out, "mango") {
+	if out := b.command(1, "deadletters", "replay", "--all"); strings.Contains(out, "mango") {
 		t.Errorf("a prompt shows:\n%s", out)
 	}
-	if n := d.count(letters); n != 4 {
+	if n := b.count(deadLetters); n != 4 {
 		t.Errorf("dead letters: %d, want 4", n)
 	}
-	if n := d.count(d.Names.RetriesStream()); n != 1 {
+	if n := b.count(b.Names.RetriesStream()); n != 1 {
 		t.Errorf("replays: %d, want 1", n)
 	}
 }
 
 // The result that a replay follows is that of its own callback.
 func TestReplayOnItsCallback(t *testing.T) {
-	d := onDuty(t)
+	b := setup(t)
 	t.Setenv("CALLBACK_ALLOW", "gemini.responses.a,gemini.responses.b")
-	d.work()
+	b.work()
 	id := servicetest.NewID()
 	for _, callback := range []string{"gemini.responses.a", "gemini.responses.b"} {
-		d.Publish(servicetest.Body(id, dies, map[string]any{"callback_queue": callback}), nil)
-		d.Collect(d.Names.ResponsesStream(), events.AnyResult(callback, id), 1)
+		b.Publish(servicetest.Body(id, dies, map[string]any{"callback_queue": callback}), nil)
+		b.Collect(b.Names.ResponsesStream(), events.AnyResult(callback, id), 1)
 	}
-	d.Idle()
-	out := d.expect([]string{"deadletters", "replay", id}, "2 replayed")
+	b.Idle()
+	out := b.expect([]string{"deadletters", "replay", id}, "2 replayed")
 	contains(t, out, "follows the failed result 1", "follows the failed result 2")
 	for _, callback := range []string{"gemini.responses.a", "gemini.responses.b"} {
-		d.Collect(d.Names.ResponsesStream(), events.AnyResult(callback, id), 2)
+		b.Collect(b.Names.ResponsesStream(), events.AnyResult(callback, id), 2)
 	}
-	d.Idle()
-	if n := d.openrouter.Count(); n != 4 {
+	b.Idle()
+	if n := b.openrouter.Count(); n != 4 {
 		t.Errorf("calls: %d, want 4", n)
 	}
-	d.expect([]string{"status", id}, "gemini.responses.a.failed", "gemini.responses.b.failed", "dead letter")
+	b.expect([]string{"status", id}, "gemini.responses.a.failed", "gemini.responses.b.failed", "dead letter")
 }
 
 // A replay whose dead letter could not be deleted is the same replay when it
@@ -218,35 +218,35 @@ func TestReplayInterrupted(t *testing.T) {
 	reader := &server.User{Username: "reader", Password: "secret", Permissions: &server.Permissions{
 		Publish: &server.SubjectPermission{Deny: []string{"$JS.API.STREAM.MSG.DELETE.>"}},
 	}}
-	d := onDuty(t, func(o *server.Options) { o.Users = []*server.User{admin, reader} })
-	d.as("admin")
-	d.command(0, "provision")
+	b := setup(t, func(o *server.Options) { o.Users = []*server.User{admin, reader} })
+	b.as("admin")
+	b.command(0, "provision")
 	id := servicetest.NewID()
-	d.put(d.Names.Deadletter(events.Internal, id), nil, servicetest.Body(id, secret, nil))
-	d.as("reader")
-	contains(t, d.command(2, "deadletters", "replay", "1"), "it was replayed, but the dead letter is still there", "purge 1", "this NATS user may not")
-	d.as("admin")
-	d.expect([]string{"deadletters", "replay", "1"}, "1 replayed")
-	if n := d.count(d.Names.RetriesStream()); n != 1 {
+	b.put(b.Names.Deadletter(events.Internal, id), nil, servicetest.Body(id, secret, nil))
+	b.as("reader")
+	contains(t, b.command(2, "deadletters", "replay", "1"), "it was replayed, but the dead letter is still there", "purge 1", "this NATS user may not")
+	b.as("admin")
+	b.expect([]string{"deadletters", "replay", "1"}, "1 replayed")
+	if n := b.count(b.Names.RetriesStream()); n != 1 {
 		t.Errorf("replays: %d, want 1", n)
 	}
-	if n := d.count(d.Names.DeadlettersStream()); n != 0 {
+	if n := b.count(b.Names.DeadlettersStream()); n != 0 {
 		t.Errorf("dead letters: %d", n)
 	}
 }
 
 // as makes the commands, and the backend, a NATS user.
-func (d *duty) as(user string) {
-	d.t.Helper()
-	d.t.Setenv("NATS_USER", user)
-	d.t.Setenv("NATS_PASSWORD", "secret")
+func (b *bench) as(user string) {
+	b.t.Helper()
+	b.t.Setenv("NATS_USER", user)
+	b.t.Setenv("NATS_PASSWORD", "secret")
 	if user != "admin" {
 		return
 	}
-	nc := d.nats.Connect(nats.UserInfo(user, "secret"))
+	nc := b.nats.Connect(nats.UserInfo(user, "secret"))
 	js, err := jetstream.New(nc)
 	if err != nil {
-		d.t.Fatal(err)
+		b.t.Fatal(err)
 	}
-	d.Backend = &servicetest.Backend{T: d.t, NC: nc, JS: js, Names: servicetest.Names()}
+	b.Backend = &servicetest.Backend{T: b.t, NC: nc, JS: js, Names: servicetest.Names()}
 }

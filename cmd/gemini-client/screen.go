@@ -15,7 +15,8 @@ import (
 	"gemini-client/events"
 )
 
-// screen shows a question's way to a person, or the bare result to a program.
+// screen prints a request and its answer for a person, or the bare result for a
+// program.
 type screen struct {
 	q       question
 	out     io.Writer
@@ -124,7 +125,7 @@ func (s *screen) result(subject string, raw []byte, traceID string) error {
 	return nil
 }
 
-// answer completes what the deltas have shown: the result alone is binding.
+// answer prints what the deltas have not shown: the result alone is complete.
 func (s *screen) answer(r events.Result) {
 	switch {
 	case r.Status != events.StatusSuccess:

@@ -27,7 +27,7 @@ func serveCommand(configFile *string, std streams) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "serve",
 		Short: "Answer requests until SIGTERM",
-		Long: `Answer requests from NATS JetStream until SIGTERM or Ctrl-C. Calls under way then
+		Long: `Answer requests from NATS JetStream until SIGTERM or Ctrl-C. Calls in flight then
 finish within SHUTDOWN_TIMEOUT; a second signal ends at once. Exit code 0 means
 that nothing was cut off.`,
 		Args: cobra.NoArgs,
@@ -44,8 +44,8 @@ that nothing was cut off.`,
 	return cmd
 }
 
-// serve is the service with what stands around it: telemetry, the embedded
-// server and the HTTP port, ended in the reverse order.
+// serve runs the service with telemetry, the embedded server and the HTTP port,
+// and ends them in the reverse order.
 func serve(ctx context.Context, c config.Config, warnings []string, std streams) (err error) {
 	tel, err := telemetry.Setup(ctx, telemetryConfig(c, std.out))
 	if err != nil {
@@ -79,8 +79,8 @@ func serve(ctx context.Context, c config.Config, warnings []string, std streams)
 	return s.Run(ctx)
 }
 
-// telemetryConfig is what the settings say of logs and traces; the OTEL_*
-// variables are telemetry's own.
+// telemetryConfig returns the settings of logs and traces; telemetry reads the
+// OTEL_* variables itself.
 func telemetryConfig(c config.Config, out io.Writer) telemetry.Config {
 	return telemetry.Config{
 		Version: version(), LogLevel: c.LogLevel, LogFormat: c.LogFormat, Output: out,

@@ -13,7 +13,7 @@ import (
 	"gemini-client/events"
 )
 
-// statusOptions is how the state is shown.
+// statusOptions holds the flags of status.
 type statusOptions struct {
 	watch, json bool
 	interval    time.Duration
@@ -25,13 +25,13 @@ func statusCommand(configFile *string, std streams) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "status [ID]",
 		Short: "Show the queues and every running worker, or where one request is",
-		Long: `Show what waits and what is at work, dead letters, whether the intake is paused,
-and how every running worker is: breaker, keys, slots. What this NATS user may
-not see is named.
+		Long: `Show how many requests wait, are in flight or are scheduled for a retry, the dead
+letters, whether the intake is paused, and the state of every running worker:
+circuit breaker, keys, slots. What this NATS user may not see is named.
 
-With a request_id: whether the request is queued, at work (where), waiting to be
-tried again (until when), answered, cancelled or among the dead letters. Exit code
-1: nothing is known of it.`,
+With a request_id: whether the request is queued, in flight (where), scheduled
+(for when), answered, cancelled or a dead letter. Exit code 1: nothing is known of
+it.`,
 		Example: `  gemini-client status --watch
   gemini-client status --json | jq .requests.waiting
   gemini-client status 0190f5a1-7c3e-7b1a-9a55-2f6e1c0d4b3a`,
@@ -40,20 +40,20 @@ tried again (until when), answered, cancelled or among the dead letters. Exit co
 			if err := o.check(args); err != nil {
 				return err
 			}
-			d, err := openDesk(cmd.Context(), *configFile, std)
+			a, err := openAdminClient(cmd.Context(), *configFile, std)
 			if err != nil {
 				return err
 			}
-			defer d.close()
-			show := func(ctx context.Context) ([]byte, error) { return d.overview(ctx, o.json) }
+			defer a.close()
+			show := func(ctx context.Context) ([]byte, error) { return a.overview(ctx, o.json) }
 			if len(args) > 0 {
-				show = func(ctx context.Context) ([]byte, error) { return d.trace(ctx, args[0], o) }
+				show = func(ctx context.Context) ([]byte, error) { return a.requestStatus(ctx, args[0], o) }
 			}
 			if o.watch {
-				return d.watch(cmd.Context(), o.interval, isTerminal(std.out) && !o.json, show)
+				return a.watch(cmd.Context(), o.interval, isTerminal(std.out) && !o.json, show)
 			}
 			text, err := show(cmd.Context())
-			_, _ = d.out.Write(text)
+			_, _ = a.out.Write(text)
 			return err
 		},
 	}
@@ -61,14 +61,14 @@ tried again (until when), answered, cancelled or among the dead letters. Exit co
 	f.BoolVar(&o.watch, "watch", false, "show it again and again, until Ctrl-C")
 	f.DurationVar(&o.interval, "interval", 2*time.Second, "how often with --watch")
 	f.BoolVar(&o.json, "json", false, "a JSON object (with --watch, one a line)")
-	f.IntVar(&o.scan, "scan", 10000, "with ID: look through so many messages of each queue")
+	f.IntVar(&o.scan, "scan", 10000, "with ID: search so many messages of each queue")
 	return cmd
 }
 
 func (o statusOptions) check(args []string) error {
 	var errs []error
 	if o.interval <= 0 {
-		errs = append(errs, fmt.Errorf("--interval %s: want more than nothing, such as 2s", o.interval))
+		errs = append(errs, fmt.Errorf("--interval %s: want more than 0, such as 2s", o.interval))
 	}
 	if o.scan < 0 {
 		errs = append(errs, fmt.Errorf("--scan %d: want 0 or more", o.scan))
@@ -82,9 +82,9 @@ func (o statusOptions) check(args []string) error {
 // clearScreen moves a terminal's cursor home and erases what is below.
 const clearScreen = "\x1b[H\x1b[J"
 
-// watch shows it until ctx ends. What can be seen may come and go meanwhile:
-// that a request is not known yet ends nothing.
-func (d *desk) watch(ctx context.Context, interval time.Duration, repaint bool, show func(context.Context) ([]byte, error)) error {
+// watch shows the state until ctx ends. It goes on while nothing is known of a
+// request, which may be published meanwhile.
+func (a *adminClient) watch(ctx context.Context, interval time.Duration, repaint bool, show func(context.Context) ([]byte, error)) error {
 	tick := time.NewTicker(interval)
 	defer tick.Stop()
 	for {
@@ -98,7 +98,7 @@ func (d *desk) watch(ctx context.Context, interval time.Duration, repaint bool, 
 		if repaint {
 			text = append([]byte(clearScreen), text...)
 		}
-		_, _ = d.out.Write(text)
+		_, _ = a.out.Write(text)
 		select {
 		case <-tick.C:
 		case <-ctx.Done():

@@ -14,10 +14,9 @@ import (
 	"gemini-client/service/bus"
 )
 
-// Bounds of what is looked at for an overview that may be repeated every two
-// seconds.
+// Bounds of what an overview reads, which may be repeated every two seconds.
 const (
-	schedulesRead = 20     // to find the next one's time; more are only counted
+	schedulesRead = 20     // to find the next time; more are only counted
 	subjectsRead  = 50_000 // to count dead letters by code; more are only counted
 )
 
@@ -27,8 +26,8 @@ type overview struct {
 	Time        time.Time              `json:"time"`
 	Requests    *queueState            `json:"requests"`
 	Retries     *queueState            `json:"retries"`
-	Later       *laterState            `json:"later"`
-	DeadLetters *lettersState          `json:"dead_letters"`
+	Scheduled   *scheduledState        `json:"later"`
+	DeadLetters *deadLetterState       `json:"dead_letters"`
 	Workers     []service.WorkerStatus `json:"workers"`
 	Unseen      []string               `json:"unseen"`
 }
@@ -44,25 +43,25 @@ type queueState struct {
 	depth bus.Depth
 }
 
-// laterState is the requests that wait as schedules.
-type laterState struct {
+// scheduledState counts the rescheduled requests.
+type scheduledState struct {
 	Waiting uint64     `json:"waiting"`
-	NextAt  *time.Time `json:"next_at"` // null if there are too many to look
+	NextAt  *time.Time `json:"next_at"` // null if there are too many to read
 }
 
-type lettersState struct {
+type deadLetterState struct {
 	Total  uint64            `json:"total"`
-	ByCode map[string]uint64 `json:"by_code"` // null if there are too many to look
+	ByCode map[string]uint64 `json:"by_code"` // null if there are too many to read
 }
 
-// overview looks at everything at the same time, and shows it.
-func (d *desk) overview(ctx context.Context, asJSON bool) ([]byte, error) {
+// overview reads everything concurrently and formats it.
+func (a *adminClient) overview(ctx context.Context, asJSON bool) ([]byte, error) {
 	o := &overview{Time: time.Now().UTC(), Workers: []service.WorkerStatus{}, Unseen: []string{}}
-	looks := []func(context.Context, *overview) error{d.lookAtRequests, d.lookAtRetries, d.lookAtLetters, d.lookAtWorkers}
-	errs := make([]error, len(looks))
+	reads := []func(context.Context, *overview) error{a.readRequests, a.readRetries, a.readDeadLetters, a.readWorkers}
+	errs := make([]error, len(reads))
 	var wg sync.WaitGroup
-	for i, look := range looks {
-		wg.Go(func() { errs[i] = look(ctx, o) })
+	for i, read := range reads {
+		wg.Go(func() { errs[i] = read(ctx, o) })
 	}
 	wg.Wait()
 	for _, err := range errs {
@@ -76,41 +75,41 @@ func (d *desk) overview(ctx context.Context, asJSON bool) ([]byte, error) {
 	return o.text(), nil
 }
 
-func (d *desk) lookAtRequests(ctx context.Context, o *overview) (err error) {
-	_, o.Requests, err = d.queue(ctx, d.names.RequestsStream(), d.names.RequestQueue)
+func (a *adminClient) readRequests(ctx context.Context, o *overview) (err error) {
+	_, o.Requests, err = a.queue(ctx, a.names.RequestsStream(), a.names.RequestQueue)
 	return err
 }
 
-func (d *desk) lookAtRetries(ctx context.Context, o *overview) error {
-	stream, queue, err := d.queue(ctx, d.names.RetriesStream(), d.names.Retries())
+func (a *adminClient) readRetries(ctx context.Context, o *overview) error {
+	stream, queue, err := a.queue(ctx, a.names.RetriesStream(), a.names.Retries())
 	o.Retries = queue
 	if queue == nil {
 		return err
 	}
-	o.Later = &laterState{Waiting: queue.depth.Scheduled(stream.CachedInfo().State.Msgs)}
-	if o.Later.Waiting == 0 || o.Later.Waiting > schedulesRead {
+	o.Scheduled = &scheduledState{Waiting: queue.depth.Scheduled(stream.CachedInfo().State.Msgs)}
+	if o.Scheduled.Waiting == 0 || o.Scheduled.Waiting > schedulesRead {
 		return err
 	}
-	next, lookErr := d.nextSchedule(ctx, stream)
+	next, readErr := a.nextSchedule(ctx, stream)
 	if !next.IsZero() {
-		o.Later.NextAt = &next
+		o.Scheduled.NextAt = &next
 	}
-	return errors.Join(err, lookErr)
+	return errors.Join(err, readErr)
 }
 
-// queue looks at a queue through its consumer. Whatever is seen is returned
-// beside an error.
-func (d *desk) queue(ctx context.Context, name, subject string) (jetstream.Stream, *queueState, error) {
-	stream, err := d.stream(ctx, name)
+// queue reads the state of a queue and of its consumer. What could be read is
+// returned beside an error.
+func (a *adminClient) queue(ctx context.Context, name, subject string) (jetstream.Stream, *queueState, error) {
+	stream, err := a.stream(ctx, name)
 	if err != nil {
 		return nil, nil, err
 	}
-	depth, err := d.depth(ctx, name)
+	depth, err := a.depth(ctx, name)
 	if err != nil {
 		return stream, nil, err
 	}
 	q := &queueState{Waiting: depth.Waiting, InFlight: depth.InFlight, Bytes: stream.CachedInfo().State.Bytes, PausedUntil: depth.PausedUntil, depth: depth}
-	oldest, err := d.conn.OldestWaiting(ctx, name, subject, depth)
+	oldest, err := a.conn.OldestWaiting(ctx, name, subject, depth)
 	if err != nil {
 		return stream, q, fmt.Errorf("stream %s: %w", name, err)
 	}
@@ -121,9 +120,9 @@ func (d *desk) queue(ctx context.Context, name, subject string) (jetstream.Strea
 	return stream, q, nil
 }
 
-// depth asks how full a stream's queue is.
-func (d *desk) depth(ctx context.Context, stream string) (bus.Depth, error) {
-	depth, err := d.conn.Depth(ctx, stream)
+// depth reads how many messages of a stream's queue wait and are in flight.
+func (a *adminClient) depth(ctx context.Context, stream string) (bus.Depth, error) {
+	depth, err := a.conn.Depth(ctx, stream)
 	if err != nil {
 		return depth, fmt.Errorf("consumer %s of %s: %w", bus.Durable, stream, err)
 	}
@@ -131,9 +130,9 @@ func (d *desk) depth(ctx context.Context, stream string) (bus.Depth, error) {
 }
 
 // nextSchedule returns when the next of a few schedules fires.
-func (d *desk) nextSchedule(ctx context.Context, stream jetstream.Stream) (next time.Time, err error) {
+func (a *adminClient) nextSchedule(ctx context.Context, stream jetstream.Stream) (next time.Time, err error) {
 	for sequence, n := uint64(1), 0; n < schedulesRead; n++ {
-		m, err := d.next(ctx, stream, sequence, d.names.LaterAll())
+		m, err := a.next(ctx, stream, sequence, a.names.LaterAll())
 		if m == nil || err != nil {
 			return next, err
 		}
@@ -155,13 +154,13 @@ func firesAt(m *jetstream.RawStreamMsg) (time.Time, bool) {
 	return at.UTC(), err == nil
 }
 
-func (d *desk) lookAtLetters(ctx context.Context, o *overview) error {
-	stream, err := d.stream(ctx, d.names.DeadlettersStream())
+func (a *adminClient) readDeadLetters(ctx context.Context, o *overview) error {
+	stream, err := a.stream(ctx, a.names.DeadlettersStream())
 	if err != nil {
 		return err
 	}
 	state := stream.CachedInfo().State
-	o.DeadLetters = &lettersState{Total: state.Msgs}
+	o.DeadLetters = &deadLetterState{Total: state.Msgs}
 	if state.NumSubjects > subjectsRead {
 		return nil
 	}
@@ -169,13 +168,13 @@ func (d *desk) lookAtLetters(ctx context.Context, o *overview) error {
 	if state.Msgs == 0 {
 		return nil
 	}
-	return d.conn.Do(ctx, "."+d.names.DeadlettersStream(), func(ctx context.Context) error {
-		info, err := stream.Info(ctx, jetstream.WithSubjectFilter(d.names.DeadlettersAll()))
+	return a.conn.Do(ctx, "."+a.names.DeadlettersStream(), func(ctx context.Context) error {
+		info, err := stream.Info(ctx, jetstream.WithSubjectFilter(a.names.DeadlettersAll()))
 		if err != nil {
-			return fmt.Errorf("stream %s: %w", d.names.DeadlettersStream(), err)
+			return fmt.Errorf("stream %s: %w", a.names.DeadlettersStream(), err)
 		}
 		for subject, n := range info.State.Subjects {
-			o.DeadLetters.ByCode[string(d.newLetter(subject, nil, 0, time.Time{}).Code)] += n
+			o.DeadLetters.ByCode[string(a.newDeadLetter(subject, nil, 0, time.Time{}).Code)] += n
 		}
 		return nil
 	})

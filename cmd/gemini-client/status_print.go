@@ -14,7 +14,7 @@ import (
 	"gemini-client/service"
 )
 
-// text is the overview as a person reads it.
+// text formats the overview for people.
 func (o *overview) text() []byte {
 	var b bytes.Buffer
 	row := func(name, format string, args ...any) {
@@ -27,8 +27,8 @@ func (o *overview) text() []byte {
 	if o.Retries != nil {
 		row("retries", "%s", o.Retries)
 	}
-	if o.Later != nil {
-		row("later", "%s", o.Later)
+	if o.Scheduled != nil {
+		row("scheduled", "%s", o.Scheduled)
 	}
 	if o.DeadLetters != nil {
 		row("dead letters", "%s", o.DeadLetters)
@@ -56,15 +56,15 @@ func (q *queueState) String() string {
 	return fmt.Sprintf("%s, %s in flight", text, humanize.Comma(int64(q.InFlight))) //nolint:gosec // a count
 }
 
-func (l *laterState) String() string {
-	text := fmt.Sprintf("%s waiting to be tried again", humanize.Comma(int64(l.Waiting))) //nolint:gosec // a count
-	if l.NextAt != nil {
-		text += ", the next at " + since(*l.NextAt)
+func (s *scheduledState) String() string {
+	text := humanize.Comma(int64(s.Waiting)) //nolint:gosec // a count
+	if s.NextAt != nil {
+		text += ", the next at " + since(*s.NextAt)
 	}
 	return text
 }
 
-func (l *lettersState) String() string {
+func (l *deadLetterState) String() string {
 	text := humanize.Comma(int64(l.Total)) //nolint:gosec // a count
 	if len(l.ByCode) == 0 {
 		return text
@@ -76,8 +76,8 @@ func (l *lettersState) String() string {
 	return text + ": " + strings.Join(parts, ", ")
 }
 
-// intake says whether the queues are paused; workers may hold back for reasons
-// of their own.
+// intake says whether an operator has paused the queues; a worker may pause its own
+// intake for other reasons.
 func (o *overview) intake() string {
 	var parts []string
 	for _, q := range []struct {

@@ -14,32 +14,32 @@ import (
 	"gemini-client/service"
 )
 
-// Workers do not know of each other, so nobody knows how many will answer.
+// Nobody knows how many workers there are, so the replies end with a pause.
 const (
 	firstReply = time.Second            // how long the first may take
 	nextReply  = 500 * time.Millisecond // how long another may take after one
 )
 
-func (d *desk) lookAtWorkers(ctx context.Context, o *overview) error {
-	workers, err := d.workers(ctx)
+func (a *adminClient) readWorkers(ctx context.Context, o *overview) error {
+	workers, err := a.workers(ctx)
 	o.Workers = append(o.Workers, workers...)
 	return err
 }
 
-// workers asks every running worker how it is.
-func (d *desk) workers(ctx context.Context) (workers []service.WorkerStatus, err error) {
-	subject := d.names.Status()
-	inbox := d.conn.NewInbox()
-	replies, err := d.conn.SubscribeSync(inbox)
+// workers asks every running worker for its state.
+func (a *adminClient) workers(ctx context.Context) (workers []service.WorkerStatus, err error) {
+	subject := a.names.Status()
+	inbox := a.conn.NewInbox()
+	replies, err := a.conn.SubscribeSync(inbox)
 	if err != nil {
 		return nil, fmt.Errorf("workers: %w", err)
 	}
 	defer replies.Unsubscribe() //nolint:errcheck // it ends with the connection
 	for wait := firstReply; ; wait = nextReply {
 		var m *nats.Msg
-		err := d.conn.Do(ctx, fmt.Sprintf("%q", subject), func(ctx context.Context) (err error) {
+		err := a.conn.Do(ctx, fmt.Sprintf("%q", subject), func(ctx context.Context) (err error) {
 			if wait == firstReply {
-				if err := d.conn.PublishRequest(subject, inbox, nil); err != nil {
+				if err := a.conn.PublishRequest(subject, inbox, nil); err != nil {
 					return err
 				}
 			}
@@ -50,8 +50,8 @@ func (d *desk) workers(ctx context.Context) (workers []service.WorkerStatus, err
 		})
 		switch {
 		case errors.Is(err, nats.ErrNoResponders), errors.Is(err, context.DeadlineExceeded):
-			slices.SortFunc(workers, func(a, b service.WorkerStatus) int {
-				return cmp.Or(cmp.Compare(a.Hostname, b.Hostname), a.Since.Compare(b.Since))
+			slices.SortFunc(workers, func(x, y service.WorkerStatus) int {
+				return cmp.Or(cmp.Compare(x.Hostname, y.Hostname), x.Since.Compare(y.Since))
 			})
 			return workers, nil
 		case err != nil:

@@ -11,13 +11,13 @@ import (
 	"gemini-client/service/openrouter/simulator"
 )
 
-// options are what the command line says.
+// options are the parsed command line.
 type options struct {
 	addr   string
 	config simulator.Config
 }
 
-// history is how many calls the program remembers: /generation needs a few, and memory is to stay bounded.
+// history is how many calls the program remembers: /generation needs a few, and memory has to stay bounded.
 const history = 1000
 
 // parse reads the command line. After --help it has printed the help and returns flag.ErrHelp.
@@ -52,22 +52,22 @@ func parse(args []string, stdout, stderr io.Writer) (options, error) {
 	return o, err
 }
 
-// check returns every mistake that the flags alone do not show.
+// check returns every problem that the parser does not find.
 func (o options) check(rest []string) error {
-	var mistakes []error
+	var problems []error
 	if len(rest) > 0 {
-		mistakes = append(mistakes, fmt.Errorf("unknown argument %q", rest[0]))
+		problems = append(problems, fmt.Errorf("unknown argument %q", rest[0]))
 	}
 	if o.config.Latency < 0 || o.config.TokenInterval < 0 {
-		mistakes = append(mistakes, errors.New("--latency and --token-interval cannot be negative"))
+		problems = append(problems, errors.New("--latency and --token-interval cannot be negative"))
 	}
 	if !(o.config.ErrorRate >= 0 && o.config.ErrorRate <= 1) {
-		mistakes = append(mistakes, errors.New("--error-rate must be from 0 to 1"))
+		problems = append(problems, errors.New("--error-rate must be from 0 to 1"))
 	}
 	if o.config.RateLimit < 0 {
-		mistakes = append(mistakes, errors.New("--rate-limit cannot be negative"))
+		problems = append(problems, errors.New("--rate-limit cannot be negative"))
 	}
-	return errors.Join(mistakes...)
+	return errors.Join(problems...)
 }
 
 // parseStorm reads period/duration.

@@ -47,7 +47,7 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	return exitOK
 }
 
-// serve listens, says where, and returns when the context has ended and the calls with it.
+// serve listens, prints the address, and returns when the context and the calls have ended.
 func serve(ctx context.Context, o options, stdout io.Writer) error {
 	listener, err := new(net.ListenConfig).Listen(ctx, "tcp", o.addr)
 	if err != nil {
@@ -85,7 +85,7 @@ func stop(ctx context.Context, server *http.Server, sim *simulator.Simulator) {
 	_ = server.Close()
 }
 
-// say prints to a terminal, which nobody can be told about if it is broken.
+// say prints. A write error is ignored, since there is nowhere to report it.
 func say(w io.Writer, format string, values ...any) { _, _ = fmt.Fprintf(w, format, values...) }
 
 // announce prints where the simulator is and how to use it.
@@ -98,7 +98,7 @@ func announce(w io.Writer, address string) {
 `, base, base)
 }
 
-// logCall writes one line about a call that has ended. It has no prompt and of the key only its end.
+// logCall logs a call that has ended in one line, without its prompt and with only the end of its key.
 func logCall(ctx context.Context, log *slog.Logger, c simulator.Call) {
 	log.LogAttrs(ctx, slog.LevelInfo, "call",
 		slog.Int("number", c.Number),
@@ -115,7 +115,7 @@ func logCall(ctx context.Context, log *slog.Logger, c simulator.Call) {
 	)
 }
 
-// lastFour is what may be shown of a key: nothing of a short one.
+// lastFour returns what may be shown of a key: its last four characters, nothing of a short one.
 func lastFour(key string) string {
 	if len(key) < 12 {
 		return "..."

@@ -172,7 +172,7 @@ func TestFlagsReachTheSimulator(t *testing.T) {
 	}
 }
 
-func TestMistakesOnTheCommandLine(t *testing.T) {
+func TestProblemsOnTheCommandLine(t *testing.T) {
 	t.Parallel()
 	for args, want := range map[string]string{
 		"serve":                       `unknown argument "serve"`,

@@ -25,7 +25,7 @@ const (
 	Duplicate                // another message of this request is being answered: acknowledge
 	Answered                 // its result is stored: acknowledge
 	Rescheduled              // a schedule waits for it: acknowledge
-	Busy                     // a living process works on it: nack, it has to come again
+	Busy                     // a live worker holds it: nack, it has to be delivered again
 	Interrupted              // ctx has ended: nack
 )
 

@@ -36,9 +36,9 @@ type backlog struct {
 	names events.Names
 	log   *slog.Logger
 
-	denied map[string]time.Time // questions that NATS refused, and when
-	silent map[string]int       // questions that nobody answered, how often in a row
-	heard  bool                 // NATS has answered in this round
+	denied   map[string]time.Time // questions that NATS refused, and when
+	silent   map[string]int       // requests without a reply, how often in a row
+	answered bool                 // NATS has answered in this round
 
 	mu       sync.Mutex
 	messages map[queueState]reading
@@ -81,7 +81,7 @@ func (b *backlog) read(ctx context.Context) {
 	if !b.conn.IsConnected() {
 		return
 	}
-	b.heard = false
+	b.answered = false
 	n := b.names
 	b.readQueue(ctx, n.RequestsStream(), n.RequestQueue)
 	retries, ok := b.readQueue(ctx, n.RetriesStream(), n.Retries())
@@ -154,12 +154,12 @@ func (b *backlog) ask(ctx context.Context, metric, question string, do func() er
 		return ErrDenied
 	}
 	err := do()
-	if errors.Is(err, nats.ErrNoResponders) && b.heard { // once: a restart; again: nothing is imported under that name
+	if errors.Is(err, nats.ErrNoResponders) && b.answered { // once: a restart; again: nothing is imported under that name
 		b.silent[question]++
 	}
 	switch {
 	case err == nil:
-		b.heard = true
+		b.answered = true
 		delete(b.denied, question)
 		delete(b.silent, question)
 	case errors.Is(err, ErrDenied), b.silent[question] >= 2:

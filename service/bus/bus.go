@@ -73,7 +73,7 @@ func open(ctx context.Context, conn *Conn, c config.Config, tel *telemetry.Telem
 	return b, nil
 }
 
-// claimLost is told of a claim that went to another worker.
+// claimLost counts and logs a claim that another worker took over.
 func (b *Bus) claimLost(subject string) {
 	b.tel.Instruments.ClaimLost(context.Background())
 	b.tel.Logger.Warn("another worker took over a request that was still in flight here; the first result counts", "claim", subject)
@@ -102,7 +102,7 @@ type Handlers struct {
 	// Deliver works on a delivery and settles it. It runs on a goroutine of its
 	// own for each slot, under Run's work context.
 	Deliver func(ctx context.Context, d *Delivery)
-	// Cancelled is told the id of every request that is cancelled from now on.
+	// Cancelled is called with the id of every request that is cancelled from now on.
 	// It must not block.
 	Cancelled func(id string)
 	// Pause returns for how long no request should be taken, and why: "" if

@@ -13,26 +13,26 @@ import (
 // cancels knows which requests were cancelled: the stream remembers them, and a
 // subscription brings those that come now to calls in flight. It asks the
 // stream's leader, in JSON: a cancellation has no body, and a client takes such a
-// message, as a direct get returns it, for the server's own word when it carries
-// a Status header, which any requester can write.
+// message, as a direct get returns it, for a status of the server when it carries a
+// Status header, which any requester can write.
 type cancels struct{ streams *streams }
 
-// follow calls heard with the id of every cancellation, until stop is called.
-// heard must not block.
-func (c *cancels) follow(ctx context.Context, heard func(id string)) (stop func(), err error) {
+// follow calls cancelled with the id of every cancellation, until stop is called.
+// cancelled must not block.
+func (c *cancels) follow(ctx context.Context, cancelled func(id string)) (stop func(), err error) {
 	s := c.streams
 	subscription, err := s.conn.Subscribe(s.names.CancelsAll(), func(m *nats.Msg) {
 		if id, ok := s.names.CancelledID(m.Subject); ok {
-			heard(id)
+			cancelled(id)
 		}
 	})
 	if err != nil {
-		return nil, fmt.Errorf("listen to %s: %w", s.names.CancelsAll(), err)
+		return nil, fmt.Errorf("subscribe to %s: %w", s.names.CancelsAll(), err)
 	}
 	ctx, cancel := context.WithTimeout(ctx, requestTimeout)
 	defer cancel()
 	if err := s.conn.FlushWithContext(ctx); err != nil {
-		s.log.WarnContext(ctx, "cancellations are heard as soon as NATS answers", "error", err)
+		s.log.WarnContext(ctx, "cancellations take effect once NATS answers", "error", err)
 	}
 	return func() { _ = subscription.Unsubscribe() }, nil
 }

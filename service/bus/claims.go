@@ -12,15 +12,15 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 )
 
-// claimTTL ends claims that nobody releases or takes over: much longer than a
+// claimTTL expires claims that are neither released nor taken over: much longer than a
 // request is in flight.
 const claimTTL = 24 * time.Hour
 
 // claims keep one request from being called for by two workers at once, across
 // replicas and restarts. A claim is a message that says which process works on
 // which queue message. It holds as long as that process's heartbeat does and it
-// is not released. Whoever finds the claim of a dead process takes it over, and
-// counts the start that never settled.
+// is not released. A worker that finds the claim of a dead process takes it over
+// and counts the start that never settled.
 type claims struct {
 	streams   *streams
 	heartbeat *heartbeat
@@ -47,8 +47,8 @@ func (h Holder) String() string {
 	return fmt.Sprintf("%s %d %s %d", h.Stream, h.Sequence, h.Instance, h.Starts)
 }
 
-// ParseHolder reads the body of a claim's message; false if nobody holds it, or
-// it cannot be read.
+// ParseHolder reads the body of a claim's message; false if it is
+// released or cannot be read.
 func ParseHolder(body []byte) (Holder, bool) {
 	fields := strings.Fields(string(body))
 	if len(fields) != 4 {
@@ -63,7 +63,7 @@ func (h Holder) sameMessage(d *Delivery) bool {
 	return h.Stream == d.Stream && h.Sequence == d.Sequence
 }
 
-// take claims a request for a delivery: Admitted and the claim, unless a living
+// take claims a request for a delivery: Admitted and the claim, unless a live
 // process holds it (Duplicate, Busy). The caller has made sure that this process
 // does not work on the request already, so a claim of our own is one that was
 // left behind. The error is ctx's cause.
@@ -100,7 +100,7 @@ func (c *claims) take(ctx context.Context, callback, id string, d *Delivery) (*c
 }
 
 // parseHeld reads the claim that stands on a subject. One that cannot be read
-// belongs to nobody, but is there.
+// has no owner, but is there.
 func parseHeld(m *jetstream.RawStreamMsg) (Holder, bool) {
 	if m == nil || len(m.Data) == 0 {
 		return Holder{}, false
@@ -116,10 +116,11 @@ func sequenceOf(m *jetstream.RawStreamMsg) uint64 {
 	return m.Sequence
 }
 
-// yield says what a delivery is whose request a living process works on. A
+// yield is the state of a delivery whose request a live process works on. A
 // duplicate in the request queue may go: the owner's message is still there, or
 // it was settled with a result or a schedule. What comes through the retries may
-// be the request's only trace, so it comes again until there is a result.
+// be all that is left of the request, so it is delivered again until there is a
+// result.
 func yield(owner Holder, d *Delivery) State {
 	if owner.sameMessage(d) || d.Retried {
 		return Busy
@@ -128,8 +129,8 @@ func yield(owner Holder, d *Delivery) State {
 }
 
 // inherit counts the starts of a queue message: one more than its dead owner
-// had, if that had this very message. What we left behind ourselves was no
-// death.
+// had, if that had this very message. A claim that this
+// process left behind is no crash.
 func inherit(owner Holder, us string, d *Delivery) int {
 	if owner.Instance == us || !owner.sameMessage(d) {
 		return 1

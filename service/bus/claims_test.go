@@ -87,8 +87,8 @@ func TestClaimStates(t *testing.T) {
 	mustTake(t, one, message(1), Duplicate)
 }
 
-// What a process left behind itself does not stand in its way, and is no
-// strike.
+// A claim that a process left behind does not block itself, and counts as no
+// crash.
 func TestClaimLeftBehind(t *testing.T) {
 	t.Parallel()
 	b, _ := testStreams(t)
@@ -221,7 +221,7 @@ func TestClaimLostAndReleased(t *testing.T) {
 }
 
 // A release that NATS did not take is made good with a later heartbeat.
-func TestReleaseIsMadeGood(t *testing.T) {
+func TestPendingReleases(t *testing.T) {
 	t.Parallel()
 	b, n := testStreams(t)
 	one, _ := process(t, b, "one")

@@ -125,7 +125,7 @@ func options(c config.NATS, pending *pending, log *slog.Logger) []nats.Option {
 		}),
 		nats.ErrorHandler(func(_ *nats.Conn, _ *nats.Subscription, err error) {
 			if pending.refused(err) {
-				return // the request that it is about tells of it
+				return // the request that it is about returns it
 			}
 			what := "NATS reports an error"
 			if errors.Is(err, nats.ErrPermissionViolation) {

@@ -2,9 +2,11 @@ package bus
 
 import (
 	"log/slog"
+	"math"
 	"net"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -21,6 +23,9 @@ type network struct {
 
 	mu  sync.Mutex
 	end chan struct{} // of what is open now: nothing more is read
+
+	budget atomic.Int64  // bytes for clients, before they have to wait for more
+	more   chan struct{} // closed by resume
 }
 
 func newNetwork(t *testing.T, server string) *network {
@@ -29,7 +34,8 @@ func newNetwork(t *testing.T, server string) *network {
 	if err != nil {
 		t.Fatal(err)
 	}
-	n := &network{address: listener.Addr().String(), end: make(chan struct{})}
+	n := &network{address: listener.Addr().String(), end: make(chan struct{}), more: make(chan struct{})}
+	n.budget.Store(math.MaxInt64)
 	over := make(chan struct{})
 	var open sync.WaitGroup
 	open.Go(func() {
@@ -47,7 +53,7 @@ func newNetwork(t *testing.T, server string) *network {
 			end := n.end
 			n.mu.Unlock()
 			open.Go(func() { carry(upstream, client, end, over) })
-			open.Go(func() { carry(client, upstream, end, over) })
+			open.Go(func() { carry(n.throttled(client, over), upstream, end, over) })
 		}
 	})
 	t.Cleanup(func() {
@@ -63,6 +69,31 @@ func (n *network) cut() {
 	defer n.mu.Unlock()
 	close(n.end)
 	n.end = make(chan struct{})
+}
+
+// stall lets so many bytes through to clients, and the rest after resume.
+func (n *network) stall(after int64) { n.budget.Store(after) }
+func (n *network) resume()           { close(n.more) }
+
+// throttled is a connection to a client that stalls.
+func (n *network) throttled(client net.Conn, over <-chan struct{}) net.Conn {
+	return &throttled{Conn: client, network: n, over: over}
+}
+
+type throttled struct {
+	net.Conn
+	network *network
+	over    <-chan struct{}
+}
+
+func (t *throttled) Write(p []byte) (int, error) {
+	if t.network.budget.Add(-int64(len(p))) < 0 {
+		select {
+		case <-t.network.more:
+		case <-t.over:
+		}
+	}
+	return t.Conn.Write(p)
 }
 
 // carry copies until the end, and then keeps the connections open, unread.

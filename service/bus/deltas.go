@@ -8,11 +8,11 @@ import (
 	"gemini-client/events"
 )
 
-// Deltas publishes an answer while it is being written, to whoever asked for it.
+// Deltas publishes an answer while it is being written, for requests with stream.
 // They are a courtesy: core NATS, nothing stored, nothing waited for. The zero
 // value publishes nothing.
 type Deltas struct {
-	conn    *Conn // nil: nobody asked
+	conn    *Conn // nil: not requested
 	log     *slog.Logger
 	subject string
 	id      string

@@ -59,7 +59,7 @@ func consumerDifferences(have, want jetstream.ConsumerConfig) []difference {
 	compare := differences{}
 	compare.add("ack_policy", have.AckPolicy, want.AckPolicy, "requests would count as done before their result is stored")
 	compare.add("filter_subject", have.FilterSubject, want.FilterSubject, "requests would not be delivered")
-	compare.add("backoff", len(have.BackOff), 0, "it replaces ack_wait: a dead worker's requests would come back too early or too late")
+	compare.add("backoff", len(have.BackOff), 0, "it replaces ack_wait: a dead worker's requests would be delivered again too early or too late")
 	compare.add("max_deliver", have.MaxDeliver, want.MaxDeliver, "requests would be stranded in the queue")
 	compare.add("headers_only", have.HeadersOnly, false, "requests would come without their bodies")
 	compare.add("ack_wait", have.AckWait, want.AckWait, "")

@@ -15,8 +15,8 @@
 //	GEMINI_REQUESTS     work queue, full = refuse: requests that wait for a worker. A full queue
 //	                    refuses its publisher, who then knows. No schedules, rollups and TTLs, so that
 //	                    no header of a publisher can touch other requests.
-//	GEMINI_RETRIES      work queue with schedules: requests that come back at a time (gemini.later.…),
-//	                    and those that have (gemini.retries). Apart from the requests, because
+//	GEMINI_RETRIES      work queue with schedules: rescheduled requests (gemini.later.…), and those
+//	                    whose schedule has fired (gemini.retries). Apart from the requests, because
 //	                    schedules force rollups on. Only the service and operators publish here.
 //	GEMINI_RESPONSES    results, and the record of what has been answered.
 //	GEMINI_CLAIMS       who calls for which request; one message a subject, with TTLs. A heartbeat for
@@ -37,12 +37,11 @@
 //     that never settled.
 //   - Slots come first: no more messages are pulled than can be worked on, so none
 //     waits in a buffer while its ack timer runs (intake.go, slot.go).
-//   - NATS being away costs time and nothing else: streams.go repeats what has to
-//     happen until it has.
+//   - While NATS is away, streams.go repeats what has to happen until it has.
 //
 // pull.go speaks the pull protocol itself, and cancels.go reads in JSON, because a
-// message without a body that carries a Status header is taken for the server's
-// own word by NATS clients, and any requester can send one.
+// message without a body that carries a Status header is taken for a status
+// of the server by NATS clients, and any requester can send one.
 //
 // # Rights
 //

@@ -147,7 +147,7 @@ func TestNothingIsCreatedWithoutProvision(t *testing.T) {
 }
 
 // A worker that was taken for dead is told when it settles, and people see it.
-func TestLostClaimIsTold(t *testing.T) {
+func TestLostClaimIsReported(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
 	frozen, other := b.open(), b.open()

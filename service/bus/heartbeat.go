@@ -9,12 +9,12 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 )
 
-// releasedTTL is how long an empty message stays, for whoever reads it next.
+// releasedTTL is how long the empty message of a released claim stays. Readers that
+// are under way see it.
 const releasedTTL = time.Second
 
-// heartbeat tells the living processes from the dead. Each keeps one message
-// that expires when it is not renewed; all its claims hold as long as that is
-// there. So a process with 20,000 calls in flight renews one message every third
+// heartbeat tells live processes from dead ones. Each keeps one message that
+// expires when it is not renewed; all its claims hold as long as that is there. So a process with 20,000 calls in flight renews one message every third
 // of the ack wait, and the server's clock alone decides.
 type heartbeat struct {
 	streams  *streams
@@ -26,13 +26,13 @@ type heartbeat struct {
 	pending map[string]uint64 // releases that NATS has not taken yet: claims by subject, with their sequence
 }
 
-// newHeartbeat returns that of an instance. lost is told of claims that went to
-// somebody else.
+// newHeartbeat returns that of an instance. lost is called with the subject of a
+// claim that another process took over.
 func newHeartbeat(s *streams, instance string, ttl time.Duration, lost func(subject string)) *heartbeat {
 	return &heartbeat{streams: s, instance: instance, ttl: ttl, lost: lost, pending: map[string]uint64{}}
 }
 
-// start makes this process alive, which has to come before its first claim. The
+// start stores the first heartbeat, which has to come before the first claim. The
 // error is ctx's cause.
 func (h *heartbeat) start(ctx context.Context) error {
 	return h.streams.patiently(ctx, h.renew)
@@ -44,9 +44,9 @@ func (h *heartbeat) renew(ctx context.Context) error {
 	return err
 }
 
-// run renews the heartbeat every third of its TTL until ctx ends, and then takes
-// it back: the claims of this process are void at once. A renewal that NATS does
-// not take is tried again with the next one.
+// run renews the heartbeat every third of its TTL until ctx ends, and then
+// withdraws it: the claims of this process are void at once. A renewal that fails
+// is tried again with the next one.
 func (h *heartbeat) run(ctx context.Context) {
 	beat := time.NewTicker(h.ttl / 3)
 	defer beat.Stop()
@@ -77,7 +77,7 @@ func (h *heartbeat) stop(ctx context.Context) {
 	h.releasePending(ctx)
 	m := &nats.Msg{Subject: h.streams.names.Instance(h.instance)}
 	if _, err := h.streams.putOnce(ctx, m, jetstream.WithMsgTTL(releasedTTL)); err != nil {
-		h.streams.log.DebugContext(ctx, "the heartbeat was not taken back and will expire", "error", err)
+		h.streams.log.DebugContext(ctx, "the heartbeat was not withdrawn and will expire", "error", err)
 	}
 }
 

@@ -100,7 +100,7 @@ func (in *intake) fetch(intake, work context.Context, q *queue, n int) int {
 	used := 0
 	err := q.pull(in.conn.Conn, n, func(m pulled) {
 		if intake.Err() != nil { // it came while we were stopping
-			in.unsettled(work, "give back", m.nak(0))
+			in.unsettled(work, "nack", m.nak(0))
 			return
 		}
 		if in.begin(work, q, m) {
@@ -119,8 +119,8 @@ func (in *intake) fetch(intake, work context.Context, q *queue, n int) int {
 	return used
 }
 
-// failing handles a pull that failed: one line when it is no blip, a pause, and
-// a fresh look at the consumer, which may have been deleted.
+// failing handles a pull that failed: one log line at the second failure in a
+// row, a pause, and a new look-up of the consumer, which may have been deleted.
 func (in *intake) failing(intake context.Context, q *queue, err error) {
 	if intake.Err() != nil {
 		return
@@ -158,9 +158,9 @@ func (in *intake) begin(work context.Context, q *queue, m pulled) bool {
 	return true
 }
 
-// process works on a message while it is kept alive. What the work leaves
-// unsettled, by a panic, is given back for later: the handler turns a panic in a
-// request into a result, so this one was another.
+// process works on a message while it is kept alive. What a panic leaves unsettled
+// is nacked with a delay: the handler turns a panic in a request into a result, so
+// this one was another.
 func (in *intake) process(work context.Context, s *slot, d *Delivery) {
 	defer in.give(1)
 	defer in.forget(s)

@@ -2,16 +2,19 @@ package bus
 
 import (
 	"context"
+	"fmt"
 	"maps"
 	"strings"
 	"sync/atomic"
 	"testing"
 	"time"
 
+	"github.com/nats-io/nats-server/v2/server"
 	"go.opentelemetry.io/otel/codes"
 	"go.opentelemetry.io/otel/sdk/trace/tracetest"
 
 	"gemini-client/service/config"
+	"gemini-client/service/servicetest"
 )
 
 func (b *bench) publish(n int) {
@@ -85,9 +88,8 @@ func TestSlotsBoundTheWork(t *testing.T) {
 	}
 }
 
-// What the work leaves unsettled, by a panic, is given back, and nothing else is
-// taken down.
-func TestPanicGivesBack(t *testing.T) {
+// What a panic leaves unsettled is nacked, and nothing else ends.
+func TestPanicNacks(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
 	spans := tracetest.NewInMemoryExporter()
@@ -118,9 +120,9 @@ func TestPanicGivesBack(t *testing.T) {
 	}
 }
 
-// A message that is given back comes again, also at once: the slot that it was in
-// does not stand in its way.
-func TestNackComesAgain(t *testing.T) {
+// A nacked message is delivered again, also at once: it does not need the slot that
+// it was in.
+func TestNackIsDeliveredAgain(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
 	bus := b.open()
@@ -150,4 +152,44 @@ func TestConsumerIsMadeAgain(t *testing.T) {
 	}
 	b.Result(b.Ask("after", nil))
 	b.Until("it is ready again", func() (string, bool) { why := bus.Unready(); return why, why == "" })
+}
+
+// Messages that together are more than nats-server holds for a client
+// (max_pending) are taken in several pulls, and a worker whose network stalls is
+// not cut off for them.
+func TestManyLargeMessages(t *testing.T) {
+	t.Parallel()
+	const messages, size = 30, 2 << 20
+	n := servicetest.RunNATS(t, func(o *server.Options) { o.MaxPayload, o.MaxPending = 8<<20, 40<<20 })
+	between := newNetwork(t, strings.TrimPrefix(n.URL, "nats://"))
+	b := setupOn(t, n, func(c *config.Config) { c.NATS.URL, c.Concurrency = "nats://"+between.address, messages })
+	bus := b.open()
+	for range messages {
+		b.Publish(make([]byte, size), nil)
+	}
+	var deliveries atomic.Int32
+	between.stall(1 << 20)
+	stop := b.run(bus, Handlers{Deliver: func(ctx context.Context, d *Delivery) {
+		deliveries.Add(1)
+		if len(d.Body) != size || d.Deliveries != 1 {
+			t.Errorf("delivery %d of a message with %d bytes", d.Deliveries, len(d.Body))
+		}
+		_, _ = bus.Settle(ctx, d, End{})
+	}})
+	b.Until("the server has delivered all that was pulled", func() (string, bool) {
+		consumer, err := b.JS.Consumer(b.Context(), b.Names.RequestsStream(), Durable)
+		if err != nil {
+			return err.Error(), false
+		}
+		info := consumer.CachedInfo()
+		return fmt.Sprintf("%+v", info), info.NumAckPending > 0 && info.NumWaiting == 0
+	})
+	between.resume()
+	b.Idle()
+	if err := stop(); err != nil || deliveries.Load() != messages {
+		t.Errorf("deliveries: got %d, want %d: the worker was cut off, and messages were delivered again; Run returned %v", deliveries.Load(), messages, err)
+	}
+	if log := b.log.String(); strings.Contains(log, "lost the connection") || strings.Contains(log, "cannot be read") {
+		t.Errorf("the worker was cut off:\n%s", log)
+	}
 }

@@ -115,7 +115,7 @@ func (m pulled) nak(after time.Duration) error {
 	return m.nc.Publish(m.Reply, fmt.Appendf(nil, `-NAK {"delay": %d}`, after.Nanoseconds()))
 }
 
-// ack waits for the server's word.
+// ack waits for the server's confirmation.
 func (m pulled) ack(ctx context.Context) error {
 	_, err := m.nc.RequestWithContext(ctx, m.Reply, []byte("+ACK"))
 	return err

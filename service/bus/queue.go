@@ -18,7 +18,7 @@ const idlePull = time.Second
 type queue struct {
 	stream  string
 	subject string
-	retries bool                                              // it holds what the service itself put back
+	retries bool                                              // it holds rescheduled and replayed requests
 	next    string                                            // where to ask for messages
 	bind    func(context.Context) (jetstream.Consumer, error) // finds or makes the consumer
 	ackWait time.Duration                                     // the consumer's own
@@ -28,7 +28,7 @@ type queue struct {
 }
 
 // bindQueues finds the consumers, the retries first, and the shortest AckWait in
-// force: heartbeats follow the server's word, not the configuration.
+// force: heartbeats follow the server's value, not the configuration.
 func bindQueues(ctx context.Context, conn *Conn, topology Topology, create bool) (queues []*queue, shortest time.Duration, err error) {
 	for i, want := range slices.Backward(topology.Consumers) {
 		q := &queue{stream: want.Stream, subject: want.Config.FilterSubject, retries: i > 0}

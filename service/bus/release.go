@@ -8,9 +8,9 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 )
 
-// release gives a claim up, now or as soon as NATS answers. Another message in
-// its place at the first try means that somebody took it over, even if that one
-// has given it up again. A nil claim is none.
+// release deletes a claim, now or as soon as NATS answers. Another message in
+// its place at the first try means that another worker took it over, even if that
+// one has released it again. A nil claim is none.
 func (h *heartbeat) release(ctx context.Context, c *claim) {
 	if c == nil {
 		return
@@ -32,8 +32,8 @@ func (h *heartbeat) tryRelease(ctx context.Context, subject string, sequence uin
 	return err
 }
 
-// releasePending makes the pending releases good, with a heartbeat that NATS has
-// taken.
+// releasePending repeats the pending releases, after a heartbeat that NATS has
+// stored.
 func (h *heartbeat) releasePending(ctx context.Context) {
 	h.mu.Lock()
 	pending := h.pending

@@ -15,8 +15,8 @@ type End struct {
 	Result     *events.Result // stores the request's result
 	Schedule   *Schedule      // has the original delivered again at a time
 
-	// Nack gives the message back instead: it is delivered again after that
-	// time, at once if that is 0.
+	// Nack returns the message to its queue instead: it is delivered again after
+	// that time, at once if that is 0.
 	Nack  bool
 	After time.Duration
 }
@@ -28,7 +28,7 @@ type Settled struct {
 }
 
 // Settle ends a delivery: it keeps what is to be kept, releases the claim and
-// acknowledges the message, or gives it back. It waits for NATS for as long as it
+// acknowledges or nacks the message. It waits for NATS for as long as it
 // takes. Errors: ErrTooLarge for a result or a schedule, ctx's cause. After an
 // error the delivery is not settled, nothing of it is acknowledged, and it has to
 // be settled in another way.

@@ -258,7 +258,7 @@ func TestSettledOnce(t *testing.T) {
 // A living process that works on a request keeps others away until it has
 // settled it; what came through the retries comes again, and knows whose
 // message it is.
-func TestAdmissionsBesideALivingProcess(t *testing.T) {
+func TestAdmissionsBesideALiveProcess(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
 	one, two := b.open(), b.open()

@@ -95,8 +95,8 @@ type slot struct {
 	stop func() // ends keepAlive; safe to call again
 }
 
-// replace takes up a redelivery of the message: the older handle is not heard
-// any more.
+// replace takes up a redelivery of the message: the older handle is
+// stale.
 func (s *slot) replace(m pulled) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -150,8 +150,8 @@ func (s *slot) keepAlive(ctx context.Context) (stop func()) {
 	})
 }
 
-// ack acknowledges the message and waits for the server's word. If it does not
-// come, the message is delivered again, and its result is found.
+// ack acknowledges the message and waits for the server's confirmation. Without
+// one the message is delivered again, and its result is found.
 func (s *slot) ack(ctx context.Context) {
 	s.end()
 	_, span := s.intake.tel.StartSettle(ctx, "ack", s.queue.subject)
@@ -164,14 +164,14 @@ func (s *slot) ack(ctx context.Context) {
 	s.intake.unsettled(ctx, "acknowledge", err)
 }
 
-// nack asks for another delivery. The server says nothing to that; if it did not
-// hear it, the message comes back after the ack wait. It may come at once, and
-// then belongs into a slot of its own.
+// nack asks for another delivery. The server does not confirm that; if it was
+// lost, the message is delivered again after the ack wait. It may come at once,
+// and then gets a slot of its own.
 func (s *slot) nack(ctx context.Context, after time.Duration) {
 	s.end()
 	s.intake.forget(s)
 	_, span := s.intake.tel.StartSettle(ctx, "nak", s.queue.subject)
 	err := s.message().nak(after)
 	span.End(errorType(err), err)
-	s.intake.unsettled(ctx, "give back", err)
+	s.intake.unsettled(ctx, "nack", err)
 }

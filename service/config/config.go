@@ -19,7 +19,7 @@ type Config struct {
 // OpenRouter says whom to call, with which keys and through which proxy.
 type OpenRouter struct {
 	APIKeys        List   `yaml:"openrouter_api_keys" env:"OPENROUTER_API_KEYS,GEMINI_API_KEYS" env-description:"OpenRouter keys, separated by commas; a request uses one of them" secret:"true"`
-	APIKeysFile    string `yaml:"openrouter_api_keys_file" env:"OPENROUTER_API_KEYS_FILE" env-description:"file with the keys, one a line or separated by commas (a Docker or Kubernetes secret); a changed file is taken up without a restart"`
+	APIKeysFile    string `yaml:"openrouter_api_keys_file" env:"OPENROUTER_API_KEYS_FILE" env-description:"file with the keys, one a line or separated by commas (a Docker or Kubernetes secret); read again when it changes, without a restart"`
 	BaseURL        string `yaml:"openrouter_base_url" env:"OPENROUTER_BASE_URL" env-default:"https://openrouter.ai/api/v1" env-description:"OpenRouter's API; http:// only on loopback"`
 	Model          string `yaml:"openrouter_model" env:"OPENROUTER_MODEL,GEMINI_MODEL_TEXT" env-default:"google/gemini-2.5-flash" env-description:"model of a request that names none"`
 	FallbackModels List   `yaml:"openrouter_fallback_models" env:"OPENROUTER_FALLBACK_MODELS" env-description:"models that OpenRouter tries in turn when the first cannot answer (sent as models)"`
@@ -28,16 +28,16 @@ type OpenRouter struct {
 	HTTPProxy      string `yaml:"http_proxy" env:"HTTP_PROXY" env-description:"proxy of the OpenRouter calls, and of nothing else: http, https or socks5 (http://hysteria2:8080)" secret:"url"`
 	NoProxy        string `yaml:"no_proxy" env:"NO_PROXY" env-description:"hosts that are called without the proxy"`
 
-	KeysMaxPerMinute    int `yaml:"keys_max_per_minute" env:"KEYS_MAX_PER_MINUTE" env-default:"0" env-description:"calls a minute with one key, spread evenly; 0 = no limit (it was 10 for Gemini's free tier; OpenRouter sets none for paid models)"`
-	KeysCooldownSeconds int `yaml:"keys_cooldown_seconds" env:"KEYS_COOLDOWN_SECONDS" env-default:"60" env-description:"how long a key rests after a 429 that names no time"`
+	KeysMaxPerMinute    int `yaml:"keys_max_per_minute" env:"KEYS_MAX_PER_MINUTE" env-default:"0" env-description:"calls a minute with one key, spread evenly; 0 = no limit (it was 10 for Gemini's free tier; OpenRouter has none for paid models)"`
+	KeysCooldownSeconds int `yaml:"keys_cooldown_seconds" env:"KEYS_COOLDOWN_SECONDS" env-default:"60" env-description:"cool-down of a key, in seconds, after a 429 without Retry-After"`
 
 	FirstTokenTimeout time.Duration `yaml:"first_token_timeout" env:"FIRST_TOKEN_TIMEOUT" env-default:"60s" env-description:"longest wait for the first token of an answer"`
 	TokenGapTimeout   time.Duration `yaml:"token_gap_timeout" env:"TOKEN_GAP_TIMEOUT" env-default:"30s" env-description:"longest silence between two tokens"`
 	CallTimeout       time.Duration `yaml:"call_timeout" env:"CALL_TIMEOUT" env-default:"10m" env-description:"longest single call"`
 }
 
-// Queue says which requests are accepted, where results go and how failures
-// come back.
+// Queue says which requests are accepted, where results go, how failed requests
+// are rescheduled and what the streams keep.
 type Queue struct {
 	RequestQueue  string `yaml:"request_queue" env:"REQUEST_QUEUE" env-default:"gemini.requests" env-description:"subject of the requests"`
 	ResponseQueue string `yaml:"response_queue" env:"RESPONSE_QUEUE" env-default:"gemini.responses" env-description:"prefix of the results' subjects: <queue>.completed.<request_id> and <queue>.failed.<request_id>"`
@@ -48,8 +48,8 @@ type Queue struct {
 	ModelsAllow   List `yaml:"models_allow" env:"MODELS_ALLOW" env-default:"google/*,~google/*" env-description:"models that a request may name (globs)"`
 	PluginsAllow  List `yaml:"plugins_allow" env:"PLUGINS_ALLOW" env-description:"OpenRouter plugins and server tools that a request may use; each changes the price; empty = none"`
 
-	RetryDelays []int `yaml:"queue_retry_delays" env:"QUEUE_RETRY_DELAYS" env-default:"60,600,3600,86400" env-description:"seconds until a request that failed for now is tried again: first, second, ... time; the last repeats"`
-	MaxRetries  int   `yaml:"queue_max_retries" env:"QUEUE_MAX_RETRIES" env-default:"4" env-description:"how often a request comes back before it has failed for good"`
+	RetryDelays []int `yaml:"queue_retry_delays" env:"QUEUE_RETRY_DELAYS" env-default:"60,600,3600,86400" env-description:"seconds until a failed request is tried again: first, second, ... reschedule; the last repeats"`
+	MaxRetries  int   `yaml:"queue_max_retries" env:"QUEUE_MAX_RETRIES" env-default:"4" env-description:"how often a failed request is rescheduled before it fails for good"`
 
 	RequestMaxBytes     Size          `yaml:"request_max_bytes" env:"REQUEST_MAX_BYTES" env-default:"0" env-description:"largest request body; 0 = what the server lets through (max_payload less 16 KiB)"`
 	RequestsMaxBytes    Size          `yaml:"requests_max_bytes" env:"REQUESTS_MAX_BYTES" env-default:"1GiB" env-description:"size of the request queue; a full queue refuses the publisher. Leave half of the account's storage to the other streams"`
@@ -58,16 +58,16 @@ type Queue struct {
 	DeadlettersMaxAge   time.Duration `yaml:"deadletters_max_age" env:"DEADLETTERS_MAX_AGE" env-default:"720h" env-description:"how long the originals of failed requests are kept"`
 }
 
-// Worker says how much is done at once and for how long.
+// Worker bounds the requests in flight and how long each of them may take.
 type Worker struct {
-	Concurrency     int           `yaml:"worker_concurrency" env:"WORKER_CONCURRENCY,WORKER_PREFETCH_COUNT" env-default:"100" env-description:"requests at work at once in this process, 1 to 20000 (WORKER_PREFETCH_COUNT is its old name)"`
-	AckWait         time.Duration `yaml:"ack_wait" env:"ACK_WAIT" env-default:"30s" env-description:"when a silent worker's request goes to another one; read when the consumers are created"`
-	RetryWaitMax    time.Duration `yaml:"retry_wait_max" env:"RETRY_WAIT_MAX" env-default:"20s" env-description:"longest wait in the process; a longer one (Retry-After) goes back to the queue"`
-	ShutdownTimeout time.Duration `yaml:"shutdown_timeout" env:"SHUTDOWN_TIMEOUT" env-default:"25s" env-description:"how long calls under way may finish after SIGTERM"`
-	MaxStrikes      int           `yaml:"max_strikes" env:"MAX_STRIKES" env-default:"3" env-description:"how often a request may take its worker down before it has failed"`
+	Concurrency     int           `yaml:"worker_concurrency" env:"WORKER_CONCURRENCY,WORKER_PREFETCH_COUNT" env-default:"100" env-description:"requests in flight at once in this process, 1 to 20000 (WORKER_PREFETCH_COUNT is its old name)"`
+	AckWait         time.Duration `yaml:"ack_wait" env:"ACK_WAIT" env-default:"30s" env-description:"JetStream's ack wait: a request whose worker has been silent for so long is delivered again; applied when the consumers are created"`
+	RetryWaitMax    time.Duration `yaml:"retry_wait_max" env:"RETRY_WAIT_MAX" env-default:"20s" env-description:"longest wait between two attempts in the process; for a longer one (Retry-After) the request is rescheduled"`
+	ShutdownTimeout time.Duration `yaml:"shutdown_timeout" env:"SHUTDOWN_TIMEOUT" env-default:"25s" env-description:"how long calls in flight may finish after SIGTERM"`
+	MaxStrikes      int           `yaml:"max_strikes" env:"MAX_STRIKES" env-default:"3" env-description:"how many times a suspected crash loop is rescheduled before the request fails (redelivery_exhausted)"`
 }
 
-// NATS says where the servers are and who we are there.
+// NATS says where the servers are, how to log in and what to create there.
 type NATS struct {
 	URL          string `yaml:"nats_url" env:"NATS_URL" env-default:"nats://127.0.0.1:4222" env-description:"servers, separated by commas" secret:"url"`
 	Creds        string `yaml:"nats_creds" env:"NATS_CREDS" env-description:"credentials file (JWT and NKey); read again at each reconnect"`
@@ -86,7 +86,7 @@ type NATS struct {
 	StoreDir     string `yaml:"nats_store_dir" env:"NATS_STORE_DIR" env-default:".data/nats" env-description:"where the embedded server keeps its streams"`
 }
 
-// Process says how this process is watched.
+// Process says how this process shows its health, logs and traces.
 type Process struct {
 	HTTPAddr  string `yaml:"http_addr" env:"HTTP_ADDR" env-default:":8080" env-description:"address of /healthz, /readyz and /metrics; empty = none"`
 	LogLevel  string `yaml:"log_level" env:"LOG_LEVEL" env-default:"INFO" env-description:"DEBUG, INFO, WARN (WARNING), ERROR or CRITICAL"`

@@ -102,8 +102,8 @@ func (s *scenario) requests() (questions []question, queue [][]byte) {
 	return questions, queue
 }
 
-// excuses are what the scenario allows calls to be made again for. NATS alone
-// is none, unless it was away for longer than a lease may go without renewal.
+// excuses are the reasons for which the scenario allows a second call of a
+// request. An absence of NATS is one only if it outlasts a lease.
 func (s *scenario) excuses(w *world) excuses {
 	e := excuses{deaths: w.deaths(), timeout: firstToken}
 	if s.ackWait < longAckWait {

@@ -2,7 +2,7 @@
 // processes: gemini-client is built and killed, nats-server runs as a process
 // of its own, alone or as a cluster of three, and is killed, restarted and kept
 // away. Only the upstream lives in the test: the OpenRouter simulator, whose
-// account of calls is what was paid for.
+// record of calls shows what was paid for.
 //
 //	test process                         child processes
 //	┌──────────────────────────┐ HTTP  ┌──────────────────────┐
@@ -25,7 +25,7 @@
 //
 // The nats-server is this test binary, started again with an environment
 // variable that makes TestMain run a server and nothing else. The service is
-// built twice: plain, so that it starts fast after each of its many deaths, and
+// built twice: plain, so that it starts fast after each of the many kills, and
 // with the race detector, which every third seed uses; a race that it reports
 // fails the test.
 package integration

@@ -22,13 +22,13 @@ func askMany(n int) []question {
 	return all
 }
 
-// suspectWait is the longest time for which the service puts a request back that
-// it has started three times (service/suspects.go), in the whole seconds of
+// crashLoopWait is the longest time for which the service reschedules a request
+// that it has started three times (service/crashloop.go), in the whole seconds of
 // JetStream's schedules.
-const suspectWait = 22 * time.Second
+const crashLoopWait = 22 * time.Second
 
 // TestKillService: five kill -9 of the one service process, two seconds apart,
-// cost delay and the calls that were under way, and nothing else.
+// cost delay and the calls that were in flight, and nothing else.
 func TestKillService(t *testing.T) {
 	t.Parallel()
 	const ackWait = 10 * time.Second
@@ -54,16 +54,16 @@ func TestKillService(t *testing.T) {
 	again := w.checkCalls(excuses{deaths: w.deaths()})
 	delay := lastResult(results).Sub(last)
 	unkept := w.unkept(results)
-	// A request comes back when its lease is over, the server's timers have fired
+	// A request is delivered again when its lease is over, the server's timers have fired
 	// and a second has passed in which its dead owner still counted as alive. On a
 	// slow machine the last kill may hit what the first one had hit.
 	bound := ackWait + 8*time.Second
-	suspects := len(w.replicas[0].output.find("(strike "))
-	if suspects > 0 {
-		bound += suspectWait
+	crashLoops := len(w.replicas[0].output.find("(crash loop "))
+	if crashLoops > 0 {
+		bound += crashLoopWait
 	}
-	t.Logf("1,000 requests, 50 slots, AckWait %s, five kill -9: %d results, %d calls, %d of them again; in flight at the kills %d, left without a result by them %v; last result %s after the last kill, %d requests put back apart from others",
-		ackWait, len(results), w.upstream.Count(), again, inFlight, unkept, delay.Round(time.Millisecond), suspects)
+	t.Logf("1,000 requests, 50 slots, AckWait %s, five kill -9: %d results, %d calls, %d of them again; in flight at the kills %d, left without a result by them %v; last result %s after the last kill, %d requests rescheduled apart from others",
+		ackWait, len(results), w.upstream.Count(), again, inFlight, unkept, delay.Round(time.Millisecond), crashLoops)
 	for _, n := range unkept {
 		again -= n
 	}
@@ -109,7 +109,7 @@ func TestOneRequestManyTimes(t *testing.T) {
 	}
 	w.must(w.publish(t.Context(), slices.Repeat([][]byte{q.body()}, 70), 0))
 	spared := slices.Clone(w.replicas)
-	var dead *replica // comes back when another one calls, so that the next kill hits too
+	var dead *replica // started again when another one calls, so that the next kill hits too
 	for len(spared) > 0 {
 		w.until(time.Minute, "a call is in flight, or answered", func() (string, bool) {
 			return "", w.caller() != nil || w.results() > 0
@@ -160,8 +160,8 @@ func (w *world) cutCalls() int {
 	return n
 }
 
-// TestKiller: one request kills the process whenever it is called for. It
-// alone fails.
+// TestKiller: one request kills the process at each of its calls. It alone
+// fails.
 func TestKiller(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, shape{env: map[string]string{"ACK_WAIT": "10s", "WORKER_CONCURRENCY": "50"}})

@@ -61,7 +61,7 @@ func TestStopTwice(t *testing.T) {
 	w, questions := stopping(t, 20, 10*time.Second, map[string]string{"ACK_WAIT": "10s"})
 	p := w.replicas[0].process()
 	p.signal(syscall.SIGTERM)
-	w.until(patience, "the log tells of the stop", func() (string, bool) {
+	w.until(patience, "the log reports the stop", func() (string, bool) {
 		return "", len(w.replicas[0].output.find("stopping: no more requests are taken")) > 0
 	})
 	begin := time.Now()
@@ -82,7 +82,7 @@ func TestStopTwice(t *testing.T) {
 }
 
 // TestStopTooSlow: calls that outlast SHUTDOWN_TIMEOUT are cut and their
-// requests given back at once.
+// requests nacked at once.
 func TestStopTooSlow(t *testing.T) {
 	t.Parallel()
 	const ackWait = 30 * time.Second

@@ -45,7 +45,7 @@ func TestStorm(t *testing.T) {
 
 // namedTimes returns the last time that a 429 named for the next call, and
 // which calls came before the time that the last 429 before them had named. An
-// answer counts as heard ten milliseconds after it was sent.
+// answer counts as received ten milliseconds after it was sent.
 func namedTimes(calls []simulator.Call, end time.Time) (named time.Time, early []simulator.Call) {
 	const heard = 10 * time.Millisecond
 	times := make(map[int]time.Time)

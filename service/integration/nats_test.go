@@ -23,7 +23,7 @@ import (
 // startLimit is how long a child may take to start, on a cold machine too.
 const startLimit = time.Minute
 
-// nodeOptions is a nats-server as the child is told of it.
+// nodeOptions are the options of a nats-server child.
 type nodeOptions struct {
 	Name        string   `json:"name"`
 	Store       string   `json:"store"`

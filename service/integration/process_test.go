@@ -17,7 +17,7 @@ import (
 type process struct {
 	cmd      *exec.Cmd
 	done     chan struct{} // closed when it has been reaped
-	expected atomic.Bool   // its end is our doing
+	expected atomic.Bool   // the test has ended it
 }
 
 // spawn starts a child with this environment and no other.
@@ -32,7 +32,7 @@ func spawn(output *journal, env []string, name string, args ...string) (*process
 	p := &process{cmd: cmd, done: make(chan struct{})}
 	go func() {
 		defer close(p.done)
-		_ = cmd.Wait() // the state tells all there is to tell
+		_ = cmd.Wait() // the process state has the exit code
 	}()
 	return p, nil
 }
@@ -49,13 +49,13 @@ func (p *process) kill() {
 	<-p.done
 }
 
-// exitLimit is how long a process may take that was told to end, or ends by
-// itself: more than the service gives its calls.
+// exitLimit is how long a process may take to end, by a signal or by itself: more
+// than the service gives its calls.
 const exitLimit = time.Minute
 
 // exit returns the exit code, -1 if a signal ended the process. It waits; a
-// process that does not end has to say where it hangs (Go's answer to SIGQUIT)
-// and is killed.
+// process that does not end gets a SIGQUIT, which makes Go print its stacks, and
+// is killed.
 func (p *process) exit() int {
 	if !p.endsWithin(exitLimit) {
 		p.signal(syscall.SIGQUIT)

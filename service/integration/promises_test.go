@@ -14,7 +14,7 @@ import (
 	"gemini-client/service/servicetest"
 )
 
-// question is a request that was published, as often as it likes.
+// question is a request that was published, once or several times.
 type question struct {
 	id, prompt string
 	wantFailed events.Code // "" if it must be completed
@@ -62,7 +62,7 @@ func (w *world) checkStreams(questions []question) []servicetest.Stored {
 		delete(byID, q.id)
 	}
 	for id, unknown := range byID {
-		w.t.Errorf("%d results for %s, which nobody asked", len(unknown), id)
+		w.t.Errorf("%d results for %s, which nobody published", len(unknown), id)
 	}
 	for _, stream := range []string{w.backend.Names.RequestsStream(), w.backend.Names.RetriesStream()} {
 		if n := w.backend.State(stream).Msgs; n != 0 {
@@ -113,7 +113,7 @@ func (w *world) trace(q question) {
 
 func clock(t time.Time) string { return t.UTC().Format("15:04:05.000") }
 
-// excuses are what may explain that a request was called for again.
+// excuses are the reasons that allow a second call of a request.
 type excuses struct {
 	deaths  []span        // of replicas, by whatever means
 	outages []span        // of NATS that outlast a lease
@@ -122,7 +122,7 @@ type excuses struct {
 
 // checkCalls demands a reason for every call after a request's first: the
 // upstream failed the one before, or the worker that made it died, or had to
-// be thought dead. It returns how many calls were made again for a death.
+// be taken for dead. It returns how many calls were made again for a death.
 func (w *world) checkCalls(e excuses) (again int) {
 	w.t.Helper()
 	last := map[string]simulator.Call{}
@@ -142,8 +142,8 @@ func (w *world) checkCalls(e excuses) (again int) {
 }
 
 // upstreamFailed reports whether a call ended with no good answer by the
-// upstream's doing. A hang is how questions ask for their latency, and is the
-// upstream's fault only if it outlasted the service's patience.
+// upstream's doing. A hang is how questions set their latency, and is a
+// failure only if it outlasted the service's timeout.
 func (e excuses) upstreamFailed(c simulator.Call) bool {
 	if c.Fault != "" && c.Fault != "hang" {
 		return true

@@ -124,7 +124,7 @@ func (s *scenario) natsFault(random *rand.Rand) step {
 	}}
 }
 
-// upstreamFault makes the upstream ill for one to four seconds.
+// upstreamFault makes the upstream fail for one to four seconds.
 func upstreamFault(random *rand.Rand) step {
 	names := []string{"refuse", "hang", "hang_after_headers", "reset", "cut", "truncate", "stall", "503", "500", "429_provider", "429", "mid_error", "empty"}
 	name := names[random.IntN(len(names))]

@@ -19,8 +19,8 @@ import (
 	"gemini-client/service/servicetest"
 )
 
-// patience is how long a test waits for a fact before it fails. It is no part
-// of any assertion: a fact that comes, comes sooner.
+// patience is how long a test waits for a condition before it fails. It is no part
+// of any assertion: conditions hold much sooner.
 const patience = 2 * time.Minute
 
 // shape says what a world consists of; what is left out is one of each.
@@ -114,8 +114,8 @@ func (w *world) run() {
 	}
 }
 
-// until looks again until a fact holds. It fails the test with what was seen
-// last.
+// until polls until a condition holds. It fails the test with the state that was
+// seen last.
 func (w *world) until(limit time.Duration, what string, holds func() (seen string, ok bool)) {
 	w.t.Helper()
 	ctx, cancel := context.WithTimeout(w.t.Context(), limit)
@@ -126,19 +126,19 @@ func (w *world) until(limit time.Duration, what string, holds func() (seen strin
 			return
 		}
 		if pause(ctx, 50*time.Millisecond) != nil {
-			w.t.Fatalf("waited in vain for: %s; last seen: %s", what, seen)
+			w.t.Fatalf("timed out waiting for: %s; last seen: %s", what, seen)
 		}
 	}
 }
 
-// called waits until a fact holds of the calls that have arrived. It fails the
+// called waits until a condition holds of the calls that have arrived. It fails the
 // test with the counts that were seen last.
 func (w *world) called(what string, holds func(simulator.Stats) bool) {
 	w.t.Helper()
 	ctx, cancel := context.WithTimeout(w.t.Context(), patience)
 	defer cancel()
 	if err := w.upstream.Wait(ctx, holds); err != nil {
-		w.t.Fatalf("waited in vain for: %s; last seen: %+v", what, w.upstream.Stats())
+		w.t.Fatalf("timed out waiting for: %s; last seen: %+v", what, w.upstream.Stats())
 	}
 }
 

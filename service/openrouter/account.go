@@ -11,7 +11,7 @@ import (
 // maxLookup is more than any answer about one model.
 const maxLookup = 1 << 20
 
-// ModelInfo is what the catalogue says about one model.
+// ModelInfo is the catalogue entry of one model.
 type ModelInfo struct {
 	ID             string `json:"id"`
 	CanonicalSlug  string `json:"canonical_slug"`
@@ -19,7 +19,7 @@ type ModelInfo struct {
 	ExpirationDate string `json:"expiration_date"` // as it was sent; empty if none is announced
 }
 
-// Model looks a model up by its slug, author/name. The error is an *[Error]; Status 404 says that there is no such model.
+// Model reads a model by its slug, author/name. The error is an *[Error]; Status 404 means that there is no such model.
 func (c *Client) Model(ctx context.Context, key, slug string) (ModelInfo, error) {
 	var info ModelInfo
 	parts := strings.Split(slug, "/")
@@ -47,7 +47,7 @@ func (c *Client) lookup(ctx context.Context, key, path string, into any) error {
 	if err != nil {
 		return c.fault(ctx, key, KindConnection, err)
 	}
-	defer func() { _ = resp.Body.Close() }() // read to its end, or given up
+	defer func() { _ = resp.Body.Close() }() // the body was read to its end, or is not needed
 	if resp.StatusCode/100 != 2 {
 		w.arm(errEnding, errorBodyTime)
 		return statusError(key, resp)

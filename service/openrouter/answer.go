@@ -6,7 +6,7 @@ import (
 	"time"
 )
 
-// An answer grows with every chunk. Its memory is limited by max.
+// An answer collects the chunks of one call. Its memory is limited by max.
 type answer struct {
 	id, model, provider string
 	content, reasoning  strings.Builder
@@ -18,7 +18,7 @@ type answer struct {
 	firstToken          time.Time // when tokens began to arrive; zero before
 }
 
-// absorb takes in a chunk and gives its content to emit. It reports whether the chunk brought tokens or a finish_reason.
+// absorb adds a chunk and passes its content to emit. It reports whether the chunk brought tokens or a finish_reason.
 func (a *answer) absorb(c chunk, emit func(string)) bool {
 	a.id = cmp.Or(a.id, c.ID)
 	a.model = cmp.Or(c.Model, a.model)
@@ -27,7 +27,7 @@ func (a *answer) absorb(c chunk, emit func(string)) bool {
 	progress := false
 	for _, choice := range c.Choices {
 		if choice.Index != 0 {
-			continue // one answer is asked for; another would be mixed into it
+			continue // only the first choice is the answer; another one would be mixed into it
 		}
 		switch {
 		case choice.FinishReason == finishError: // what comes with it is junk, such as "<ctrl46>"
@@ -44,7 +44,7 @@ func (a *answer) absorb(c chunk, emit func(string)) bool {
 	return progress
 }
 
-// start notes that tokens arrive.
+// start records the time of the first token.
 func (a *answer) start() {
 	if !a.started() {
 		a.firstToken = time.Now()
@@ -53,12 +53,12 @@ func (a *answer) start() {
 
 func (a *answer) started() bool { return !a.firstToken.IsZero() }
 
-// add takes in the pieces of a delta, or those of a whole message.
+// add adds the fields of a delta, or those of a whole message. It reports whether there were any.
 func (a *answer) add(p *piece, whole bool, emit func(string)) bool {
 	before := a.size
 	a.write(&a.reasoning, string(p.Reasoning))
 	for _, d := range p.Details {
-		a.size++ // an encrypted one is a sign of life too
+		a.size++ // an encrypted one counts as a token too
 		if a.reasoning.Len() == 0 {
 			a.write(&a.details, string(d.Text)+string(d.Summary))
 		}
@@ -74,7 +74,7 @@ func (a *answer) add(p *piece, whole bool, emit func(string)) bool {
 	return a.size > before
 }
 
-// end notes a finish_reason. The usage chunk may repeat it: the first counts, unless a later one says "error".
+// end records a finish_reason. The usage chunk may repeat it: the first counts, unless a later one says "error".
 func (a *answer) end(c choice) bool {
 	if c.FinishReason == "" {
 		return false
@@ -96,7 +96,7 @@ func (a *answer) write(to *strings.Builder, s string) {
 
 func (a *answer) tooLarge() bool { return a.size > a.max }
 
-// empty reports whether there is nothing to give to anybody.
+// empty reports whether the answer has no content, reasoning, refusal or tool calls.
 func (a *answer) empty() bool {
 	return a.content.Len()+a.reasoning.Len()+a.details.Len()+a.refusal.Len() == 0 && len(a.calls) == 0
 }

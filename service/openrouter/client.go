@@ -26,7 +26,7 @@ type Config struct {
 	BaseURL   *url.URL          // absolute, http or https, without user, query and fragment: the caller has checked it; nil is https://openrouter.ai/api/v1
 	Referer   string            // sent as HTTP-Referer, which attributes the calls to an application; none
 	Title     string            // sent as X-OpenRouter-Title; none
-	Transport http.RoundTripper // handed in to be instrumented or proxied; NewTransport("", "")
+	Transport http.RoundTripper // may be instrumented or proxied; NewTransport("", "")
 
 	FirstToken time.Duration // from the call's start to the first token; 60 s. Model must answer within it too
 	Gap        time.Duration // from one token to the next; 30 s
@@ -48,7 +48,7 @@ type Client struct {
 	inClear    bool // the base URL is http:// to another host than loopback
 }
 
-// New returns a client, or an error that names every mistake in the configuration. It opens no connection.
+// New returns a client, or an error that names every problem in the configuration. It opens no connection.
 func New(c Config) (*Client, error) {
 	var errs []error
 	if !validHeader(c.Referer) {
@@ -90,7 +90,7 @@ func New(c Config) (*Client, error) {
 // CloseIdleConnections closes the connections that no call is using, if the transport can.
 func (c *Client) CloseIdleConnections() { c.http.CloseIdleConnections() }
 
-// stayHere lets no redirect be followed: the key must not travel to a host that nobody configured.
+// stayHere follows no redirect: the key must not be sent to a host that nobody configured.
 func stayHere(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
 
 // send makes one HTTP request; the caller closes the response's body. A nil body makes it a GET.

@@ -37,7 +37,7 @@ func (c *Client) Complete(ctx context.Context, key string, r Request, onDelta fu
 	if err != nil {
 		return Completion{}, c.fault(ctx, key, KindConnection, err)
 	}
-	defer func() { _ = resp.Body.Close() }() // the outcome is known; there is nothing left to do about an error
+	defer func() { _ = resp.Body.Close() }() // the outcome is known, so an error changes nothing
 	if resp.StatusCode/100 != 2 {
 		w.arm(errEnding, errorBodyTime)
 		return Completion{}, statusError(key, resp)

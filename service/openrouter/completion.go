@@ -9,15 +9,15 @@ import (
 type Completion struct {
 	ID       string // of the generation, gen-…
 	Model    string // the model that answered: a fallback or a dated name may differ from what was asked for
-	Provider string // display name of who ran it
+	Provider string // display name of the provider that ran it
 
 	Content   string
 	Reasoning string
-	Refusal   string          // the model's words of refusal, where a provider separates them from the content
+	Refusal   string          // the model's refusal, where a provider separates it from the content
 	ToolCalls json.RawMessage // OpenAI's list, assembled from its fragments; nil if there are none
 
 	FinishReason       string    // stop, length, tool_calls, content_filter; empty if the server gave none before [DONE]
-	NativeFinishReason string    // in the provider's words
+	NativeFinishReason string    // as the provider names it
 	Usage              *Usage    // nil if it did not arrive
 	FirstToken         time.Time // when tokens began to arrive; reasoning and tool calls count
 }
@@ -28,6 +28,6 @@ type Usage struct {
 	CompletionTokens int64 // reasoning included
 	TotalTokens      int64
 	CachedTokens     *int64   // prompt tokens read from a cache
-	ReasoningTokens  *int64   // completion tokens spent on thinking
+	ReasoningTokens  *int64   // completion tokens spent on reasoning
 	Cost             *float64 // USD; 0 is a value, nil is unknown
 }

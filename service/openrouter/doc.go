@@ -1,7 +1,7 @@
 // Package openrouter is an HTTP client for OpenRouter's chat completions.
 //
-// It makes one call and says what came of it. It knows neither events nor policies: whether a failed call is made again, with
-// which key and when, is decided by its user from the facts in an [Error].
+// It makes one call and returns its outcome. It knows neither events nor policies: whether a failed call is made again, with
+// which key and when, is decided by its caller from the fields of an [Error].
 //
 //	Complete ─▶ Request ─▶ POST /chat/completions ─▶ 200 ─▶ SSE events ─▶ chunks ─▶ answer ─▶ Completion
 //	            request.go  client.go                 │      sse.go        chunk.go  answer.go
@@ -9,16 +9,16 @@
 //	                                                  └▶ other ─▶ error body ─▶ *Error
 //	                                                              errorbody.go   errors.go
 //
-// Every call streams, so a stall is seen while it happens and pieces of the answer can be shown at once. What a caller can rely on:
+// Every call streams, so a stall is noticed while it happens and pieces of the answer can be shown at once. What a caller can rely on:
 //
 //   - The result is a [Completion] or an [*Error], never both, whatever the server sends.
 //   - An answer is complete once a finish_reason or [DONE] has been seen. What breaks after the finish_reason (a lost [DONE], a reset,
 //     a time limit, a cancellation) costs the usage at most, never the answer, which has been paid for; only an error object still
 //     makes it a failure.
 //   - A 200 is not yet a success: OpenRouter commits it before the model has answered. Error objects in a body, in an event or in
-//     a choice, finish_reason "error" and empty answers are errors here.
-//   - An answer cut by finish_reason "length" or "content_filter" is a Completion, even an empty one: asking again would not help,
-//     and the caller reads FinishReason anyway.
+//     a choice, finish_reason "error" and empty answers are errors.
+//   - An answer cut by finish_reason "length" or "content_filter" is a Completion, even an empty one: another call would not help,
+//     and the caller reads FinishReason.
 //   - Time limits count tokens, not bytes: [Config.FirstToken] runs from the call's start to the first content, reasoning or tool
 //     call fragment, or finish_reason; [Config.Gap] from each of these to the next. Comments (": OPENROUTER PROCESSING"),
 //     whitespace, empty deltas and usage do not count. The time a caller spends in its onDelta is not counted either.

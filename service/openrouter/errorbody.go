@@ -44,14 +44,14 @@ type availability struct {
 	RetryAfter text   `json:"retry_after"`
 }
 
-// statusError reads a response whose status is an error. Its body is limited in size, and by the watch in time: the status is
-// worth more than the rest of a body that does not end.
+// statusError reads a response whose status is an error. Its body is limited in size, and by the watch in time: an error
+// with the status alone is better than waiting for a body that does not end.
 func statusError(key string, resp *http.Response) *Error {
 	body, broken := io.ReadAll(io.LimitReader(resp.Body, maxErrorBody))
 	var doc struct {
 		Error json.RawMessage `json:"error"`
 	}
-	_ = decode(body, &doc) // what is no object has no error in it
+	_ = decode(body, &doc) // a body that is not an object has no error object
 	e := errorObjectError(key, resp, doc.Error)
 	red := redactor(key)
 	if e == nil {
@@ -100,7 +100,7 @@ func errorObjectError(key string, resp *http.Response, raw json.RawMessage) *Err
 	return e
 }
 
-// relayed reports whether an error is the provider's own. The message alone tells where raw was left out.
+// relayed reports whether an error is the provider's own. Where raw was left out, only the message shows it.
 func relayed(obj errorObject) bool {
 	return hasValue(obj.Metadata.Raw) || obj.Metadata.ProviderCode != "" || isRelayMessage(obj.Message)
 }
@@ -127,7 +127,7 @@ func messageOf(obj errorObject) string {
 	return message
 }
 
-// reasonIn finds the words for people in a provider's error: often JSON inside a string, sometimes a list (Google).
+// reasonIn finds the message in a provider's error: often JSON inside a string, sometimes a list (Google).
 func reasonIn(raw []byte, depth int) string {
 	raw = bytes.TrimSpace(raw)
 	if len(raw) == 0 || string(raw) == "null" {
@@ -156,7 +156,7 @@ func reasonIn(raw []byte, depth int) string {
 	return string(raw)
 }
 
-// describe says in one sentence what an error status without an error object came with.
+// describe returns one sentence about a response with an error status and no error object.
 func describe(resp *http.Response, body []byte) string {
 	status := "HTTP " + strconv.Itoa(resp.StatusCode)
 	body = bytes.TrimSpace(body)

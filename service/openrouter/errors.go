@@ -11,7 +11,7 @@ type Kind string
 
 // The kinds of failure.
 const (
-	KindRequest     Kind = "request"      // the request or the key cannot be sent; nothing was
+	KindRequest     Kind = "request"      // the request or the key cannot be sent, so no call was made
 	KindStatus      Kind = "status"       // OpenRouter answered with an error status, or with an error object in a 200
 	KindConnection  Kind = "connection"   // no response: resolving, dialling, TLS, the proxy, a reset before the headers
 	KindFirstToken  Kind = "first_token"  // Config.FirstToken passed without a token
@@ -25,12 +25,12 @@ const (
 	KindMalformed   Kind = "malformed"    // a 200 with something else than a stream or JSON
 )
 
-// Error says why a call failed, in facts a caller can decide by. No field and no text of it contains an API key, and unless a
-// provider quotes it, none of the prompt. errors.Is knows context.Canceled for KindCancelled and context.DeadlineExceeded for
-// KindCallTimeout, and the cause the caller's context was given; for other kinds it knows neither of the two.
+// Error says why a call failed, with the fields a caller decides by. No field and no text of it contains an API key, and unless a
+// provider quotes it, none of the prompt. errors.Is matches context.Canceled for KindCancelled and context.DeadlineExceeded for
+// KindCallTimeout, and the cause of the caller's context; for other kinds it matches neither of the two.
 type Error struct {
 	Kind Kind
-	// Status is the HTTP status, or the error object's where HTTP said 200 (0 if it names none that is known).
+	// Status is the HTTP status, or the error object's after a 200 (0 if it names none that is known).
 	Status  int
 	Code    string // the error object's code, number or string, as text
 	Type    string // error_type
@@ -43,7 +43,7 @@ type Error struct {
 	NativeFinishReason string // of KindFinishError
 
 	Availability          string // why the model cannot be reached: model_deprecated, no_endpoints, …
-	AvailabilityRetryable *bool  // what OpenRouter says about trying again; nil if nothing
+	AvailabilityRetryable *bool  // whether OpenRouter recommends a retry; nil if it says nothing
 
 	RetryAfter   time.Duration // how long the server asks to wait; 0 if it does not say
 	GenerationID string
@@ -98,7 +98,7 @@ func (e *Error) ContextLength() bool {
 		e.Status == 400 && e.says("context length", "context window", "exceeds the maximum number of tokens")
 }
 
-// InFlightBudget reports a 402 that passes when calls under way have ended.
+// InFlightBudget reports a 402 that passes when calls in flight have ended.
 func (e *Error) InFlightBudget() bool {
 	return e.Reason == "in_flight_budget_exhausted" ||
 		e.LimitSource == "openrouter_in_flight_budget" && e.Reason == "" && e.RetryAfter > 0
@@ -130,7 +130,7 @@ func (e *Error) retryStatus() {
 	case e.Status == 400:
 		e.Retryable = !e.Relayed && e.says("no models provided") // seen for a moment with valid models
 	case e.Status == 401:
-		e.Retryable = e.Relayed // OpenRouter's standing with the provider, not ours with OpenRouter
+		e.Retryable = e.Relayed // the provider refuses OpenRouter's key, not OpenRouter ours
 	case e.Status == 402:
 		e.Retryable = e.InFlightBudget()
 	default:

@@ -124,7 +124,7 @@ func at(raw string) *url.URL {
 	}
 	u, err := url.Parse(raw)
 	if err != nil {
-		panic(err) // a mistake in the test
+		panic(err) // a bug in the test
 	}
 	return u
 }

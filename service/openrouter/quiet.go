@@ -12,10 +12,10 @@ import (
 	"net/url"
 )
 
-// Quiet wraps a transport so that its errors say nothing that the other side
-// wrote: net/http quotes malformed header lines, in which a server can send the
-// prompt back, and the reason of a proxy's refusal, in which that can send back
-// its password. What our own network says stays. Errors unwrap to the original.
+// Quiet wraps a transport so that its errors quote nothing that the other side
+// wrote: net/http quotes malformed header lines, in which a server can repeat the
+// prompt, and the status line of a proxy, in which that can repeat its password.
+// The texts of the local network stay. Errors unwrap to the original.
 func Quiet(base http.RoundTripper) http.RoundTripper { return quietTransport{base} }
 
 type quietTransport struct{ base http.RoundTripper }
@@ -25,13 +25,13 @@ func (t quietTransport) RoundTrip(r *http.Request) (*http.Response, error) {
 	if err == nil {
 		return response, nil
 	}
-	if ended := r.Context().Err(); ended != nil { // net/http says it in several ways
+	if ended := r.Context().Err(); ended != nil { // net/http has several errors for it
 		return response, endedError{quietError{"the call was ended before an answer came", errors.Join(ended, err)}}
 	}
 	return response, quiet(err)
 }
 
-// quietError has a text of ours for an error that may quote the other side.
+// quietError replaces the text of an error that may quote the other side.
 type quietError struct {
 	text string
 	err  error
@@ -65,7 +65,7 @@ func refusedByProxy(_ context.Context, _ *url.URL, _ *http.Request, response *ht
 	return &refusalError{response.StatusCode}
 }
 
-// quiet returns what is known of an error without the other side's words.
+// quiet returns an error of a known type, without what the other side wrote.
 func quiet(err error) error {
 	var refusal *refusalError
 	var dns *net.DNSError

@@ -16,7 +16,7 @@ var (
 	userinfoPattern = regexp.MustCompile(`://[^/\s@]*@`)
 )
 
-// A redactor takes secrets out of texts that come from outside; it is the call's key.
+// A redactor removes secrets from texts that come from outside. Its value is the call's key.
 type redactor string
 
 // line returns a text as one line without keys, passwords in URLs or control characters, cut to maxMessage.
@@ -49,12 +49,12 @@ func (r redactor) scrub(text string) string {
 	return userinfoPattern.ReplaceAllString(text, "://[redacted]@")
 }
 
-// cause returns an error that is and can be taken as err, but whose text is redacted.
+// cause returns an error that errors.Is and errors.As treat as err, with a redacted text.
 func (r redactor) cause(err error) error {
 	return &redactedError{text: r.line(err.Error()), err: err}
 }
 
-// A redactedError has no Unwrap, which would lead to the text. It is no context error: a dial timeout calls itself
+// A redactedError has no Unwrap, which would give access to the text. It never matches a context error: a dial timeout matches
 // context.DeadlineExceeded, though the call's deadline may be far away.
 type redactedError struct {
 	text string

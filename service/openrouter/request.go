@@ -6,7 +6,7 @@ import (
 	"fmt"
 )
 
-// Request is one chat completion to ask for. Zero and nil fields are not sent, so that the model's own defaults hold.
+// Request is one chat completion request. Zero and nil fields are not sent, so that the model's own defaults apply.
 type Request struct {
 	Model       string
 	Models      []string        // tried in order when the one before fails

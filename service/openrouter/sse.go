@@ -7,10 +7,10 @@ import (
 	"io"
 )
 
-// errLineTooLong says that a line or an event exceeds MaxLineBytes.
+// errLineTooLong means that a line or an event exceeds MaxLineBytes.
 var errLineTooLong = errors.New("line too long")
 
-// An eventReader takes the data of server-sent events from a stream. Its memory is limited by max.
+// An eventReader reads the data of server-sent events from a stream. Its memory is limited by max.
 type eventReader struct {
 	r    *bufio.Reader
 	max  int
@@ -44,7 +44,7 @@ func (e *eventReader) next() ([]byte, error) {
 	}
 }
 
-// field takes in one line that is not blank. A line of bare JSON counts as data: an error body may follow a stream already begun.
+// field reads one line that is not blank. A line of bare JSON counts as data: an error body may follow a stream already begun.
 func (e *eventReader) field(line []byte) {
 	if line[0] == '{' {
 		e.append(line)

@@ -62,7 +62,7 @@ func typeStatus(errorType string) int {
 	return 0
 }
 
-// maxRetryAfter keeps nonsense out of arithmetic; a caller has limits of its own.
+// maxRetryAfter bounds absurd values; a caller has limits of its own.
 const maxRetryAfter = 31 * 24 * time.Hour
 
 // retryAfter returns the wait a server asks for, from the first place that names one.

@@ -12,7 +12,7 @@ import (
 	"net/http"
 )
 
-// A stream is the body of one successful response on its way to an answer.
+// A stream reads the body of one successful response into an answer.
 type stream struct {
 	client   *Client
 	key      string
@@ -23,7 +23,7 @@ type stream struct {
 	answer   answer
 }
 
-// read takes the body in, whatever it turns out to be: nil means that the answer is whole.
+// read reads the body, server-sent events or one document; nil means that the answer is complete.
 func (s *stream) read(ctx context.Context) *Error {
 	first, err := skipSpace(s.body)
 	switch {
@@ -84,7 +84,7 @@ func (s *stream) events(ctx context.Context) *Error {
 	}
 }
 
-// chunk takes in one chunk and rearms the time limit if it brought something.
+// chunk adds one chunk to the answer and rearms the time limit if it brought tokens.
 func (s *stream) chunk(data []byte) *Error {
 	var c chunk
 	if err := decode(data, &c); err != nil {
@@ -128,7 +128,7 @@ func (s *stream) errorIn(c chunk) *Error {
 	return nil
 }
 
-// emit gives a piece to the caller, whose time does not count.
+// emit passes a piece to the caller; the time limit pauses meanwhile.
 func (s *stream) emit(piece string) {
 	if s.onDelta == nil {
 		return
@@ -137,7 +137,7 @@ func (s *stream) emit(piece string) {
 	s.onDelta(piece)
 }
 
-// ended judges a body that ended, or broke, without [DONE]: once there is a finish_reason, the answer is whole.
+// ended classifies the end of a body without [DONE]: once there is a finish_reason, the answer is complete.
 func (s *stream) ended(ctx context.Context, err error, strange bool) *Error {
 	switch {
 	case s.answer.finish != "":
@@ -150,7 +150,7 @@ func (s *stream) ended(ctx context.Context, err error, strange bool) *Error {
 	return s.client.fault(ctx, s.key, KindCut, err)
 }
 
-// judge looks at a whole answer: it may still be none.
+// judge checks a complete answer: it may still be an error, or empty.
 func (s *stream) judge() *Error {
 	a := &s.answer
 	switch {
@@ -168,7 +168,7 @@ func (s *stream) judge() *Error {
 	return nil
 }
 
-// complete adds to an error what the stream has told so far.
+// complete adds to an error what the stream has brought so far.
 func (s *stream) complete(e *Error) *Error {
 	e.Started, e.FirstToken = s.answer.started(), s.answer.firstToken
 	e.Usage = s.answer.usage
@@ -192,7 +192,7 @@ func (s *stream) tooLarge(what string, limit int) *Error {
 
 func (s *stream) redact(text string) string { return redactor(s.key).line(text) }
 
-// drain reads what little may follow [DONE]. An error means only that the connection is not used again.
+// drain reads what may follow [DONE]. An error means only that the connection is not used again.
 func (s *stream) drain() {
 	s.watch.arm(errEnding, drainTime)
 	_, _ = io.CopyN(io.Discard, s.body, maxDrain)

@@ -264,7 +264,7 @@ type lateContext struct {
 
 func (c lateContext) Deadline() (time.Time, bool) { return c.deadline, true }
 
-// TestContextIsReleased looks at the request's context after the call.
+// TestContextIsReleased checks the request's context after the call.
 func TestContextIsReleased(t *testing.T) {
 	t.Parallel()
 	var used []context.Context
@@ -277,7 +277,7 @@ func TestContextIsReleased(t *testing.T) {
 	_, _ = client.Model(t.Context(), testKey, "a/b")
 	for i, ctx := range used {
 		if ctx.Err() == nil {
-			t.Errorf("the context of call %d lives on", i)
+			t.Errorf("the context of call %d is not released", i)
 		}
 	}
 }

@@ -7,7 +7,7 @@ import (
 	"strings"
 )
 
-// callOverhead is what a tool call weighs beside its texts, so that empty ones without end soon meet the limit.
+// callOverhead is what a tool call counts beside its texts, so that endless empty ones soon reach the limit.
 const callOverhead = 1 << 10
 
 type toolCall struct {

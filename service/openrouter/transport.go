@@ -30,11 +30,11 @@ func NewTransport(proxyURL, noProxy string) (*http.Transport, error) {
 		TLSClientConfig:     &tls.Config{MinVersion: tls.VersionTLS12},
 		TLSHandshakeTimeout: dialTimeout,
 		ForceAttemptHTTP2:   true,
-		// A dead HTTP/2 connection would take all of its streams, and every new one, into their time limits.
+		// Without pings a dead HTTP/2 connection would fail all of its streams, and every new one, by their time limits.
 		HTTP2:               &http.HTTP2Config{SendPingTimeout: 15 * time.Second, PingTimeout: 15 * time.Second},
 		MaxIdleConnsPerHost: 1024,
 		IdleConnTimeout:     90 * time.Second,
-		DisableCompression:  true, // a compressor holds events back
+		DisableCompression:  true, // a compressor delays events
 
 		OnProxyConnectResponse: refusedByProxy,
 	}

@@ -11,7 +11,7 @@ type limitError string
 const (
 	errFirstToken limitError = "first token"
 	errGap        limitError = "gap"
-	errEnding     limitError = "ending" // for what is nice to have after the outcome is known
+	errEnding     limitError = "ending" // for usage and draining, after the outcome is known
 )
 
 func (e limitError) Error() string { return string(e) }
@@ -23,7 +23,7 @@ type watch struct {
 	limit  limitError
 }
 
-// startWatch returns a context for the call; stop must be called in the end.
+// startWatch returns a context for the call; the caller must call stop.
 func startWatch(parent context.Context) (context.Context, *watch) {
 	ctx, cancel := context.WithCancelCause(parent)
 	return ctx, &watch{cancel: cancel}
@@ -40,7 +40,7 @@ func (w *watch) arm(limit limitError, after time.Duration) {
 	w.timer = time.AfterFunc(after, func() { w.cancel(limit) })
 }
 
-// pause lets no limit run out until the next arm.
+// pause stops the limit in force until the next arm.
 func (w *watch) pause() {
 	if w.timer != nil {
 		w.timer.Stop()

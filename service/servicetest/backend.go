@@ -15,8 +15,8 @@ import (
 	"gemini-client/events"
 )
 
-// Patience is how long a test waits for a fact before it fails. It is no part
-// of any assertion: a fact that comes, comes sooner, on a cold machine too.
+// Patience is how long a test waits for a condition before it fails. It is no part
+// of any assertion: conditions hold much sooner, on a cold machine too.
 const Patience = time.Minute
 
 // Backend is a user of the service: it publishes requests and reads results.
@@ -26,7 +26,7 @@ type Backend struct {
 	JS    jetstream.JetStream
 	Names events.Names
 
-	Patience time.Duration // of its waits; 0 is the package's
+	Patience time.Duration // of its waits; 0 means the constant
 }
 
 // Names are the default subjects and streams.
@@ -54,7 +54,7 @@ func Body(id, prompt string, more map[string]any) []byte {
 	maps.Copy(fields, more)
 	body, err := json.Marshal(fields)
 	if err != nil {
-		panic(err) // a mistake in the test
+		panic(err) // a bug in the test
 	}
 	return body
 }
@@ -75,7 +75,7 @@ func (b *Backend) Publish(body []byte, header nats.Header) {
 	}
 }
 
-// Context ends with the test, or when patience does.
+// Context ends with the test, or when its patience is over.
 func (b *Backend) Context() context.Context {
 	ctx, cancel := context.WithTimeout(b.T.Context(), b.patience())
 	b.T.Cleanup(cancel)
@@ -194,8 +194,8 @@ func (b *Backend) Idle() {
 	}
 }
 
-// Until asks again until a fact holds. It fails the test, with what was seen
-// last, when patience ends.
+// Until polls until a condition holds. It fails the test, with the state that was
+// seen last, when its patience is over.
 func (b *Backend) Until(what string, holds func() (seen string, ok bool)) {
 	b.T.Helper()
 	ctx, cancel := context.WithTimeout(b.T.Context(), b.patience())
@@ -210,7 +210,7 @@ func (b *Backend) Until(what string, holds func() (seen string, ok bool)) {
 		select {
 		case <-tick.C:
 		case <-ctx.Done():
-			b.T.Fatalf("waited in vain for: %s; last seen: %s", what, seen)
+			b.T.Fatalf("timed out waiting for: %s; last seen: %s", what, seen)
 		}
 	}
 }

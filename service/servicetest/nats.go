@@ -15,10 +15,10 @@ import (
 const ready = time.Minute
 
 // NATS is an embedded nats-server with JetStream on disk. It keeps its port
-// and its files over a Restart.
+// and its files over Stop and Start.
 type NATS struct {
 	URL    string
-	As     []nats.Option // who Connect is, unless it is told
+	As     []nats.Option // of Connect, if it is called without any
 	t      testing.TB
 	server *server.Server
 	opts   server.Options
@@ -95,7 +95,7 @@ func (n *NATS) JetStream() jetstream.JetStream {
 // Store is the folder of the server's files.
 func (n *NATS) Store() string { return n.opts.StoreDir }
 
-// Received is how many messages the server has got from its clients.
+// Received is how many messages the server has received from its clients.
 func (n *NATS) Received() int64 {
 	n.t.Helper()
 	v, err := n.server.Varz(nil)

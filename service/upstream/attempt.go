@@ -72,10 +72,10 @@ func (u *Caller) attempt(ctx context.Context, c *call) (answer, error) {
 // complete makes the HTTP call.
 func (u *Caller) complete(ctx context.Context, c *call) (answer, error) {
 	c.attempts++
-	attempt, heard := c.attempts, false
+	attempt, begun := c.attempts, false
 	done, err := u.client.Complete(telemetry.WithAttempt(ctx, attempt), c.lease.key.secret, c.request, func(text string) {
-		if !heard {
-			heard = true
+		if !begun {
+			begun = true
 			u.keys.works(c.lease)
 		}
 		c.piece(attempt, text)
@@ -99,7 +99,7 @@ func (u *Caller) note(ctx context.Context, c *call, usage Usage, outcome string)
 }
 
 // outcome names a failure for spans and metrics: its code, or that the service
-// was stopping, which is nobody's failure.
+// was stopping, which is no failure.
 func (e *Error) outcome() string {
 	if errors.Is(e, ErrStopping) {
 		return "stopping"

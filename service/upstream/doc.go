@@ -11,13 +11,13 @@
 //	policies.go    the composition of policies, and their numbers
 //	retry.go       what is repeated, and after which wait
 //	breaker.go     the circuit breaker, and waiting while it is open
-//	keys.go        the pool of API keys: which may be used now (keys_effect.go: what a key learns from its calls)
+//	keys.go        the pool of API keys: which may be used now (keys_effect.go: what the end of an attempt does to its key)
 //	keypolicy.go   the policy that chooses a key for an attempt
 //	turns.go       the rate limit of a key
 //	attempt.go     one attempt with one key
 //	classify.go    which class an error belongs to; classes.go: the table of classes
 //	usage.go       what a call consumed and cost
-//	span.go, log.go, status.go  what people see of it
+//	span.go, log.go, status.go  its span, its log lines, its part of the status
 //
 // An error is classified once, into an [*Error]. Policies, key pool, metrics,
 // log lines and the service's verdict read that.

@@ -34,8 +34,8 @@ type Error struct {
 	Wait    time.Duration // that was asked for; 0 if none was
 
 	log     string    // a clause for people on call, in words of our own
-	health  health    // what it tells of OpenRouter
-	key     keyEffect // what it tells of the key
+	health  health    // what it says about OpenRouter
+	key     keyEffect // what it says about the key
 	usage   Usage     // what was billed
 	tooLong bool      // the wait that would heal it is longer than a call waits in the process
 	cause   error
@@ -47,7 +47,7 @@ func (e *Error) Error() string { return e.Message }
 // Unwrap returns what was classified.
 func (e *Error) Unwrap() error { return e.cause }
 
-// health says what a failure tells of OpenRouter's health.
+// health is what a failure says about OpenRouter's health.
 type health int
 
 const (
@@ -56,7 +56,7 @@ const (
 	healthUnknown               // it was not asked, or we did not wait for it
 )
 
-// keyEffect says what a failure tells of the key that was used.
+// keyEffect is what a failure says about the key that was used.
 type keyEffect int
 
 const (

@@ -8,11 +8,11 @@ import (
 	"github.com/failsafe-go/failsafe-go"
 )
 
-// errKeyUnusable is a key that was set aside while a call waited for its turn.
+// errKeyUnusable is a key that began to cool down while a call waited for its turn.
 var errKeyUnusable = errors.New("the key cannot be used any more")
 
-// withKey is the policy that chooses a key for the attempt inside it, and tells
-// the pool how the attempt ended. The retry outside of it then gets another key
+// withKey is the policy that leases a key for the attempt inside it, and reports
+// to the pool how the attempt ended. The retry outside of it then gets another key
 // where the key was at fault.
 func (u *Caller) withKey(exec failsafe.Execution[answer], inner func() *result) *result {
 	ctx := exec.Context()
@@ -23,17 +23,17 @@ func (u *Caller) withKey(exec failsafe.Execution[answer], inner func() *result) 
 			return failure(err)
 		}
 		c.lease = l
-		r := u.learn(ctx, c, inner)
+		r := u.useKey(ctx, c, inner)
 		if !errors.Is(r.Error, errKeyUnusable) {
 			return r
 		}
 	}
 }
 
-// learn makes the attempt and gives the key back, with what the attempt told
-// about it. It marks an error that no retry in the process can heal in time.
-func (u *Caller) learn(ctx context.Context, c *call, inner func() *result) *result {
-	defer u.keys.release(c.lease) // of an attempt that was not made, or panicked
+// useKey makes the attempt and ends the lease with what the attempt says about the
+// key. It marks an error that no retry in the process can heal in time.
+func (u *Caller) useKey(ctx context.Context, c *call, inner func() *result) *result {
+	defer u.keys.release(c.lease) // if the attempt was not made, or panicked
 	r := inner()
 	var e *Error
 	switch {

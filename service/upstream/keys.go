@@ -12,15 +12,15 @@ import (
 )
 
 // keys is the pool of API keys. A call gets a key whose turn is soonest, and of
-// those the one with the fewest calls in flight. A key that cools down is left
-// alone until its time.
+// those the one with the fewest calls in flight. A key that cools down is not
+// used until its time.
 type keys struct {
 	cooldown time.Duration
 	newKey   func(secret string) *apiKey
 
 	mu   sync.Mutex
 	all  []*apiKey
-	next int // where the search begins, so that equals take turns
+	next int // where the search begins, so that equal keys take turns
 }
 
 type apiKey struct {
@@ -30,7 +30,7 @@ type apiKey struct {
 
 	inFlight  int
 	refusals  int         // 401 since the last success
-	probing   bool        // it was set aside: one call probes it before others may use it
+	probing   bool        // one call probes it before others may use it
 	probe     *lease      // that call
 	coolUntil time.Time   // not to be used before
 	why       events.Code // it cools down, or is probed
@@ -56,7 +56,8 @@ func newKeys(c config.OpenRouter) *keys {
 
 // acquire returns a key for one attempt, waiting up to maxWait for one that
 // cools down. It does not wait for the key's turn. It avoids one key if another
-// is as good. The caller gives the key back with release. Errors: an *Error if
+// is as good. The caller ends the lease with
+// release, succeeded or failed. Errors: an *Error if
 // no key can be used soon enough, or its turn is after ctx's deadline; ctx's
 // cause.
 func (k *keys) acquire(ctx context.Context, maxWait time.Duration, avoid *apiKey) (*lease, error) {
@@ -152,8 +153,7 @@ func (k *keys) usable(l *lease) bool {
 }
 
 // cooling returns how long until a key can be used, and why: 0 if one can be
-// used now. Rate limits are none of its business: calls wait for their turn in
-// their slots.
+// used now. Rate limits do not count: calls wait for their turn in their slots.
 func (k *keys) cooling() (time.Duration, events.Code) {
 	k.mu.Lock()
 	defer k.mu.Unlock()

@@ -1,8 +1,6 @@
 package upstream
 
-import (
-	"time"
-)
+import "time"
 
 // Keys that OpenRouter refused or that are spent are probed again after these
 // times: an outage of OpenRouter has refused valid keys, and accounts are topped
@@ -10,10 +8,10 @@ import (
 const (
 	refusedCooldown = time.Minute
 	spentCooldown   = 5 * time.Minute
-	refusals        = 2 // in a row, before a key is set aside
+	refusals        = 2 // in a row, before a key cools down
 )
 
-// end gives the key back. The caller holds the lock.
+// end ends the lease. The caller holds the lock.
 func (l *lease) end() {
 	l.over = true
 	l.key.inFlight--
@@ -36,8 +34,8 @@ func (l *lease) works() {
 	}
 }
 
-// release gives a key back whose attempt tells nothing about it. A lease that is
-// over changes nothing.
+// release ends a lease whose attempt says nothing about the key. It does nothing
+// to one that has ended.
 func (k *keys) release(l *lease) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
@@ -46,7 +44,7 @@ func (k *keys) release(l *lease) {
 	}
 }
 
-// succeeded gives a key back whose attempt got an answer.
+// succeeded ends a lease whose attempt got an answer.
 func (k *keys) succeeded(l *lease) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
@@ -54,8 +52,8 @@ func (k *keys) succeeded(l *lease) {
 	l.end()
 }
 
-// failed gives a key back and learns from how its attempt failed. It returns how
-// long the key cools down, if it did not before or not for this reason.
+// failed ends a lease whose attempt failed, which may make the key cool down. It
+// returns how long, if it did not before or not for this reason.
 func (k *keys) failed(l *lease, e *Error) (cools time.Duration) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
@@ -72,7 +70,7 @@ func (k *keys) failed(l *lease, e *Error) (cools time.Duration) {
 	return cools
 }
 
-// cooldownAfter is how long a key is left alone after a failure. The caller
+// cooldownAfter is how long a key cools down after a failure. The caller
 // holds the lock.
 func (k *keys) cooldownAfter(key *apiKey, e *Error) time.Duration {
 	switch e.key {

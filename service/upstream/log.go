@@ -14,7 +14,7 @@ import (
 // WayOut says what a person can do about a failure; "" where there is nothing.
 func WayOut(code events.Code) string {
 	const replay = ", then: gemini-client deadletters replay --code "
-	switch code { //nolint:exhaustive // the others need nobody
+	switch code { //nolint:exhaustive // the others need no action
 	case events.ModelUnavailable:
 		return "set OPENROUTER_MODEL for requests that name no model, OPENROUTER_FALLBACK_MODELS for those that name this one, both within MODELS_ALLOW; start the service anew" + replay + string(code)
 	case events.Unauthorized:

@@ -47,7 +47,7 @@ func backoff(e *Error, attempt int) time.Duration {
 }
 
 // WithJitter adds up to a tenth to a wait and never shortens it: a wait that
-// somebody asked for is kept to the full.
+// OpenRouter asked for is kept in full.
 func WithJitter(wait time.Duration) time.Duration {
 	if wait < 10 {
 		return wait

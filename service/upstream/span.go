@@ -11,7 +11,7 @@ import (
 	"gemini-client/telemetry"
 )
 
-// chatInfo is what the span of a call tells. Stop sequences are not among it:
+// chatInfo is what the span of a call begins with. Stop sequences are not among it:
 // they are the requester's text. What is asked is recorded on demand only.
 func (u *Caller) chatInfo(request events.Request, r openrouter.Request) telemetry.ChatInfo {
 	return telemetry.ChatInfo{
@@ -60,7 +60,7 @@ func outputType(r openrouter.Request) string {
 	return ""
 }
 
-// chatResult is what the span of a call tells. The answer is recorded on demand
+// chatResult is what the span of a call ends with. The answer is recorded on demand
 // only.
 func chatResult(c *call, re Reply) telemetry.ChatResult {
 	u := re.Usage

@@ -61,7 +61,7 @@ func (key *apiKey) state(now time.Time) string {
 	return usable
 }
 
-// list tells the state of each key.
+// list returns the state of each key.
 func (k *keys) list() []KeyStatus {
 	k.mu.Lock()
 	defer k.mu.Unlock()

@@ -13,14 +13,14 @@ import (
 // next call may begin; turns adds what its executor does not do:
 //
 //   - Only the first in line has a permit reserved. One that ends before its turn
-//     (cancelled, deadline, breaker, key set aside) leaves the permit to the next.
+//     (cancelled, deadline, breaker, key cooling down) leaves the permit to the next.
 //   - The limiter's grid begins anew with each call, as that of a new limiter. On
 //     one grid a call late in its interval and the next one can be a moment apart,
 //     which lets one more than the limit into a minute.
 type turns struct {
 	interval time.Duration
 	limiter  ratelimiter.RateLimiter[answer]
-	first    chan struct{} // holds the token of whoever is first in line
+	first    chan struct{} // holds the token of the call that is first in line
 
 	mu       sync.Mutex
 	waiting  int       // calls in line, the first one included
@@ -75,7 +75,7 @@ func (t *turns) take(ctx context.Context, ready func() error) error {
 }
 
 // join puts a call in line. The key pool does it when it chooses the key, so that
-// whoever chooses next sees the whole line. A nil turns has no line.
+// the next choice sees the whole line. A nil turns has no line.
 func (t *turns) join() {
 	if t == nil {
 		return
@@ -92,7 +92,7 @@ func (t *turns) leave() {
 }
 
 // reserve returns when the next permit can be used, which may have been reserved
-// by somebody who left.
+// by a call that has left.
 func (t *turns) reserve() time.Time {
 	t.mu.Lock()
 	defer t.mu.Unlock()

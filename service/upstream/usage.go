@@ -7,8 +7,8 @@ import (
 	"gemini-client/service/openrouter"
 )
 
-// Usage is what OpenRouter tells of an attempt besides the answer. A failed
-// attempt may have been billed too. Empty and nil: it did not tell.
+// Usage is what OpenRouter reports of an attempt besides the answer. A failed
+// attempt may have been billed too. Empty and nil: not reported.
 type Usage struct {
 	Tokens       *events.Usage
 	Cost         *float64 // USD; 0 is a cost

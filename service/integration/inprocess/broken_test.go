@@ -16,8 +16,8 @@ import (
 	"gemini-client/service/servicetest"
 )
 
-// brokenRequest is a body and what must become of it: a failed event whose text
-// names every mistake, or a dead letter if it has no usable id.
+// brokenRequest is a body and its expected end: a failed event whose text names
+// every broken rule, or a dead letter if it has no usable id.
 type brokenRequest struct {
 	name string
 	body string // %ID% stands for a fresh id
@@ -54,19 +54,19 @@ func brokenRequests() []brokenRequest {
 	}
 }
 
-// Every broken request ends in a failed event that names each mistake or in a
-// dead letter; none costs a call; none stops the ones behind it.
+// Every broken request ends in a failed event that names each broken rule, or in a
+// dead letter. None costs a call. None blocks the requests behind it.
 func TestBrokenRequests(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
 	b.start()
 	ids := map[string]brokenRequest{}
-	letters := 0
+	deadLetters := 0
 	for _, r := range brokenRequests() {
 		id := servicetest.NewID()
 		b.Publish([]byte(strings.Replace(r.body, "%ID%", id, 1)), nil)
 		if r.code == "" {
-			letters++
+			deadLetters++
 		} else {
 			ids[id] = r
 		}
@@ -90,15 +90,15 @@ func TestBrokenRequests(t *testing.T) {
 			}
 		}
 	}
-	kept := b.Collect(b.Names.DeadlettersStream(), "gemini.deadletters.invalid_request.none", letters)
-	for _, letter := range kept {
-		if letter.Header.Get(events.HeaderReason) == "" {
-			t.Errorf("a dead letter without a reason: %s", letter.Body)
+	kept := b.Collect(b.Names.DeadlettersStream(), "gemini.deadletters.invalid_request.none", deadLetters)
+	for _, deadLetter := range kept {
+		if deadLetter.Header.Get(events.HeaderReason) == "" {
+			t.Errorf("a dead letter without a reason: %s", deadLetter.Body)
 		}
 	}
 	b.Idle()
-	if n := b.stream(b.Names.DeadlettersStream()).Msgs; int(n) != letters {
-		t.Errorf("dead letters: got %d, want %d: one a message without a usable id, none for invalid ones", n, letters)
+	if n := b.stream(b.Names.DeadlettersStream()).Msgs; int(n) != deadLetters {
+		t.Errorf("dead letters: got %d, want %d: one a message without a usable id, none for invalid ones", n, deadLetters)
 	}
 	if n := b.openrouter.Count(); n != 1 {
 		t.Errorf("calls: got %d, want 1: broken requests cost nothing", n)
@@ -123,8 +123,8 @@ func TestRequestOverTheLimit(t *testing.T) {
 	}
 }
 
-// An answer over max_payload: the reasoning goes first, then the answer, and
-// what was paid is told.
+// An answer over max_payload: the reasoning goes first, then the answer; usage
+// and cost stay in the result.
 func TestResultOverMaxPayload(t *testing.T) {
 	t.Parallel()
 	n := servicetest.RunNATS(t, func(o *server.Options) { o.MaxPayload = 64 << 10 })
@@ -140,7 +140,7 @@ func TestResultOverMaxPayload(t *testing.T) {
 		t.Errorf("usage %v and cost %v: want what was billed", got.Result.Usage, got.Result.Cost)
 	}
 	b.Idle()
-	// People on call are told the same as the backend.
+	// Metrics and log report the same failure as the result.
 	text, _ := r.get("/metrics")
 	if want := `gemini_requests_total{code="payload_too_large",gen_ai_request_model="google/gemini-2.5-flash",verdict="failed"} 1`; !strings.Contains(text, want) {
 		t.Errorf("scrape lacks %s", want)
@@ -220,15 +220,15 @@ func TestDeadLetterWithTooManyHeaders(t *testing.T) {
 	body := []byte(strings.Repeat("x", 1<<20-16<<10-28100))
 	b.Publish(body, header)
 	b.start()
-	letter := b.Collect(b.Names.DeadlettersStream(), "", 1)[0]
-	if string(letter.Body) != string(body) {
-		t.Errorf("the body: %d bytes, want %d", len(letter.Body), len(body))
+	deadLetter := b.Collect(b.Names.DeadlettersStream(), "", 1)[0]
+	if string(deadLetter.Body) != string(body) {
+		t.Errorf("the body: %d bytes, want %d", len(deadLetter.Body), len(body))
 	}
 	b.Idle()
 }
 
-// A message without a body that looks like the server's word to its client is
-// a dead letter like any other, and stops nothing.
+// A message without a body that looks like a status of the server is a dead letter
+// like any other, and blocks nothing.
 func TestRequestsThatLookLikeAStatus(t *testing.T) {
 	t.Parallel()
 	b := setup(t)

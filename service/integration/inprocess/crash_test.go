@@ -15,8 +15,8 @@ import (
 	"gemini-client/service/servicetest"
 )
 
-// deadClaim leaves what a worker leaves that was killed: a claim on the first
-// message of the request queue, by a process that does not live.
+// deadClaim stores the claim that a killed worker leaves on the first message of
+// the request queue: its process has no heartbeat.
 func (b *bench) deadClaim(id string, starts int) {
 	b.t.Helper()
 	body := fmt.Sprintf("%s 1 killed %d", b.Names.RequestsStream(), starts)
@@ -25,7 +25,7 @@ func (b *bench) deadClaim(id string, starts int) {
 	}
 }
 
-// One kill of its worker delays a request no further: it is called at once.
+// After one kill of its worker a request is called for without further delay.
 func TestSecondStart(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
@@ -42,8 +42,8 @@ func TestSecondStart(t *testing.T) {
 	}
 }
 
-// From the third start on a request comes back apart from others, with a
-// strike, and its retries are not counted.
+// From the third start on a request is rescheduled apart from others, with a
+// count of its own, and its retries are not counted.
 func TestThirdStart(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
@@ -55,8 +55,8 @@ func TestThirdStart(t *testing.T) {
 		t.Errorf("result: %s", got.Body)
 	}
 	b.Idle()
-	if log := b.log.String(); !strings.Contains(log, "strike 1") {
-		t.Errorf("it got no strike:\n%s", log)
+	if log := b.log.String(); !strings.Contains(log, "crash loop 1") {
+		t.Errorf("it was not taken for a crash loop:\n%s", log)
 	}
 	if n := b.openrouter.Count(); n != 1 {
 		t.Errorf("calls: got %d, want 1", n)
@@ -64,7 +64,7 @@ func TestThirdStart(t *testing.T) {
 }
 
 // Past MAX_STRIKES it has failed, without another call.
-func TestTooManyStrikes(t *testing.T) {
+func TestTooManyCrashLoops(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
 	b.provision()
@@ -112,8 +112,8 @@ func TestKilledBetweenScheduleAndAck(t *testing.T) {
 	}
 }
 
-// A fired schedule is the request's only trace: the claim that a killed or
-// living process left does not let it be acknowledged.
+// A fired schedule may be all that is left of the request, so a claim that another
+// process left, dead or live, does not make it be acknowledged.
 func TestFiredScheduleAndALeftClaim(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
@@ -137,16 +137,16 @@ func TestFiredScheduleAndALeftClaim(t *testing.T) {
 	b.Idle()
 }
 
-// A fired schedule that meets its request at work in the same process is not
-// acknowledged for that: the other message may be about to leave because it
-// has seen the schedule that has just fired.
-func TestFiredScheduleAndAMessageAtWork(t *testing.T) {
+// A fired schedule whose request is in flight in the same process is not
+// acknowledged for that: the other message may be about to be acknowledged because
+// of the schedule that has just fired.
+func TestFiredScheduleAndAMessageInFlight(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
 	b.start()
 	release := b.openrouter.Hold()
 	defer release()
-	body := servicetest.Body(servicetest.NewID(), "at work", nil)
+	body := servicetest.Body(servicetest.NewID(), "in flight", nil)
 	b.Publish(body, nil)
 	if err := b.openrouter.Wait(b.Context(), func(s simulator.Stats) bool { return s.Started == 1 }); err != nil {
 		t.Fatal(err)

@@ -54,7 +54,7 @@ func TestHealth(t *testing.T) {
 // ready, and when OpenRouter is back everything is answered.
 func TestOutage(t *testing.T) {
 	t.Parallel()
-	b := setup(t, quick, func(c *config.Config) { c.Concurrency = 30 }) // a request that is put back comes soon
+	b := setup(t, quick, func(c *config.Config) { c.Concurrency = 30 }) // a rescheduled request is due soon
 	r := b.start()
 	fault, err := simulator.ParseFault("503")
 	if err != nil {

@@ -35,8 +35,7 @@ type bench struct {
 	replicas   []*replica
 }
 
-// Idle waits until everything is settled, and every running service has told of
-// it.
+// Idle waits until everything is settled, and every running service reports it.
 func (b *bench) Idle() {
 	b.t.Helper()
 	b.Backend.Idle()

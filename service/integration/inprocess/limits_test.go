@@ -17,7 +17,7 @@ import (
 	"gemini-client/service/servicetest"
 )
 
-// says waits for a line in the service's log.
+// says waits until the service's log has a text.
 func (b *bench) says(text string) {
 	b.t.Helper()
 	b.Until("the log says: "+text, func() (string, bool) { return "", strings.Contains(b.log.String(), text) })
@@ -35,7 +35,7 @@ func TestRequestQueueFull(t *testing.T) {
 		_, err := b.JS.Publish(b.Context(), b.Names.RequestQueue, servicetest.Body(id, large, nil))
 		if err != nil {
 			if !strings.Contains(err.Error(), "maximum bytes exceeded") {
-				t.Fatalf("the publisher is told: %v", err)
+				t.Fatalf("the publisher gets: %v", err)
 			}
 			break
 		}
@@ -149,7 +149,7 @@ func (b *bench) deleteConsumersWhileAway(r *replica) {
 	b.Until("the backend is connected", func() (string, bool) { return b.NC.Status().String(), b.NC.IsConnected() })
 }
 
-// Without NATS_PROVISION a deleted consumer is waited for, and said.
+// Without NATS_PROVISION the service waits for a deleted consumer, and logs it.
 func TestConsumerDeletedWithoutProvision(t *testing.T) {
 	t.Parallel()
 	b := setup(t, func(c *config.Config) { c.Provision = false })
@@ -183,8 +183,8 @@ func (b *bench) loseConsumers(r *replica, backend *servicetest.Backend) {
 	b.says("the queue can be read again")
 }
 
-// A missing permission is said by its name, once and not with every pull, and
-// nothing is lost.
+// A missing permission is logged with its subject, once and not with every pull,
+// and nothing is lost.
 func TestPermissionMissing(t *testing.T) {
 	t.Parallel()
 	forbidden := "$JS.API.CONSUMER.MSG.NEXT.GEMINI_REQUESTS.>"
@@ -220,8 +220,8 @@ func TestPermissionMissing(t *testing.T) {
 	b.Result(id)
 }
 
-// Credentials that are not accepted any more are tried again until they are
-// mended; a password in a file is read again.
+// Credentials that are not accepted any more are tried again until they are; a
+// password in a file is read again.
 func TestCredentialsExpire(t *testing.T) {
 	t.Parallel()
 	password := filepath.Join(t.TempDir(), "password")

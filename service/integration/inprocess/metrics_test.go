@@ -60,17 +60,17 @@ func scraped(t *testing.T, all map[string]family, text string) {
 	}
 }
 
-// documented reads the families from README's table.
+// documented reads the families from the table in telemetry/README.md.
 func documented(t *testing.T) map[string]family {
 	t.Helper()
-	readme, err := os.ReadFile("../../../README.md")
+	readme, err := os.ReadFile("../../../telemetry/README.md")
 	if err != nil {
 		t.Fatal(err)
 	}
 	_, rest, ok := strings.Cut(string(readme), "<!-- metrics -->\n")
 	table, _, ok2 := strings.Cut(rest, "<!-- /metrics -->")
 	if !ok || !ok2 {
-		t.Fatal("README.md has no table of metrics")
+		t.Fatal("telemetry/README.md has no table of metrics")
 	}
 	all := map[string]family{}
 	for row := range strings.Lines(table) {
@@ -88,7 +88,7 @@ func documented(t *testing.T) map[string]family {
 	return all
 }
 
-// README's table of metrics and what a scrape of a full life shows are the
+// The documented table of metrics and what a scrape of a full life shows are the
 // same, both ways, labels included.
 func TestMetricsAreTheDocumentedOnes(t *testing.T) {
 	t.Parallel()
@@ -123,18 +123,18 @@ func TestMetricsAreTheDocumentedOnes(t *testing.T) {
 	table := documented(t)
 	for name, f := range seen {
 		if want, there := table[name]; !there || want.String() != f.String() {
-			t.Errorf("a scrape shows %s: %s; README says: %s", name, f, want)
+			t.Errorf("a scrape shows %s: %s; telemetry/README.md says: %s", name, f, want)
 		}
 	}
 	for name, f := range table {
 		if _, there := seen[name]; !there {
-			t.Errorf("README has %s (%s), and no scrape shows it", name, f)
+			t.Errorf("telemetry/README.md has %s (%s), and no scrape shows it", name, f)
 		}
 	}
 	wantChatAttributes(t, b.spans.GetSpans())
 }
 
-// zeroAtFirst looks at the first scrape: what has not happened is there as 0.
+// zeroAtFirst checks the first scrape: what has not happened is there as 0.
 func (b *bench) zeroAtFirst(r *replica) {
 	b.t.Helper()
 	want := []string{
@@ -170,7 +170,7 @@ func (b *bench) ordinaryLife() {
 	b.Publish(body, nats.Header{"Nats-Msg-Id": {"a duplicate"}})
 	b.Publish([]byte("no id"), nil)
 	for _, ask := range []string{
-		"in the end [sim:503 times=3]", "again [sim:refuse times=1]", "rest [sim:429_platform times=1 reset=1s]", "gone [sim:404]",
+		"in the end [sim:503 times=3]", "again [sim:refuse times=1]", "wait [sim:429_platform times=1 reset=1s]", "gone [sim:404]",
 	} {
 		b.Result(b.Ask(ask, nil))
 	}
@@ -206,22 +206,21 @@ func (b *bench) outage(r *replica) {
 	state(0)
 }
 
-// held asks and returns when the call is under way, which release lets go on.
+// held asks and returns when the call is in flight, which release lets go on.
 func (b *bench) held() (id string, release func()) {
 	b.t.Helper()
 	before := b.openrouter.Count()
 	release = b.openrouter.Hold()
 	b.t.Cleanup(release)
 	id = b.Ask("held", nil)
-	b.Until("the call is under way", func() (string, bool) {
+	b.Until("the call is in flight", func() (string, bool) {
 		n := b.openrouter.Count()
 		return fmt.Sprint(n, " calls, ", before, " before"), n == before+1
 	})
 	return id, release
 }
 
-// overtaken has another worker, as far as anybody can see, take a request over
-// and answer it first.
+// overtaken takes a request over as another worker would, and answers it first.
 func (b *bench) overtaken() {
 	b.t.Helper()
 	id, release := b.held()
@@ -276,6 +275,6 @@ func wantChatAttributes(t *testing.T, spans tracetest.SpanStubs) {
 		}
 	}
 	if chats < 30 || asJSON != 1 {
-		t.Errorf("%d chats, %d with the further parameters: the test looks at too little", chats, asJSON)
+		t.Errorf("%d chats, %d with the further parameters: the test checks too little", chats, asJSON)
 	}
 }

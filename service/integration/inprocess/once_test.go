@@ -84,7 +84,7 @@ func TestRestartInTheMiddle(t *testing.T) {
 	}
 }
 
-// NATS restarts while a call is under way: the call goes on, its result waits
+// NATS restarts while a call is in flight: the call goes on, its result waits
 // in memory, and it is paid for once (promise 8).
 func TestNATSRestartsDuringACall(t *testing.T) {
 	t.Parallel()

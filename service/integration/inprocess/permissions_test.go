@@ -187,7 +187,7 @@ func (s *stack) replay(id string) {
 	s.Collect(s.Names.ResponsesStream(), events.Completed("gemini.responses", id), 1)
 }
 
-// askStatus asks the workers how they are, as `gemini-client status` does.
+// askStatus asks the workers for their state, as `gemini-client status` does.
 func (s *stack) askStatus(workers int) {
 	s.t.Helper()
 	answers, err := s.NC.SubscribeSync(s.NC.NewInbox())

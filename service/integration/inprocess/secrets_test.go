@@ -19,7 +19,7 @@ func TestNothingSecretLeaks(t *testing.T) {
 	b := setup(t, quick, func(c *config.Config) {
 		c.MaxRetries = 0
 		c.APIKeys = nil
-		for end := 'a'; end < 'm'; end++ { // several of the failures set a key aside
+		for end := 'a'; end < 'm'; end++ { // several of the failures make a key cool down
 			c.APIKeys = append(c.APIKeys, servicetest.Key+string(end))
 		}
 	})
@@ -47,7 +47,7 @@ func TestNothingSecretLeaks(t *testing.T) {
 		}
 	}
 	if failures < 8 || len(answer) < 24 {
-		t.Errorf("only %d of the requests failed: the test looks at nothing", failures)
+		t.Errorf("only %d of the requests failed: the test checks nothing", failures)
 	}
 	b.Publish([]byte(`{"request_id":"x","prompt":"`+secret+`"}`), nil)
 	b.Idle()
@@ -60,7 +60,7 @@ func TestNothingSecretLeaks(t *testing.T) {
 		"log": b.log.String(), "spans": fmt.Sprintf("%+v", b.spans.GetSpans()), "metrics": metrics, "readyz": verbose,
 	} {
 		if len(text) < 50 {
-			t.Errorf("%s: nothing to look at", name)
+			t.Errorf("%s: nothing to check", name)
 		}
 		if strings.Contains(text, servicetest.Key) {
 			t.Errorf("%s: holds the key", name)

@@ -11,7 +11,7 @@ import (
 	"gemini-client/service/servicetest"
 )
 
-// Every running worker tells how it is to whoever asks, and no key with it.
+// Every running worker replies with its state, and with no key in it.
 func TestWorkersTellTheirStatus(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
@@ -48,7 +48,7 @@ func TestWorkersTellTheirStatus(t *testing.T) {
 	}
 }
 
-// A message without a reply subject disturbs nobody.
+// A message without a reply subject is ignored.
 func TestStatusWithoutReply(t *testing.T) {
 	t.Parallel()
 	b := setup(t)

@@ -13,7 +13,7 @@ import (
 	"gemini-client/service/openrouter/simulator"
 )
 
-// Calls under way finish after SIGTERM; nothing new is taken.
+// Calls in flight finish after SIGTERM; nothing new is taken.
 func TestStopLetsCallsFinish(t *testing.T) {
 	t.Parallel()
 	b := setup(t, func(c *config.Config) { c.Concurrency = 2 })
@@ -36,15 +36,15 @@ func TestStopLetsCallsFinish(t *testing.T) {
 		t.Errorf("Run: got %v, want nil: nothing was cut", err)
 	}
 	if n := len(b.Results()); n != 2 {
-		t.Errorf("results: got %d, want the 2 that were under way", n)
+		t.Errorf("results: got %d, want the 2 that were in flight", n)
 	}
 	if n := b.stream(b.Names.RequestsStream()).Msgs; n != 2 {
 		t.Errorf("requests left: got %d, want 2", n)
 	}
 }
 
-// Calls that do not finish within SHUTDOWN_TIMEOUT are cut, given back at once,
-// and nothing is published for them.
+// Calls that do not finish within SHUTDOWN_TIMEOUT are cut, their requests are
+// nacked at once, and nothing is published for them.
 func TestStopCutsWhatTakesTooLong(t *testing.T) {
 	t.Parallel()
 	b := setup(t, func(c *config.Config) { c.ShutdownTimeout = 100 * time.Millisecond; c.AckWait = time.Minute })
@@ -63,8 +63,8 @@ func TestStopCutsWhatTakesTooLong(t *testing.T) {
 	if results := b.Results(); len(results) != 0 {
 		t.Errorf("results of a cut call: %s", results[0].Body)
 	}
-	// The ack wait is a minute: the successor can only answer in time because
-	// message and claim were given back.
+	// The ack wait is a minute: the successor can only answer in time because the
+	// message was nacked and its claim released.
 	b.start()
 	if got := b.Result(id); got.Result.Status != events.StatusSuccess {
 		t.Errorf("result: %s", got.Body)

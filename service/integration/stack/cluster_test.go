@@ -83,7 +83,8 @@ func (c *cluster) streamLeader(stream string) (name string) {
 	return name
 }
 
-// peers waits until what the leader of a stream says of the others holds.
+// peers waits until a condition holds of a stream's replicas, as its leader reports
+// them.
 func (c *cluster) peers(what, stream string, holds func([]*jetstream.PeerInfo) bool) {
 	c.stage.t.Helper()
 	c.stage.until(what+", for "+stream, func() (string, bool) {
@@ -132,9 +133,9 @@ func (c *cluster) behind(server string) {
 	})
 }
 
-// The leader of the consumer is killed and comes back, which nobody pays for;
-// then a follower with a worker on it is cut off the network and comes back: the
-// worker finds another server, and at most what it had under way is called again.
+// The leader of the consumer is killed and started again, which costs no call. Then
+// a follower with a worker on it is cut off the network for a time: the worker
+// finds another server, and at most what it had in flight is called again.
 func TestCluster(t *testing.T) {
 	t.Parallel()
 	const slots = 10
@@ -179,7 +180,7 @@ func TestCluster(t *testing.T) {
 		}
 	}
 	if len(again) > slots {
-		t.Errorf("%d calls were made again, want at most the %d that the worker had under way when it was cut off", len(again), slots)
+		t.Errorf("%d calls were made again, want at most the %d that the worker had in flight when it was cut off", len(again), slots)
 	}
 	t.Logf("%s was killed, %s cut off with a worker on it; %d calls for %d requests", leader, follower, up.Count(), len(l.questions))
 	c.idle(2)
@@ -229,8 +230,8 @@ func (c *cluster) follows(server string) {
 	})
 }
 
-// idle waits until so many workers say that they are ready and have nothing to
-// do.
+// idle waits until so many workers report that they are ready and have nothing in
+// flight.
 func (c *cluster) idle(workers int) {
 	c.stage.t.Helper()
 	nc := c.backend.NC

@@ -17,11 +17,11 @@ import (
 	tcnetwork "github.com/testcontainers/testcontainers-go/network"
 )
 
-// patience is how long a test waits for a fact before it fails. It is no part
-// of any assertion: a fact that comes, comes sooner.
+// patience is how long a test waits for a condition before it fails. It is no part
+// of any assertion: conditions hold much sooner.
 const patience = 2 * time.Minute
 
-// stage is where one test plays: its networks and containers end with it.
+// stage owns the networks and containers of one test; they end with it.
 type stage struct {
 	t      *testing.T
 	docker *testcontainers.DockerClient
@@ -44,8 +44,8 @@ func (s *stage) must(what string, err error) {
 	}
 }
 
-// until looks again until a fact holds. It fails the test with what was seen
-// last.
+// until polls until a condition holds. It fails the test with the state that was
+// seen last.
 func (s *stage) until(what string, holds func() (seen string, ok bool)) {
 	s.t.Helper()
 	ctx, cancel := context.WithTimeout(s.t.Context(), patience)
@@ -60,7 +60,7 @@ func (s *stage) until(what string, holds func() (seen string, ok bool)) {
 		select {
 		case <-tick.C:
 		case <-ctx.Done():
-			s.t.Fatalf("waited in vain for: %s; last seen: %s", what, seen)
+			s.t.Fatalf("timed out waiting for: %s; last seen: %s", what, seen)
 		}
 	}
 }

@@ -77,7 +77,7 @@ func TestTheImageServes(t *testing.T) {
 	last := b.Ask("One more?", nil)
 	up.called(2)
 	w.signal("SIGTERM")
-	s.until("the worker has heard the signal", func() (string, bool) { return "", strings.Contains(w.log(), "stopping") })
+	s.until("the worker has received the signal", func() (string, bool) { return "", strings.Contains(w.log(), "stopping") })
 	release()
 	if code := w.exit(); code != 0 {
 		t.Errorf("exit code %d after SIGTERM, want 0", code)
@@ -106,8 +106,8 @@ func (w *worker) runsUnprivileged() {
 	}
 }
 
-// What is wrong with the configuration is told at once, and by exit code 2.
-func TestTheImageTellsMistakes(t *testing.T) {
+// Problems of the configuration are reported at once, with exit code 2.
+func TestTheImageReportsProblems(t *testing.T) {
 	t.Parallel()
 	s := newStage(t)
 	tests := map[string]struct {
@@ -116,7 +116,7 @@ func TestTheImageTellsMistakes(t *testing.T) {
 	}{
 		"no key":         {nil, []string{"OPENROUTER_API_KEYS"}},
 		"empty key file": {settings{"OPENROUTER_API_KEYS_FILE": "/nowhere"}, []string{"OPENROUTER_API_KEYS_FILE", "/nowhere"}},
-		"two mistakes":   {settings{"OPENROUTER_API_KEYS": servicetest.Key, "ACK_WAIT": "1s", "LOG_FORMAT": "xml"}, []string{"ACK_WAIT", "LOG_FORMAT"}},
+		"two problems":   {settings{"OPENROUTER_API_KEYS": servicetest.Key, "ACK_WAIT": "1s", "LOG_FORMAT": "xml"}, []string{"ACK_WAIT", "LOG_FORMAT"}},
 		"a real key, unencrypted": {
 			settings{"OPENROUTER_API_KEYS": "sk-or-v1-0123456789", "OPENROUTER_BASE_URL": "http://openrouter.test/api/v1"},
 			[]string{"OPENROUTER_BASE_URL", "https://"},

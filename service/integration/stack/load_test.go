@@ -12,7 +12,7 @@ import (
 	"gemini-client/service/servicetest"
 )
 
-// load is many requests, and what must come of them.
+// load is many requests and their expected results.
 type load struct {
 	stage     *stage
 	backend   *servicetest.Backend
@@ -43,7 +43,7 @@ func (l *load) ask(n int) {
 }
 
 // fill publishes n requests, lets some calls through, and returns when each
-// worker has a call under way in every slot, so that a fault hits it at work.
+// worker has a call in flight in every slot, so that a fault hits busy workers.
 // Those calls wait for release. The first ones wait for the publisher, whom the
 // workers overtake where the disk is slow.
 func (l *load) fill(n, through, slots int, workers ...*worker) (release func()) {
@@ -97,7 +97,7 @@ func (l *load) settled() {
 		delete(results, id)
 	}
 	if len(results) > 0 {
-		t.Errorf("results that nobody asked for: %v", results)
+		t.Errorf("results of no request: %v", results)
 	}
 	if n := l.backend.State(names.DeadlettersStream()).Msgs; n != 0 {
 		t.Errorf("%d dead letters, want none", n)

@@ -12,7 +12,7 @@ import (
 	"gemini-client/service/openrouter/simulator"
 )
 
-// NATS goes away while requests are under way, for less than ACK_WAIT: that
+// NATS goes away while requests are in flight, for less than ACK_WAIT: that
 // costs delay, never a result, and no call is paid twice.
 func TestNATSGoesAway(t *testing.T) {
 	t.Parallel()
@@ -46,10 +46,9 @@ func TestNATSGoesAway(t *testing.T) {
 	}
 }
 
-// watched connects a client that pings as the service does, only more
-// impatiently: it has given the server up after three silent rounds, 12 s, in
-// which the service has missed one of its own (10 s). The returned function
-// waits for that.
+// watched connects a client that pings as the service does, but more often: it
+// gives the server up after three unanswered pings, 12 s, in which the service has
+// missed one of its own (10 s). The returned function waits for that.
 func (n *natsServer) watched() (missed func()) {
 	n.stage.t.Helper()
 	lost := make(chan struct{}, 1)

@@ -23,9 +23,9 @@ const proxyConfig = `{
   "outbounds": [{"type": "direct"}]
 }`
 
-// walled is a network that leads nowhere, where the service is, and the world,
-// where OpenRouter is. NATS and Jaeger stand in both, for the test to reach
-// them; a proxy joins the two.
+// walled is two networks: inside, which has no way out, with the service, and
+// world, with OpenRouter. NATS and Jaeger are in both, for the test to reach them,
+// and so is a proxy.
 type walled struct {
 	stage         *stage
 	inside, world *testcontainers.DockerNetwork

@@ -30,11 +30,11 @@ func TestOneOfTwoReplicasIsKilled(t *testing.T) {
 	again := l.again()
 	for _, before := range again {
 		if before.Key != killed.key {
-			t.Errorf("paid again: call %d of the living replica, %s to %s, outcome %q", before.Number, clock(before.At), clock(before.Ended), before.Outcome)
+			t.Errorf("paid again: call %d of the live replica, %s to %s, outcome %q", before.Number, clock(before.At), clock(before.Ended), before.Outcome)
 		}
 	}
 	if len(again) != slots {
-		t.Errorf("%d calls were made again, want the %d that the killed replica had under way", len(again), slots)
+		t.Errorf("%d calls were made again, want the %d that the killed replica had in flight", len(again), slots)
 	}
 	t.Logf("%d calls for %d requests", up.Count(), len(l.questions))
 	other.leave()

@@ -19,7 +19,7 @@ import (
 )
 
 // runLabel is on everything that a run leaves with the engine. Its value is the
-// run's id, which also tells when the run began. Testcontainers' own session is
+// run's id, which also has the time when the run began. Testcontainers' own session is
 // no such id: two runs from one shell share it.
 const runLabel = "gemini-client.stack.run"
 
@@ -45,7 +45,7 @@ func ours() map[string]string { return map[string]string{runLabel: os.Getenv(env
 func thisRun(run string) bool { return run == os.Getenv(envRun) }
 
 // oldRun is what a sweep at the start removes: what runs have left that were
-// killed. Others may be under way.
+// killed. Others may be running.
 func oldRun(run string) bool {
 	id, err := uuid.Parse(run)
 	if err != nil || id.Version() != 7 {
@@ -126,13 +126,13 @@ func leave(ctx context.Context, docker *testcontainers.DockerClient) (left []str
 // interruptible lets SIGINT and SIGTERM end the run with nothing left behind,
 // until stop is called, which waits for an end that has begun.
 func interruptible(ctx context.Context, docker *testcontainers.DockerClient) (stop func()) {
-	told, over, ended := make(chan os.Signal, 1), make(chan struct{}), make(chan struct{})
-	signal.Notify(told, os.Interrupt, syscall.SIGTERM)
+	signals, over, ended := make(chan os.Signal, 1), make(chan struct{}), make(chan struct{})
+	signal.Notify(signals, os.Interrupt, syscall.SIGTERM)
 	go func() {
 		defer close(ended)
 		select {
 		case <-over:
-		case s := <-told:
+		case s := <-signals:
 			fmt.Fprintf(os.Stderr, "stack: %s, removing containers, networks and images\n", s)
 			ctx, cancel := context.WithTimeout(ctx, patience)
 			defer cancel()
@@ -143,7 +143,7 @@ func interruptible(ctx context.Context, docker *testcontainers.DockerClient) (st
 		}
 	}()
 	return func() {
-		signal.Stop(told)
+		signal.Stop(signals)
 		close(over)
 		<-ended
 	}

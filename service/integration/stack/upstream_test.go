@@ -19,8 +19,8 @@ import (
 // hostName is this machine, seen from a container.
 const hostName = "host.docker.internal"
 
-// upstream is the OpenRouter simulator in the test's process, where its account
-// of calls is at hand.
+// upstream is the OpenRouter simulator in the test's process, so that the test can
+// read its record of calls.
 type upstream struct {
 	*simulator.Simulator
 	stage *stage
@@ -87,7 +87,7 @@ func (u *upstream) busy(slots int, workers ...*worker) {
 			}
 		}
 		idle := slices.ContainsFunc(workers, func(w *worker) bool { return byKey[w.key] < slots })
-		return fmt.Sprintf("%d held, under way %v", held, byKey), !idle && held == slots*len(workers)
+		return fmt.Sprintf("%d held, in flight %v", held, byKey), !idle && held == slots*len(workers)
 	})
 }
 

@@ -78,8 +78,7 @@ func (w *worker) again() {
 	})
 }
 
-// server is the NATS server that the worker is connected to, by its last word
-// about that.
+// server is the NATS server that the worker is connected to, as it logged last.
 func (w *worker) server() string {
 	w.stage.t.Helper()
 	said := regexp.MustCompile(`msg="answering requests".* nats=nats://(\w+):4222 |msg="connected to NATS again" server=(\w+)`).FindAllStringSubmatch(w.log(), -1)
@@ -91,7 +90,7 @@ func (w *worker) server() string {
 }
 
 // ready is the status of /readyz, of a worker whose port 8080 is published. It
-// has to be told at once, whatever the worker's connection does.
+// has to be answered at once, whatever the worker's connection does.
 func (w *worker) ready() (status int) {
 	w.stage.t.Helper()
 	url, err := w.PortEndpoint(w.stage.t.Context(), "8080/tcp", "http")

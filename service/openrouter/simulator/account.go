@@ -19,7 +19,7 @@ func bearer(r *http.Request) string {
 	return strings.TrimSpace(key)
 }
 
-// authenticate says why a key may not ask for completions; nil if it may.
+// authenticate returns why a key may not call completions; nil if it may.
 func (s *Simulator) authenticate(key string) *refused {
 	switch {
 	case key == "":
@@ -32,7 +32,7 @@ func (s *Simulator) authenticate(key string) *refused {
 	return &refused{http.StatusUnauthorized, "authentication", "User not found."}
 }
 
-// limiter counts the calls of each key in the running minute.
+// limiter counts the calls of each key in the current minute.
 type limiter struct {
 	limit   int
 	mu      sync.Mutex
@@ -44,7 +44,7 @@ type window struct {
 	calls  int
 }
 
-// check counts a call, or answers that the minute's calls are used up.
+// check counts a call, or returns the 429 of a key whose calls of this minute are used up.
 func (l *limiter) check(key string, now time.Time) (limited bool, answer reply) {
 	if l.limit <= 0 {
 		return false, reply{}
@@ -63,7 +63,7 @@ func (l *limiter) check(key string, now time.Time) (limited bool, answer reply) 
 	return true, platformLimit("limit_rpm", l.limit, minute.Add(time.Minute), "openrouter_shared_capacity")
 }
 
-// key serves /key: what the asking key may do and has spent. It has no limit.
+// key serves /key: the usage of the key that asks. The key has no limit.
 func (s *Simulator) key(w http.ResponseWriter, r *http.Request) {
 	key := bearer(r)
 	management := s.config.ManagementKey != "" && key == s.config.ManagementKey

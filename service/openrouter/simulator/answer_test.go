@@ -177,11 +177,11 @@ func TestCallsAreRemembered(t *testing.T) {
 		outcomes += c.Outcome + ","
 	}
 	if outcomes != "dated,completed,unauthorized," {
-		t.Errorf("OnCall was told %s", outcomes)
+		t.Errorf("OnCall got %s", outcomes)
 	}
 }
 
-// Whoever waits until nothing is in flight has been told of every call.
+// After a wait for no calls in flight, OnCall has been called with every call.
 func TestOnCallComesBeforeTheEnd(t *testing.T) {
 	t.Parallel()
 	var b *bench
@@ -189,7 +189,7 @@ func TestOnCallComesBeforeTheEnd(t *testing.T) {
 	b = start(t, simulator.Config{OnCall: func(simulator.Call) { told <- b.Stats().InFlight }})
 	b.chat(t, "why?", nil)
 	if n := <-told; n != 1 {
-		t.Errorf("%d calls in flight when OnCall was told of the only one, want 1", n)
+		t.Errorf("%d calls in flight when OnCall got the only one, want 1", n)
 	}
 }
 

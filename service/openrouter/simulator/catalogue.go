@@ -37,12 +37,12 @@ func CommonParams() []ParamInfo {
 	return []ParamInfo{
 		{Name: "times", About: "only the first N calls get it (of those with exactly this prompt, if a marker asks)"},
 		{Name: "share", About: "only this fraction of calls gets it, chosen by the seed: 0.1"},
-		{Name: "key", About: "only calls whose API key ends so"},
+		{Name: "key", About: "only calls whose API key ends with this"},
 		{Name: "model", About: "only calls that ask for this model first; a fallback model then answers, if the fault allows"},
 	}
 }
 
-// kind is a fault as the simulator knows it. Just one of answer, shape and bend is set.
+// kind is a fault and how it is made. Exactly one of answer, shape and bend is set.
 type kind struct {
 	name, about string
 	params      []param
@@ -64,7 +64,7 @@ func catalogue() []kind {
 		generationFaults(), streamFaults(), connectionFaults())
 }
 
-// form is what the value of a parameter must look like.
+// form is the syntax of a parameter's value.
 type form int
 
 const (
@@ -84,7 +84,7 @@ type param struct {
 	about       string
 }
 
-// checkParam tells what is wrong with a parameter that was given.
+// checkParam returns what is wrong with a parameter that was given.
 func (k kind) checkParam(name, value string) error {
 	i := slices.IndexFunc(k.params, func(p param) bool { return p.name == name })
 	if i < 0 {
@@ -140,7 +140,7 @@ func retryAfter(value string) param {
 	return param{name: "retry_after", value: value, form: whole, about: "seconds in the Retry-After header"}
 }
 
-// afterDeltas is the parameter of faults that hit a stream on its way.
+// afterDeltas is the parameter of faults in the middle of a stream.
 func afterDeltas(value string) param {
 	return param{name: "after", value: value, form: whole, about: "how many pieces of the answer arrive before"}
 }

@@ -20,20 +20,20 @@ type exchange struct {
 	call    *Call
 
 	asked     chatRequest
-	mistake   *refused // what is wrong with the body
+	problem   *refused // what is wrong with the body
 	text      string   // the prompt without markers
 	markers   []Fault
 	markerErr error
 
 	gen     *generation // what a model generated; nil if none was reached
-	outcome string      // how the call will have ended if nobody cuts it short
+	outcome string      // of the call, unless it is cut short
 	settled bool
 }
 
 // chat serves /chat/completions.
 func (s *Simulator) chat(w http.ResponseWriter, r *http.Request) {
 	e := s.arrive(w, r)
-	_ = s.hold(r) // who left while waiting is noticed when the reply is played
+	_ = s.hold(r) // a client that left meanwhile is noticed when the reply is sent
 	e.play(e.plan())
 }
 
@@ -42,9 +42,9 @@ func (s *Simulator) arrive(w http.ResponseWriter, r *http.Request) *exchange {
 	e := &exchange{sim: s, writer: w, request: r, outcome: OutcomeCompleted}
 	body, err := io.ReadAll(http.MaxBytesReader(nil, r.Body, maxBody))
 	if err != nil {
-		e.mistake = &refused{http.StatusRequestEntityTooLarge, "payload_too_large", "Request body is too large"}
+		e.problem = &refused{http.StatusRequestEntityTooLarge, "payload_too_large", "Request body is too large"}
 	} else {
-		e.asked, e.mistake = decode(body)
+		e.asked, e.problem = decode(body)
 	}
 	prompt := e.asked.prompt()
 	e.text, e.markers, e.markerErr = parseMarkers(prompt)
@@ -61,11 +61,11 @@ func (s *Simulator) arrive(w http.ResponseWriter, r *http.Request) *exchange {
 	return e
 }
 
-// plan decides what the call gets. The order is OpenRouter's: an outage first, then the key, its limits and the body,
+// plan decides the call's reply. The order is OpenRouter's: an outage first, then the key, its limits and the body,
 // and at last what only the models' providers can do wrong.
 func (e *exchange) plan() reply {
 	if f, ill := e.sim.serverFault(e); ill {
-		return e.suffer(f)
+		return e.applyFault(f)
 	}
 	if refused := e.sim.authenticate(e.call.Key); refused != nil {
 		return e.decline(OutcomeUnauthorized, *refused)
@@ -74,17 +74,17 @@ func (e *exchange) plan() reply {
 		e.outcome = OutcomeRateLimited
 		return r
 	}
-	if e.mistake != nil {
-		return e.decline(OutcomeInvalid, *e.mistake)
+	if e.problem != nil {
+		return e.decline(OutcomeInvalid, *e.problem)
 	}
 	if e.markerErr != nil {
 		return e.decline(OutcomeInvalid, refused{http.StatusBadRequest, "invalid_request", "simulator: " + oneLine(e.markerErr)})
 	}
 	if f, asked := e.sim.markerFault(e); asked {
-		return e.suffer(f)
+		return e.applyFault(f)
 	}
 	if f, unlucky := e.sim.randomFault(e); unlucky {
-		return e.suffer(f)
+		return e.applyFault(f)
 	}
 	return e.route(e.asked.candidates())
 }
@@ -105,8 +105,8 @@ func (e *exchange) route(models []string) reply {
 	return modelNotFound().reply(e, args{})
 }
 
-// suffer plays a fault, or lets the next model answer if the fault leaves one.
-func (e *exchange) suffer(f Fault) reply {
+// applyFault plays a fault, or lets the next model answer if the fault allows one.
+func (e *exchange) applyFault(f Fault) reply {
 	if err := f.check(); err != nil {
 		return e.decline(OutcomeInvalid, refused{http.StatusBadRequest, "invalid_request", "simulator: " + oneLine(err)})
 	}
@@ -139,7 +139,7 @@ func (e *exchange) decline(outcome string, why refused) reply {
 	return why.reply(nil)
 }
 
-// settle closes the call, once. rest is how long its generation goes on without a client: Google's cannot be cancelled.
+// settle closes the call, once. rest is how long its generation goes on after the client has left: Google's cannot be cancelled.
 func (e *exchange) settle(outcome string, rest time.Duration) {
 	if e.settled {
 		return

@@ -12,7 +12,7 @@ import (
 	"time"
 )
 
-// control is what a test changes while the simulator serves: the server's faults and the gates that hold calls.
+// control is the state that a test changes while the simulator serves: the server's faults and the gates that hold calls.
 type control struct {
 	mu         sync.Mutex
 	faults     []Fault
@@ -21,8 +21,8 @@ type control struct {
 	gates      []chan struct{}
 }
 
-// SetFault makes the server ill: every following call gets the first of these faults that covers it. They replace the
-// earlier ones. A fault with a mistake in it is answered with a 400 that names the mistake.
+// SetFault sets the faults of the server: every following call gets the first of them that covers it. They replace the
+// earlier ones. A call that meets an invalid fault gets a 400 that names the problem.
 func (s *Simulator) SetFault(faults ...Fault) {
 	s.control.mu.Lock()
 	defer s.control.mu.Unlock()
@@ -30,7 +30,7 @@ func (s *Simulator) SetFault(faults ...Fault) {
 	s.control.hits = make([]int, len(faults))
 }
 
-// ClearFaults makes the server well again; markers in prompts keep their effect.
+// ClearFaults removes the faults of the server; markers in prompts keep their effect.
 func (s *Simulator) ClearFaults() { s.SetFault() }
 
 // Hold makes every call that arrives from now on wait, in flight and unanswered, until release is called. Faults are
@@ -48,7 +48,7 @@ func (s *Simulator) Hold() (release func()) {
 	})
 }
 
-// hold waits at the gates that stand when it is called.
+// hold waits for the gates that are closed when it is called.
 func (s *Simulator) hold(r *http.Request) error {
 	s.control.mu.Lock()
 	gates := slices.Clone(s.control.gates)
@@ -66,7 +66,7 @@ func (s *Simulator) hold(r *http.Request) error {
 	return nil
 }
 
-// serverFault returns what the server suffers from at the time of this call.
+// serverFault returns the server's fault for this call, if any.
 func (s *Simulator) serverFault(e *exchange) (Fault, bool) {
 	if f, raging := s.storm(time.Now()); raging {
 		return f, true
@@ -76,7 +76,7 @@ func (s *Simulator) serverFault(e *exchange) (Fault, bool) {
 	return s.pick(s.control.faults, s.control.hits, e)
 }
 
-// markerFault returns what the call's own prompt asks for.
+// markerFault returns the fault that the call's own prompt asks for, if any.
 func (s *Simulator) markerFault(e *exchange) (Fault, bool) {
 	if len(e.markers) == 0 {
 		return Fault{}, false
@@ -107,7 +107,7 @@ func (s *Simulator) pick(faults []Fault, hits []int, e *exchange) (Fault, bool) 
 	return Fault{}, false
 }
 
-// covers tells whether the fault is meant for this call.
+// covers reports whether the fault applies to this call.
 func (s *Simulator) covers(f Fault, e *exchange) bool {
 	switch {
 	case !f.Until.IsZero() && !time.Now().Before(f.Until):
@@ -131,7 +131,7 @@ func (s *Simulator) randomFault(e *exchange) (Fault, bool) {
 	return Fault{Name: names[int(s.chance(e.call.Number, "which error")*float64(len(names)))]}, true
 }
 
-// storm returns the storm that rages at that moment, if any.
+// storm returns the 429 storm of that moment, if any.
 func (s *Simulator) storm(now time.Time) (Fault, bool) {
 	storm := s.config.Storm
 	if storm.Every <= 0 || storm.For <= 0 {

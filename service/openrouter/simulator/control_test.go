@@ -57,7 +57,7 @@ func TestMarkersDoNotReachTheAnswer(t *testing.T) {
 	}
 }
 
-func TestMistakesInMarkersAreNamed(t *testing.T) {
+func TestProblemsInMarkersAreNamed(t *testing.T) {
 	t.Parallel()
 	b := start(t, simulator.Config{})
 	for marker, want := range map[string]string{

@@ -9,7 +9,7 @@
 //	count it   wants   else a model answers                          steps
 //
 // A plan ends in a reply: status, headers, and a list of steps with the wait before each. An ordinary answer is such a
-// list, and most faults are small changes of it. The player knows no faults.
+// list, and most faults are small changes of it. The code that sends the list knows no faults.
 //
 // # Ordinary answers
 //
@@ -20,8 +20,8 @@
 // is answered under a dated name; an author that is unknown gives 400. The text itself is a few sentences that depend on
 // the prompt alone and quote its beginning, so that no answer can be taken for another one's.
 //
-// A client that leaves changes nothing about the bill: Google's models generate on, and the whole answer is paid for.
-// What was generated is billed even where a fault keeps it from arriving; errors and empty answers with no
+// A client that disconnects changes nothing about the cost: Google's models go on generating, and the whole answer is
+// billed. What was generated is billed even where a fault keeps it from arriving; errors and empty answers with no
 // finish_reason are not billed.
 //
 // # Asking for faults
@@ -36,14 +36,14 @@
 //	sim.SetFault(fault)
 //
 // Several markers follow one another: [sim:503 times=1] [sim:cut times=1] fails the first call in one way, the second
-// in another, and answers the third. Markers are not part of the prompt that is answered. A marker with a mistake in it
-// is answered with a 400 that names the mistake.
+// in another, and answers the third. Markers are not part of the prompt that is answered. An invalid marker is
+// answered with a 400 that names the problem.
 //
 // Every fault takes
 //
 //	times=N     only the first N calls get it (of those with exactly this prompt, if a marker asks)
 //	share=0.1   only this fraction of calls gets it, chosen by Config.Seed
-//	key=END     only calls whose API key ends so
+//	key=END     only calls whose API key ends with this
 //	model=ID    only calls that ask for this model first; a fallback model then answers, if the fault allows
 //
 // Faults of the request, answered before any model:
@@ -65,7 +65,7 @@
 //	402_weight           weight_exceeds_budget, it does not
 //	403_moderation       with reasons and flagged_input
 //	403_guardrail        with patterns
-//	403_key_limit        the key has spent its limit
+//	403_key_limit        the limit of the key is used up
 //	429_platform         with X-RateLimit-*, Reset in Unix milliseconds: reset=30s
 //	free_tier_daily      the day's free calls are used up
 //
@@ -80,7 +80,7 @@
 //
 // The next of several models answers after an error in the availability of the first (all but the last two).
 //
-// of providers, of OpenRouter's servers and of the edge before them:
+// of providers, of OpenRouter's servers and of the edge in front of them:
 //
 //	429                  with Retry-After if it is given: retry_after=
 //	429_provider         a provider's 429, relayed with its raw text, without Retry-After
@@ -95,7 +95,7 @@
 //	empty                no token, finish_reason stop: finish=stop|null
 //	content_filter       no token, finish_reason content_filter, cost 0: native=SAFETY
 //	tools                parallel tool calls in fragments: count=2 order=sequential|interleaved
-//	reasoning            deltas of thought before the answer
+//	reasoning            deltas of reasoning before the answer
 //	huge                 bytes=1048576 chunk=4096
 //	huge_line            the same in one event: bytes=1048576
 //	cost_zero            an answer that costs nothing
@@ -131,7 +131,7 @@
 //
 // # In tests
 //
-// Calls, Count, CountFor, InFlight and Cost tell what has happened; Wait waits for it, and Hold keeps calls in flight
-// until the test lets them go. A call has ended just before its last bytes are sent, so who has read an answer to its
-// end finds it in Calls with its outcome.
+// Calls, Count, CountFor, InFlight and Cost report what has happened. Wait waits for it. Hold keeps calls in flight until
+// the test releases them. A call ends just before its last bytes are sent, so a test that has read an answer to its end
+// finds it in Calls with its outcome.
 package simulator

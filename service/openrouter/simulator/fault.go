@@ -21,7 +21,7 @@ type Fault struct {
 	Times int
 	// Share is the fraction of calls, 0 to 1, that gets it, chosen by Config.Seed; 0 is all of them.
 	Share float64
-	// Key limits it to API keys that end so, Model to calls that ask for this model first.
+	// Key limits it to API keys that end with it, Model to calls that ask for this model first.
 	Key, Model string
 	// Until ends it. A fault with a retry_after that is not given counts down to it.
 	Until time.Time
@@ -30,23 +30,23 @@ type Fault struct {
 // Storm429 answers with 429 until then, with a Retry-After that counts down.
 func Storm429(until time.Time) Fault { return Fault{Name: "429", Until: until} }
 
-// ParseFault reads the text form, such as "429 retry_after=3 times=2". The error names every mistake.
+// ParseFault reads the text form, such as "429 retry_after=3 times=2". The error names every problem.
 func ParseFault(text string) (Fault, error) {
 	fields := strings.Fields(text)
 	if len(fields) == 0 {
 		return Fault{}, errors.New("fault without a name")
 	}
 	f := Fault{Name: fields[0]}
-	var mistakes []error
+	var problems []error
 	for _, field := range fields[1:] {
 		key, value, assigned := strings.Cut(field, "=")
 		if !assigned {
-			mistakes = append(mistakes, fmt.Errorf("%q is not of the form key=value", field))
+			problems = append(problems, fmt.Errorf("%q is not of the form key=value", field))
 			continue
 		}
-		mistakes = append(mistakes, assign(&f, key, value))
+		problems = append(problems, assign(&f, key, value))
 	}
-	return f, errors.Join(append(mistakes, f.check())...)
+	return f, errors.Join(append(problems, f.check())...)
 }
 
 // assign sets one parameter of the text form.
@@ -98,18 +98,18 @@ func (f Fault) String() string {
 	return b.String()
 }
 
-// check returns every mistake in the name and the parameters.
+// check returns every problem of the name and the parameters.
 func (f Fault) check() error {
 	known := catalogue()
 	i := slices.IndexFunc(known, func(k kind) bool { return k.name == f.Name })
 	if i < 0 {
 		return fmt.Errorf("unknown fault %q", f.Name)
 	}
-	var mistakes []error
+	var problems []error
 	for _, key := range slices.Sorted(maps.Keys(f.Params)) {
-		mistakes = append(mistakes, known[i].checkParam(key, f.Params[key]))
+		problems = append(problems, known[i].checkParam(key, f.Params[key]))
 	}
-	return errors.Join(mistakes...)
+	return errors.Join(problems...)
 }
 
 // arguments returns the parameters with the defaults filled in.
@@ -132,20 +132,20 @@ func seconds(d time.Duration) string {
 
 const markerStart = "[sim:"
 
-// parseMarkers returns the prompt without its markers, the faults they ask for, and every mistake in them.
+// parseMarkers returns the prompt without its markers, the faults they ask for, and every problem in them.
 func parseMarkers(prompt string) (clean string, faults []Fault, err error) {
 	var b strings.Builder
-	var mistakes []error
+	var problems []error
 	for rest := prompt; ; {
 		before, from, found := strings.Cut(rest, markerStart)
 		marker, after, closed := strings.Cut(from, "]")
 		if !found || !closed {
 			b.WriteString(rest)
-			return strings.TrimSpace(b.String()), faults, errors.Join(mistakes...)
+			return strings.TrimSpace(b.String()), faults, errors.Join(problems...)
 		}
 		f, err := ParseFault(marker)
 		if err != nil {
-			mistakes = append(mistakes, fmt.Errorf("marker [sim:%s]: %w", marker, err))
+			problems = append(problems, fmt.Errorf("marker [sim:%s]: %w", marker, err))
 		}
 		faults = append(faults, f)
 		b.WriteString(before + " ") // a space, or what is left and right might join to a new marker

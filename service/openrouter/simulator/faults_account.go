@@ -7,7 +7,7 @@ import (
 	"time"
 )
 
-// accountFaults are refusals because of the key, the money, a policy or the platform's own limits.
+// accountFaults are refusals because of the key, the credit, a policy or the platform's own limits.
 func accountFaults() []kind {
 	return []kind{
 		{
@@ -37,7 +37,7 @@ func accountFaults() []kind {
 				fault(map[string]any{"reason": "in_flight_budget_exhausted", "limit_source": "openrouter_in_flight_budget"}),
 		},
 		{
-			name: "402_weight", about: "402 weight_exceeds_budget: this request alone is too dear",
+			name: "402_weight", about: "402 weight_exceeds_budget: this request alone is too expensive",
 			answer: refused{402, "payment_required", "This request needs more than your whole in-flight budget"}.
 				fault(map[string]any{"reason": "weight_exceeds_budget", "limit_source": "openrouter_in_flight_budget"}),
 		},
@@ -47,7 +47,7 @@ func accountFaults() []kind {
 			answer: refused{403, "permission_denied", "Request blocked: prompt injection patterns detected"}.
 				fault(map[string]any{"patterns": []string{"ignore all previous instructions"}}),
 		},
-		{name: "403_key_limit", about: "403, the key has spent its limit", answer: keyLimit},
+		{name: "403_key_limit", about: "403, the limit of the key is used up", answer: keyLimit},
 		{
 			name: "429_platform", about: "429 of the platform with X-RateLimit-*, Reset in Unix milliseconds",
 			params: []param{{name: "reset", value: "30s", form: span, about: "how far away X-RateLimit-Reset is"}},

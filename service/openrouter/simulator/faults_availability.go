@@ -36,7 +36,7 @@ func unavailabilities() []unavailable {
 			message: "%s is deprecated.", successor: true,
 		},
 		{
-			code: "model_unavailable_upstream", about: "its providers do not know it any more", status: 404,
+			code: "model_unavailable_upstream", about: "its providers no longer have it", status: 404,
 			message: "%s is unavailable at all of its providers", successor: true,
 		},
 		{

@@ -5,7 +5,7 @@ import (
 	"net/http"
 )
 
-// providerFaults are errors of the providers behind OpenRouter, of OpenRouter's servers and of the edge before them.
+// providerFaults are errors of the providers behind OpenRouter, of OpenRouter's servers and of the edge in front of them.
 func providerFaults() []kind {
 	faults := []kind{
 		{

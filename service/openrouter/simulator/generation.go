@@ -37,7 +37,7 @@ func (e *exchange) generate(asked string) {
 		id: newGenerationID(now), model: m.canonical, created: now.Unix(), price: m.price,
 		pieceSize: pieceSize, finish: "stop", native: "STOP",
 	}
-	g.prompt = tokens(e.text) - tokens(e.call.Prompt) // markers count nothing
+	g.prompt = tokens(e.text) - tokens(e.call.Prompt) // markers are not counted
 	for _, msg := range e.asked.Messages {
 		g.prompt += tokens(msg.Content.text) + msg.Content.media*tokensOfMedia
 	}
@@ -122,13 +122,13 @@ func (g *generation) cost() (prompt, completion float64) {
 	return inDollars(prompt), inDollars(completion)
 }
 
-// inDollars turns millionths of a dollar into dollars without the dust of binary fractions.
+// inDollars turns millionths of a dollar into dollars without binary rounding errors.
 func inDollars(micro float64) float64 { return math.Round(micro*1e6) / 1e12 }
 
 // completion counts generated tokens, reasoning included.
 func (g *generation) completion() int { return g.output + tokens(g.reasoning) }
 
-// bill writes the generation into the call.
+// bill writes tokens and cost of the generation into the call.
 func (g *generation) bill(c *Call) {
 	prompt, completion := g.cost()
 	c.GenerationID, c.ModelUsed = g.id, g.model

@@ -19,7 +19,7 @@ const (
 	OutcomeInvalid      = "invalid request"
 )
 
-// Call is what the simulator remembers of one POST to /chat/completions.
+// Call is the record of one POST to /chat/completions.
 type Call struct {
 	// Number counts calls from 1 in the order of their arrival.
 	Number    int
@@ -102,7 +102,7 @@ func (l *ledger) start(c *Call) {
 	l.announce()
 }
 
-// forget drops what is indexed of a call, which may still be in flight.
+// forget removes a call, which may still be in flight, from the indexes.
 func (l *ledger) forget(c *Call) {
 	c.forgotten = true
 	delete(l.byID, c.GenerationID)
@@ -119,8 +119,8 @@ func (l *ledger) update(change func(*Stats)) {
 	l.announce()
 }
 
-// end settles the call. Afterwards nothing changes it any more. Whoever waits
-// until nothing is in flight finds that OnCall was told of all.
+// end settles the call. Afterwards nothing changes it any more. OnCall comes before the count, so that it has been called
+// with every call when none is in flight.
 func (l *ledger) end(c *Call, outcome string) {
 	l.mu.Lock()
 	c.Outcome, c.Ended = outcome, time.Now()
@@ -146,7 +146,7 @@ func (l *ledger) end(c *Call, outcome string) {
 	l.announce()
 }
 
-// announce wakes everybody in Wait; the caller holds the lock.
+// announce wakes all callers of Wait; the caller holds the lock.
 func (l *ledger) announce() {
 	if l.changed != nil {
 		close(l.changed)
@@ -211,13 +211,13 @@ func (s *Simulator) Stats() Stats {
 func (s *Simulator) Count() int { return s.Stats().Started }
 
 // InFlight returns how many chat calls have arrived and not ended. A call ends just before its last bytes are sent, so
-// who has read an answer to its end finds the call ended.
+// a client that has read an answer to its end finds the call ended.
 func (s *Simulator) InFlight() int { return s.Stats().InFlight }
 
 // Cost returns what all calls were billed, in USD.
 func (s *Simulator) Cost() float64 { return s.Stats().Cost }
 
-// Wait returns nil once until is true of the counts, or the context's cause. It looks at once, and again after each
+// Wait returns nil once until is true of the counts, or the context's cause. It checks at once, and again after each
 // change; until may call the simulator's other methods.
 func (s *Simulator) Wait(ctx context.Context, until func(Stats) bool) error {
 	for {

@@ -6,7 +6,7 @@ import (
 	"strings"
 )
 
-// providerName stands where OpenRouter names the provider that answered.
+// providerName is the provider of every answer.
 const providerName = "simulator"
 
 // datedSuffix marks the canonical name of models whose request name is an alias.
@@ -57,7 +57,7 @@ func lookUp(asked string) modelEntry {
 	return entry
 }
 
-// knownAuthor tells whether the model has the form author/slug and the author publishes models.
+// knownAuthor reports whether the model has the form author/slug and the author publishes models.
 func knownAuthor(model string) bool {
 	author, slug, _ := strings.Cut(strings.TrimPrefix(model, "~"), "/")
 	authors := []string{

@@ -190,7 +190,7 @@ func TestWhatIsBilledOfACallThatNeverEnds(t *testing.T) {
 	}
 }
 
-// spy looks at the simulator at the moment of every write.
+// spy reads the state of the simulator at every write.
 type spy struct {
 	*httptest.ResponseRecorder
 	look func(data string)

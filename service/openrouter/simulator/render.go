@@ -8,7 +8,7 @@ import (
 const (
 	// keepAlive is how often something is sent while nothing has been generated yet.
 	keepAlive = 500 * time.Millisecond
-	// comment is what a stream says meanwhile, padding what a body says.
+	// comment is sent meanwhile in a stream, padding in a body.
 	comment = ": OPENROUTER PROCESSING\n\n"
 	padding = "\n         \n"
 	// done ends a stream.
@@ -84,7 +84,7 @@ func (e *exchange) header(contentType string) http.Header {
 	}
 }
 
-// paced sends a sign of life at once and again every keepAlive until the time is over. The last step is empty and waits
+// paced sends keep-alives, one at once and then one every keepAlive until the time is over. The last step is empty and waits
 // for what is left of the time.
 func paced(p part, sign string, total time.Duration) []step {
 	steps := []step{{part: p, raw: sign}}

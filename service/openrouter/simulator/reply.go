@@ -15,7 +15,7 @@ import (
 type reply struct {
 	status int
 	header http.Header
-	before time.Duration // the silence before the status line
+	before time.Duration // the wait before the status line
 	steps  []step
 	end    ending
 }
@@ -24,13 +24,13 @@ type reply struct {
 type ending int
 
 const (
-	endProperly ending = iota // the body is ended as HTTP wants it
-	endHanging                // silence until the client goes
+	endProperly ending = iota // the body has its proper end
+	endHanging                // nothing is sent until the client leaves
 	endClosed                 // the connection is closed without the body's end
 	endReset                  // the same with a TCP reset
 )
 
-// part says what a step is of an answer, so that a fault finds the place it changes.
+// part is the kind of a step, by which a fault finds the place it changes.
 type part int
 
 const (
@@ -48,7 +48,7 @@ type step struct {
 	wait    time.Duration // before it
 	chunk   *chunk        // sent as an event
 	raw     string        // sent as it is, if there is no chunk
-	endless bool          // repeated until the client goes
+	endless bool          // repeated until the client leaves
 }
 
 // bytes returns what the step writes.
@@ -151,7 +151,7 @@ func (e *exchange) take(st step, last bool) error {
 	}
 }
 
-// flush pushes out what was written.
+// flush sends what was written.
 func (e *exchange) flush() error {
 	if err := http.NewResponseController(e.writer).Flush(); err != nil {
 		return errGone
@@ -159,7 +159,7 @@ func (e *exchange) flush() error {
 	return nil
 }
 
-// leave ends the connection as the reply wants it.
+// leave ends the connection as the reply says.
 func (e *exchange) leave(end ending) {
 	switch end {
 	case endClosed:
@@ -170,7 +170,7 @@ func (e *exchange) leave(end ending) {
 	}
 }
 
-// sever closes the connection under the answer, with a reset if it is to be hard.
+// sever closes the connection under the answer, with a TCP reset if hard.
 func (e *exchange) sever(hard bool) {
 	conn, _, err := http.NewResponseController(e.writer).Hijack()
 	if err != nil {

@@ -13,7 +13,7 @@ import (
 // defaultModel answers requests that name none, like the default of an account.
 const defaultModel = "google/gemini-2.5-flash"
 
-// chatRequest is the part of a chat request's body that the simulator looks at.
+// chatRequest is the part of a chat request's body that the simulator reads.
 type chatRequest struct {
 	Model               string                     `json:"model"`
 	Models              []string                   `json:"models"`
@@ -97,7 +97,7 @@ type tool struct {
 	} `json:"function"`
 }
 
-// decode reads a body and says what OpenRouter would refuse it for.
+// decode reads a body and returns why OpenRouter would refuse it, nil if it would not.
 func decode(body []byte) (chatRequest, *refused) {
 	var asked chatRequest
 	var keys map[string]json.RawMessage
@@ -221,7 +221,7 @@ func (c chatRequest) limit() int {
 	return 0
 }
 
-// wantsReasoning tells whether the request switches thinking on; for Gemini 2.5 Flash it is off by default.
+// wantsReasoning reports whether the request turns reasoning on; for Gemini 2.5 Flash it is off by default.
 func (c chatRequest) wantsReasoning() bool {
 	r := c.Reasoning
 	return r != nil && (r.Enabled || r.MaxTokens != nil && *r.MaxTokens > 0 || r.Effort != "" && r.Effort != "none")

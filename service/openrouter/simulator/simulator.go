@@ -22,7 +22,7 @@ type Config struct {
 	RateLimit int
 	// Keys are accepted; if there are none, every key that begins with sk-or- is.
 	Keys []string
-	// ManagementKey may ask for /credits, and for nothing else.
+	// ManagementKey may call /credits, and nothing else.
 	ManagementKey string
 	// UsageWithoutChoice sends the usage chunk in its older form, with an empty list of choices.
 	UsageWithoutChoice bool
@@ -34,7 +34,7 @@ type Config struct {
 	History int
 	// Answer makes the text of an answer. If it is nil, a few sentences are derived from the prompt.
 	Answer func(Prompt) string
-	// OnCall is told of every chat call that has ended, from the call's own goroutine, before it stops to count as in flight.
+	// OnCall is called with every chat call that has ended, on the call's own goroutine, before it stops counting as in flight.
 	OnCall func(Call)
 }
 
@@ -44,7 +44,7 @@ type Storm struct {
 	Every, For time.Duration
 }
 
-// Prompt is what Config.Answer is asked.
+// Prompt is the argument of Config.Answer.
 type Prompt struct {
 	// Text is the last user message without its markers.
 	Text string
@@ -131,7 +131,7 @@ func (s *Simulator) wait(r *http.Request, d time.Duration) error {
 	return await(s, r, timer.C)
 }
 
-// left tells whether there is nobody to answer any more.
+// left returns errGone or errClosing if the call need not be answered any more.
 func (s *Simulator) left(r *http.Request) error {
 	select {
 	case <-r.Context().Done():
@@ -143,7 +143,7 @@ func (s *Simulator) left(r *http.Request) error {
 	}
 }
 
-// await waits until ready, the client's leaving or Close, whichever is first.
+// await waits for ready, for the client to leave or for Close, whichever is first.
 func await[T any](s *Simulator, r *http.Request, ready <-chan T) error {
 	if err := s.left(r); err != nil {
 		return err

@@ -130,7 +130,7 @@ func parse[T any](t *testing.T, body string) T {
 	return value
 }
 
-// whole is the part of a completion that tests look at.
+// whole is the part of a completion that tests check.
 type whole struct {
 	ID, Model, Provider string
 	Choices             []struct {

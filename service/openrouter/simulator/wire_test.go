@@ -158,7 +158,7 @@ func compare(t *testing.T, path, got string) {
 	}
 }
 
-// TestRefusals says in words what matters in the answers that testdata keeps byte by byte.
+// TestRefusals names what matters in the answers that testdata keeps byte by byte.
 func TestRefusals(t *testing.T) {
 	t.Parallel()
 	for marker, want := range map[string]struct {

@@ -19,9 +19,9 @@ import (
 	"gemini-client/telemetry"
 )
 
-// desk is what a command for people on call works with: the connection, the
-// names, and where to write.
-type desk struct {
+// adminClient is the NATS connection of a command for people on call, with the
+// names of the streams and the output.
+type adminClient struct {
 	config config.Config
 	names  events.Names
 	conn   *bus.Conn
@@ -30,8 +30,8 @@ type desk struct {
 	err    io.Writer
 }
 
-// openDesk connects. The desk must be closed.
-func openDesk(ctx context.Context, configFile string, std streams) (*desk, error) {
+// openAdminClient connects to NATS. The caller closes the client.
+func openAdminClient(ctx context.Context, configFile string, std streams) (*adminClient, error) {
 	c, _, err := config.Load(configFile)
 	if err != nil {
 		return nil, err
@@ -44,24 +44,24 @@ func openDesk(ctx context.Context, configFile string, std streams) (*desk, error
 	if err != nil {
 		return nil, err
 	}
-	return &desk{config: c, names: c.Names(), conn: conn, js: conn.JetStream, out: std.out, err: std.err}, nil
+	return &adminClient{config: c, names: c.Names(), conn: conn, js: conn.JetStream, out: std.out, err: std.err}, nil
 }
 
-func (d *desk) close() { d.conn.Close() }
+func (a *adminClient) close() { a.conn.Close() }
 
 // printf writes to standard output.
-func (d *desk) printf(format string, args ...any) { _, _ = fmt.Fprintf(d.out, format, args...) }
+func (a *adminClient) printf(format string, args ...any) { _, _ = fmt.Fprintf(a.out, format, args...) }
 
-// fail says what did not work; the program then ends with exit code 1.
-func (d *desk) fail(format string, args ...any) error {
-	_, _ = fmt.Fprintf(d.err, "gemini-client: "+format+"\n", args...)
+// fail prints what did not work and returns errFailed, for exit code 1.
+func (a *adminClient) fail(format string, args ...any) error {
+	_, _ = fmt.Fprintf(a.err, "gemini-client: "+format+"\n", args...)
 	return errFailed
 }
 
-// stream looks a stream up.
-func (d *desk) stream(ctx context.Context, name string) (s jetstream.Stream, err error) {
-	err = d.conn.Do(ctx, "."+name, func(ctx context.Context) error {
-		s, err = d.js.Stream(ctx, name)
+// stream returns a stream. The error says what to do if it does not exist.
+func (a *adminClient) stream(ctx context.Context, name string) (s jetstream.Stream, err error) {
+	err = a.conn.Do(ctx, "."+name, func(ctx context.Context) error {
+		s, err = a.js.Stream(ctx, name)
 		return err
 	})
 	switch {
@@ -74,28 +74,28 @@ func (d *desk) stream(ctx context.Context, name string) (s jetstream.Stream, err
 }
 
 // last returns the last message whose subject matches, nil if there is none.
-func (d *desk) last(ctx context.Context, s jetstream.Stream, subject string) (m *jetstream.RawStreamMsg, err error) {
-	return d.get(ctx, s, func(ctx context.Context) (*jetstream.RawStreamMsg, error) {
+func (a *adminClient) last(ctx context.Context, s jetstream.Stream, subject string) (m *jetstream.RawStreamMsg, err error) {
+	return a.get(ctx, s, func(ctx context.Context) (*jetstream.RawStreamMsg, error) {
 		return s.GetLastMsgForSubject(ctx, subject)
 	})
 }
 
 // next returns the first message of a subject from a sequence on, nil if there
 // is none.
-func (d *desk) next(ctx context.Context, s jetstream.Stream, sequence uint64, subject string) (*jetstream.RawStreamMsg, error) {
-	return d.get(ctx, s, func(ctx context.Context) (*jetstream.RawStreamMsg, error) {
+func (a *adminClient) next(ctx context.Context, s jetstream.Stream, sequence uint64, subject string) (*jetstream.RawStreamMsg, error) {
+	return a.get(ctx, s, func(ctx context.Context) (*jetstream.RawStreamMsg, error) {
 		return s.GetMsg(ctx, max(sequence, 1), jetstream.WithGetMsgSubject(subject))
 	})
 }
 
 // at returns the message with a sequence, nil if there is none.
-func (d *desk) at(ctx context.Context, s jetstream.Stream, sequence uint64) (*jetstream.RawStreamMsg, error) {
-	return d.get(ctx, s, func(ctx context.Context) (*jetstream.RawStreamMsg, error) { return s.GetMsg(ctx, sequence) })
+func (a *adminClient) at(ctx context.Context, s jetstream.Stream, sequence uint64) (*jetstream.RawStreamMsg, error) {
+	return a.get(ctx, s, func(ctx context.Context) (*jetstream.RawStreamMsg, error) { return s.GetMsg(ctx, sequence) })
 }
 
-func (d *desk) get(ctx context.Context, s jetstream.Stream, do func(context.Context) (*jetstream.RawStreamMsg, error)) (m *jetstream.RawStreamMsg, err error) {
+func (a *adminClient) get(ctx context.Context, s jetstream.Stream, do func(context.Context) (*jetstream.RawStreamMsg, error)) (m *jetstream.RawStreamMsg, err error) {
 	name := s.CachedInfo().Config.Name
-	err = d.conn.Do(ctx, "."+name, func(ctx context.Context) error {
+	err = a.conn.Do(ctx, "."+name, func(ctx context.Context) error {
 		m, err = do(ctx)
 		return err
 	})
@@ -108,8 +108,8 @@ func (d *desk) get(ctx context.Context, s jetstream.Stream, do func(context.Cont
 	return m, nil
 }
 
-// plain makes a text from outside safe to print on one line: no key in it, and
-// nothing that a terminal would obey.
+// plain makes a text from outside safe to print on one line: it masks keys and
+// replaces control characters.
 func plain(s string) string {
 	return strings.Map(func(r rune) rune {
 		if unicode.IsControl(r) || unicode.Is(unicode.Cf, r) {
@@ -119,10 +119,10 @@ func plain(s string) string {
 	}, telemetry.Redact(strings.ToValidUTF8(s, "\uFFFD")))
 }
 
-// clock is a point in time as people on call read it.
+// clock formats a time, in UTC.
 func clock(t time.Time) string { return t.UTC().Format(time.RFC3339) }
 
-// since is a time and how far away it is.
+// since formats a time and its distance from now.
 func since(t time.Time) string {
 	return clock(t) + ", " + humanize.RelTime(t, time.Now().Truncate(time.Second), "ago", "from now")
 }

@@ -16,8 +16,8 @@ import (
 	"gemini-client/events"
 )
 
-// letter is a dead letter without its body.
-type letter struct {
+// deadLetter is a dead letter without its body.
+type deadLetter struct {
 	Sequence  uint64      `json:"sequence"`
 	Time      time.Time   `json:"time"`
 	Code      events.Code `json:"code"`
@@ -26,29 +26,29 @@ type letter struct {
 	Reason    string      `json:"reason"`
 }
 
-// newLetter reads what subject and headers say.
-func (d *desk) newLetter(subject string, header map[string][]string, sequence uint64, at time.Time) letter {
-	code, id, _ := strings.Cut(strings.TrimPrefix(subject, strings.TrimSuffix(d.names.DeadlettersAll(), ">")), ".")
+// newDeadLetter reads a dead letter from its subject and headers.
+func (a *adminClient) newDeadLetter(subject string, header map[string][]string, sequence uint64, at time.Time) deadLetter {
+	code, id, _ := strings.Cut(strings.TrimPrefix(subject, strings.TrimSuffix(a.names.DeadlettersAll(), ">")), ".")
 	if !events.ValidID(id) {
 		id = ""
 	}
 	one := func(name string) string { return plain(strings.Join(header[name], " ")) }
-	return letter{Sequence: sequence, Time: at.UTC(), Code: events.Code(plain(code)), RequestID: id, From: one(events.HeaderMsgID), Reason: one(events.HeaderReason)}
+	return deadLetter{Sequence: sequence, Time: at.UTC(), Code: events.Code(plain(code)), RequestID: id, From: one(events.HeaderMsgID), Reason: one(events.HeaderReason)}
 }
 
-// String names a letter in a line.
-func (l letter) String() string {
+// String is the dead letter in one line.
+func (l deadLetter) String() string {
 	return fmt.Sprintf("%-6d %s  %s", l.Sequence, cmp.Or(l.RequestID, "(no usable id)"), l.Code)
 }
 
-// letterFilter is the flags that choose dead letters.
-type letterFilter struct {
+// deadLetterFilter holds the flags that select dead letters.
+type deadLetterFilter struct {
 	code, id, since, before string
 	limit                   int
 	all                     bool
 }
 
-func (f *letterFilter) flags(flags *pflag.FlagSet, limit int) {
+func (f *deadLetterFilter) flags(flags *pflag.FlagSet, limit int) {
 	flags.StringVar(&f.code, "code", "", "with this failure code, such as upstream_timeout")
 	flags.StringVar(&f.id, "id", "", "of this request_id")
 	flags.StringVar(&f.since, "since", "", "not older than: a duration such as 2h, or a time such as 2026-01-31T08:00:00Z")
@@ -56,34 +56,34 @@ func (f *letterFilter) flags(flags *pflag.FlagSet, limit int) {
 	flags.IntVar(&f.limit, "limit", limit, "at most so many, the oldest first; 0 = all")
 }
 
-// chooseAll adds the flag that a command needs that changes things.
-func (f *letterFilter) chooseAll(flags *pflag.FlagSet) {
+// addAll adds the flag --all, for commands that change something.
+func (f *deadLetterFilter) addAll(flags *pflag.FlagSet) {
 	flags.BoolVar(&f.all, "all", false, "every dead letter")
 }
 
-func (f *letterFilter) empty() bool { return f.code+f.id+f.since+f.before == "" }
+func (f *deadLetterFilter) empty() bool { return f.code+f.id+f.since+f.before == "" }
 
-// check refuses a command that would change things without saying which.
-func (f *letterFilter) check(args []string) error {
-	chosen := !f.empty() || f.all
+// check refuses a command that changes something unless it has a selection.
+func (f *deadLetterFilter) check(args []string) error {
+	filtered := !f.empty() || f.all
 	switch {
-	case len(args) > 0 && chosen:
+	case len(args) > 0 && filtered:
 		return errors.New("name dead letters or give filters, not both")
-	case len(args) == 0 && !chosen:
-		return errors.New("say which: sequences or request_ids, filters (--code, --since, --before, --id), or --all")
+	case len(args) == 0 && !filtered:
+		return errors.New("nothing is selected: give sequences or request_ids, filters (--code, --since, --before, --id), or --all")
 	}
 	_, err := f.selection(time.Now())
 	return err
 }
 
-// selection is a filter that has been understood.
+// selection is a parsed filter.
 type selection struct {
 	code, id      string // subject tokens, * for any
 	since, before time.Time
 	limit         int
 }
 
-func (f *letterFilter) selection(now time.Time) (selection, error) {
+func (f *deadLetterFilter) selection(now time.Time) (selection, error) {
 	s := selection{code: "*", id: "*", limit: f.limit}
 	var errs []error
 	if f.code != "" {
@@ -111,7 +111,7 @@ func (f *letterFilter) selection(now time.Time) (selection, error) {
 	return s, errors.Join(errs...)
 }
 
-// moment reads "so long ago" or a time; the zero time if there is none.
+// moment parses a duration before now, or a time; the zero time if text is empty.
 func moment(flag, text string, now time.Time) (time.Time, error) {
 	if text == "" {
 		return time.Time{}, nil
@@ -122,26 +122,26 @@ func moment(flag, text string, now time.Time) (time.Time, error) {
 	if at, err := time.Parse(time.RFC3339, text); err == nil {
 		return at, nil
 	}
-	return time.Time{}, fmt.Errorf("%s %q: want a duration such as 2h (so long ago) or a time such as 2026-01-31T08:00:00Z", flag, text)
+	return time.Time{}, fmt.Errorf("%s %q: want a duration such as 2h (before now) or a time such as 2026-01-31T08:00:00Z", flag, text)
 }
 
-// letters returns the dead letters of a selection that are there now, the
-// oldest first. Bodies, and with them prompts, stay on the server.
-func (d *desk) letters(ctx context.Context, s selection) (found []letter, err error) {
-	stream := d.names.DeadlettersStream()
-	if _, err := d.stream(ctx, stream); err != nil {
+// deadLetters returns the dead letters of a selection that are stored now, the oldest
+// first. Bodies, and with them prompts, stay on the server.
+func (a *adminClient) deadLetters(ctx context.Context, s selection) (found []deadLetter, err error) {
+	stream := a.names.DeadlettersStream()
+	if _, err := a.stream(ctx, stream); err != nil {
 		return nil, err
 	}
 	config := jetstream.OrderedConsumerConfig{
-		FilterSubjects: []string{strings.TrimSuffix(d.names.DeadlettersAll(), ">") + s.code + "." + s.id},
+		FilterSubjects: []string{strings.TrimSuffix(a.names.DeadlettersAll(), ">") + s.code + "." + s.id},
 		DeliverPolicy:  jetstream.DeliverAllPolicy, HeadersOnly: true,
 	}
 	if !s.since.IsZero() {
 		config.DeliverPolicy, config.OptStartTime = jetstream.DeliverByStartTimePolicy, &s.since
 	}
 	var consumer jetstream.Consumer
-	err = d.conn.Do(ctx, "."+stream, func(ctx context.Context) error {
-		consumer, err = d.js.OrderedConsumer(ctx, stream, config)
+	err = a.conn.Do(ctx, "."+stream, func(ctx context.Context) error {
+		consumer, err = a.js.OrderedConsumer(ctx, stream, config)
 		return err
 	})
 	if err != nil {
@@ -155,14 +155,14 @@ func (d *desk) letters(ctx context.Context, s selection) (found []letter, err er
 		return nil, fmt.Errorf("read stream %s: %w", stream, err)
 	}
 	defer messages.Stop()
-	return d.readLetters(ctx, messages, s)
+	return a.readSelected(ctx, messages, s)
 }
 
-func (d *desk) readLetters(ctx context.Context, messages jetstream.MessagesContext, s selection) (found []letter, err error) {
+func (a *adminClient) readSelected(ctx context.Context, messages jetstream.MessagesContext, s selection) (found []deadLetter, err error) {
 	for s.limit == 0 || len(found) < s.limit {
 		var m jetstream.Msg
 		var meta *jetstream.MsgMetadata
-		err := d.conn.Do(ctx, "."+d.names.DeadlettersStream(), func(ctx context.Context) error {
+		err := a.conn.Do(ctx, "."+a.names.DeadlettersStream(), func(ctx context.Context) error {
 			if m, err = messages.Next(jetstream.NextContext(ctx)); err != nil {
 				return err
 			}
@@ -170,12 +170,12 @@ func (d *desk) readLetters(ctx context.Context, messages jetstream.MessagesConte
 			return err
 		})
 		if err != nil {
-			return nil, fmt.Errorf("read stream %s: %w", d.names.DeadlettersStream(), err)
+			return nil, fmt.Errorf("read stream %s: %w", a.names.DeadlettersStream(), err)
 		}
 		if !s.before.IsZero() && !meta.Timestamp.Before(s.before) {
 			break
 		}
-		found = append(found, d.newLetter(m.Subject(), m.Headers(), meta.Sequence.Stream, meta.Timestamp))
+		found = append(found, a.newDeadLetter(m.Subject(), m.Headers(), meta.Sequence.Stream, meta.Timestamp))
 		if meta.NumPending == 0 {
 			break
 		}
@@ -183,51 +183,51 @@ func (d *desk) readLetters(ctx context.Context, messages jetstream.MessagesConte
 	return found, nil
 }
 
-// named returns the dead letters that arguments name: a sequence is one, a
-// request_id all that it has. Exit code 1 if one is not there.
-func (d *desk) named(ctx context.Context, args []string) (found []letter, err error) {
-	stream, err := d.stream(ctx, d.names.DeadlettersStream())
+// named returns the dead letters that arguments name: one for a sequence, all of a
+// request_id. The error is errFailed if an argument names none.
+func (a *adminClient) named(ctx context.Context, args []string) (found []deadLetter, err error) {
+	stream, err := a.stream(ctx, a.names.DeadlettersStream())
 	if err != nil {
 		return nil, err
 	}
 	for _, arg := range args {
-		var some []letter
+		var some []deadLetter
 		if events.ValidID(arg) {
-			some, err = d.letters(ctx, selection{code: "*", id: events.CanonicalID(arg)})
+			some, err = a.deadLetters(ctx, selection{code: "*", id: events.CanonicalID(arg)})
 		} else {
-			some, err = d.numbered(ctx, stream, arg)
+			some, err = a.numbered(ctx, stream, arg)
 		}
 		if err != nil {
 			return nil, err
 		}
 		if len(some) == 0 {
-			return nil, d.fail("there is no dead letter %s", arg)
+			return nil, a.fail("there is no dead letter %s", arg)
 		}
 		found = append(found, some...)
 	}
 	return found, nil
 }
 
-func (d *desk) numbered(ctx context.Context, stream jetstream.Stream, arg string) ([]letter, error) {
+func (a *adminClient) numbered(ctx context.Context, stream jetstream.Stream, arg string) ([]deadLetter, error) {
 	sequence, err := strconv.ParseUint(arg, 10, 64)
 	if err != nil || sequence == 0 {
 		return nil, fmt.Errorf("%q is neither a dead letter's sequence nor a request_id", arg)
 	}
-	m, err := d.at(ctx, stream, sequence)
+	m, err := a.at(ctx, stream, sequence)
 	if m == nil || err != nil {
 		return nil, err
 	}
-	return []letter{d.newLetter(m.Subject, m.Header, m.Sequence, m.Time)}, nil
+	return []deadLetter{a.newDeadLetter(m.Subject, m.Header, m.Sequence, m.Time)}, nil
 }
 
-// chosen returns what a command is to work on: named or filtered.
-func (d *desk) chosen(ctx context.Context, f *letterFilter, args []string) ([]letter, error) {
+// selected returns the dead letters that a command works on: named or filtered.
+func (a *adminClient) selected(ctx context.Context, f *deadLetterFilter, args []string) ([]deadLetter, error) {
 	if len(args) > 0 {
-		return d.named(ctx, args)
+		return a.named(ctx, args)
 	}
 	s, err := f.selection(time.Now())
 	if err != nil {
 		return nil, err
 	}
-	return d.letters(ctx, s)
+	return a.deadLetters(ctx, s)
 }

@@ -13,15 +13,15 @@ import (
 	"gemini-client/service/servicetest"
 )
 
-// quick is a configuration whose retries come soon.
+// quick is a configuration whose retries are due soon.
 func quick(c *config.Config) {
 	c.RetryDelays = []int{1}
 	c.MaxRetries = 2
 }
 
-// What fails for now is put back, keeps its trace and its metadata, is counted,
-// and is answered in the end.
-func TestComesBackLater(t *testing.T) {
+// A request that fails for now is rescheduled, keeps its trace and its metadata, is
+// counted, and is answered in the end.
+func TestIsRescheduled(t *testing.T) {
 	t.Parallel()
 	b := setup(t, quick)
 	b.start()
@@ -64,12 +64,12 @@ func TestGivesUpAfterItsRetries(t *testing.T) {
 	if got.Result.RetryCount != 2 {
 		t.Errorf("retry_count: got %d, want 2", got.Result.RetryCount)
 	}
-	letter := b.Collect(b.Names.DeadlettersStream(), b.Names.Deadletter(events.UpstreamUnavailable, id), 1)[0]
-	if string(letter.Body) != string(body) {
-		t.Errorf("dead letter: got %s, want the original %s", letter.Body, body)
+	deadLetter := b.Collect(b.Names.DeadlettersStream(), b.Names.Deadletter(events.UpstreamUnavailable, id), 1)[0]
+	if string(deadLetter.Body) != string(body) {
+		t.Errorf("dead letter: got %s, want the original %s", deadLetter.Body, body)
 	}
-	if letter.Header.Get("X-Own") != "kept" {
-		t.Errorf("dead letter's headers: %v", letter.Header)
+	if deadLetter.Header.Get("X-Own") != "kept" {
+		t.Errorf("dead letter's headers: %v", deadLetter.Header)
 	}
 	b.Idle()
 	if n := b.openrouter.Count(); n != 9 {
@@ -96,7 +96,7 @@ func TestLongRetryAfterIsScheduled(t *testing.T) {
 	}
 }
 
-// A duplicate that arrives while the request waits does not jump the queue.
+// A duplicate that arrives while the request is scheduled does not start it early.
 func TestDuplicateOfAWaitingRequest(t *testing.T) {
 	t.Parallel()
 	b := setup(t, quick, func(c *config.Config) { c.RetryDelays = []int{3} })
@@ -200,8 +200,8 @@ func (b *bench) cancel(id string) {
 	}
 }
 
-// A cancellation that looks like the server's word to its client is one like
-// any other, before the start, and while the service runs.
+// A cancellation that looks like a status of the server is one like any other,
+// before the start, and while the service runs.
 func TestCancellationsThatLookLikeAStatus(t *testing.T) {
 	t.Parallel()
 	b := setup(t)

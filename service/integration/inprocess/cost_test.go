@@ -12,7 +12,7 @@ import (
 
 // What is spent while OpenRouter misbehaves is spent: failed attempts count,
 // those that are repeated and the one that ends the call.
-func TestFailedAttemptsAreOnTheBill(t *testing.T) {
+func TestFailedAttemptsAreBilled(t *testing.T) {
 	t.Parallel()
 	b := setup(t, func(c *config.Config) { c.MaxRetries = 0 })
 	r := b.start()
@@ -39,7 +39,7 @@ func TestFailedAttemptsAreOnTheBill(t *testing.T) {
 	for _, s := range b.spans.GetSpans() {
 		attrs := attributes(s)
 		if strings.HasPrefix(s.Name, "chat ") && (attrs["openrouter.usage.cost"] == "" || attrs["gen_ai.response.id"] == "" || attrs["gen_ai.usage.output_tokens"] == "") {
-			t.Errorf("span %s lacks the bill: %v", s.Name, attrs)
+			t.Errorf("span %s lacks usage or cost: %v", s.Name, attrs)
 		}
 	}
 }

@@ -15,18 +15,18 @@ import (
 	"gemini-client/service/servicetest"
 )
 
-// duty is everything a person on call may meet: a NATS server with the
-// service's streams, an OpenRouter, a backend, and workers if they are started.
-type duty struct {
+// bench is what the commands for people on call work against: a NATS server with
+// the service's streams, an OpenRouter, a backend, and workers if they are started.
+type bench struct {
 	*servicetest.Backend
 	t          *testing.T
 	nats       *servicetest.NATS
 	openrouter *servicetest.OpenRouter
 }
 
-// onDuty puts the settings of every command into the environment. Requests
-// that fail for now fail for good at once, and leave a dead letter.
-func onDuty(t *testing.T, changes ...func(*server.Options)) *duty {
+// setup puts the settings of every command into the environment. There are no
+// retries by schedule: a request that fails leaves a dead letter at once.
+func setup(t *testing.T, changes ...func(*server.Options)) *bench {
 	t.Helper()
 	n := servicetest.RunNATS(t, changes...)
 	or := servicetest.RunOpenRouter(t, simulator.Config{})
@@ -36,42 +36,42 @@ func onDuty(t *testing.T, changes ...func(*server.Options)) *duty {
 	} {
 		t.Setenv(name, value)
 	}
-	d := &duty{t: t, nats: n, openrouter: or}
+	b := &bench{t: t, nats: n, openrouter: or}
 	if len(changes) == 0 {
-		d.Backend = servicetest.NewBackend(t, n)
-		d.command(0, "provision")
+		b.Backend = servicetest.NewBackend(t, n)
+		b.command(0, "provision")
 	}
-	return d
+	return b
 }
 
 // work starts a worker and waits until it answers requests.
-func (d *duty) work() (stop func() int) {
-	d.t.Helper()
+func (b *bench) work() (stop func() int) {
+	b.t.Helper()
 	ctx, cancel := context.WithCancel(context.Background())
 	out := &output{}
 	ended := make(chan int, 1)
 	go func() { ended <- run(ctx, []string{"serve"}, streams{strings.NewReader(""), out, out}) }()
 	stop = sync.OnceValue(func() int { cancel(); return <-ended })
-	d.t.Cleanup(func() { stop() })
-	await(d.t, out, "answering requests", "model")
+	b.t.Cleanup(func() { stop() })
+	await(b.t, out, "answering requests", "model")
 	return stop
 }
 
 // command runs a command that must end with a code, and returns all it wrote.
-func (d *duty) command(want int, args ...string) string {
-	d.t.Helper()
-	code, out, errs := invoke(d.t, "", args...)
+func (b *bench) command(want int, args ...string) string {
+	b.t.Helper()
+	code, out, errs := invoke(b.t, "", args...)
 	if code != want {
-		d.t.Fatalf("%v: exit code %d, want %d:\n%s%s", args, code, want, out, errs)
+		b.t.Fatalf("%v: exit code %d, want %d:\n%s%s", args, code, want, out, errs)
 	}
 	return out + errs
 }
 
-// expect runs a command that must end well and say all of some texts.
-func (d *duty) expect(args []string, texts ...string) string {
-	d.t.Helper()
-	out := d.command(0, args...)
-	contains(d.t, out, texts...)
+// expect runs a command that must end with code 0 and print all of some texts.
+func (b *bench) expect(args []string, texts ...string) string {
+	b.t.Helper()
+	out := b.command(0, args...)
+	contains(b.t, out, texts...)
 	return out
 }
 
@@ -79,41 +79,41 @@ func contains(t *testing.T, out string, texts ...string) {
 	t.Helper()
 	for _, text := range texts {
 		if !strings.Contains(out, text) {
-			t.Errorf("it does not say %q:\n%s", text, out)
+			t.Errorf("it does not print %q:\n%s", text, out)
 		}
 	}
 }
 
 // failure publishes a request, waits for its failed result and returns its id.
-func (d *duty) failure(prompt string, more map[string]any) string {
-	d.t.Helper()
-	id := d.Ask(prompt, more)
-	if got := d.Result(id); got.Result.Status != events.StatusError {
-		d.t.Fatalf("it did not fail: %s", got.Body)
+func (b *bench) failure(prompt string, more map[string]any) string {
+	b.t.Helper()
+	id := b.Ask(prompt, more)
+	if got := b.Result(id); got.Result.Status != events.StatusError {
+		b.t.Fatalf("it did not fail: %s", got.Body)
 	}
-	d.Idle()
+	b.Idle()
 	return id
 }
 
 // results waits for a request's results and returns their subjects' verdicts.
-func (d *duty) results(id string, n int) []servicetest.Stored {
-	d.t.Helper()
-	return d.Collect(d.Names.ResponsesStream(), events.AnyResult(d.Names.ResponseQueue, id), n)
+func (b *bench) results(id string, n int) []servicetest.Stored {
+	b.t.Helper()
+	return b.Collect(b.Names.ResponsesStream(), events.AnyResult(b.Names.ResponseQueue, id), n)
 }
 
 // count returns how many messages a stream holds.
-func (d *duty) count(stream string) uint64 { return d.State(stream).Msgs }
+func (b *bench) count(stream string) uint64 { return b.State(stream).Msgs }
 
 // message reads the last message of a subject.
-func (d *duty) message(stream, subject string) *jetstream.RawStreamMsg {
-	d.t.Helper()
-	s, err := d.JS.Stream(d.Context(), stream)
+func (b *bench) message(stream, subject string) *jetstream.RawStreamMsg {
+	b.t.Helper()
+	s, err := b.JS.Stream(b.Context(), stream)
 	if err != nil {
-		d.t.Fatal(err)
+		b.t.Fatal(err)
 	}
-	m, err := s.GetLastMsgForSubject(d.Context(), subject)
+	m, err := s.GetLastMsgForSubject(b.Context(), subject)
 	if err != nil {
-		d.t.Fatalf("%s %s: %v", stream, subject, err)
+		b.t.Fatalf("%s %s: %v", stream, subject, err)
 	}
 	return m
 }
@@ -136,7 +136,7 @@ func TestOnCallHelp(t *testing.T) {
 	}
 }
 
-// What is misspelt is told before anything is done, and before NATS is needed.
+// Wrong arguments are reported before anything is done, and before NATS is needed.
 func TestOnCallUsage(t *testing.T) {
 	t.Setenv("NATS_URL", "nats://127.0.0.1:1")
 	id := servicetest.NewID()
@@ -148,8 +148,8 @@ func TestOnCallUsage(t *testing.T) {
 		`--before "-2h": want`:                {"deadletters", "list", "--before", "-2h"},
 		`--id "42": want a UUID`:              {"deadletters", "purge", "--id", "42"},
 		"--limit -1: want 0 or more":          {"deadletters", "list", "--limit", "-1"},
-		"say which":                           {"deadletters", "replay", "--limit", "5"},
-		"say which: sequences":                {"deadletters", "purge"},
+		"nothing is selected":                 {"deadletters", "replay", "--limit", "5"},
+		"nothing is selected: give sequences": {"deadletters", "purge"},
 		"not both":                            {"deadletters", "purge", "--all", "17"},
 		"--for 1ms: want a second":            {"pause", "--for", "1ms"},
 		"--interval 0s: want more":            {"status", "--interval", "0s"},
@@ -181,37 +181,37 @@ func TestOnCallWithoutStreams(t *testing.T) {
 }
 
 func TestCancelCommand(t *testing.T) {
-	d := onDuty(t)
+	b := setup(t)
 	one, two := servicetest.NewID(), servicetest.NewID()
-	d.expect([]string{"cancel", strings.ToUpper(one), two}, one+"  cancelled", two+"  cancelled")
+	b.expect([]string{"cancel", strings.ToUpper(one), two}, one+"  cancelled", two+"  cancelled")
 	for _, id := range []string{one, two} {
-		d.message(d.Names.CancelsStream(), d.Names.Cancel(id))
+		b.message(b.Names.CancelsStream(), b.Names.Cancel(id))
 	}
-	d.work()
-	d.Publish(servicetest.Body(one, "not wanted", nil), nil)
-	if got := d.Result(one); *got.Result.ErrorCode != events.Cancelled || d.openrouter.Count() != 0 {
-		t.Errorf("%d calls, result %s", d.openrouter.Count(), got.Body)
+	b.work()
+	b.Publish(servicetest.Body(one, "not wanted", nil), nil)
+	if got := b.Result(one); *got.Result.ErrorCode != events.Cancelled || b.openrouter.Count() != 0 {
+		t.Errorf("%d calls, result %s", b.openrouter.Count(), got.Body)
 	}
 }
 
 func TestPauseAndResume(t *testing.T) {
-	d := onDuty(t)
-	stop := d.work()
-	d.expect([]string{"pause", "--for", "10m"}, "paused until", "10 minutes from now")
-	d.expect([]string{"status"}, "requests paused until", "retries paused until")
-	id := d.Ask("wait for it", nil)
-	d.expect([]string{"status", id}, "queued", "0 waiting before it")
+	b := setup(t)
+	stop := b.work()
+	b.expect([]string{"pause", "--for", "10m"}, "paused until", "10 minutes from now")
+	b.expect([]string{"status"}, "requests paused until", "retries paused until")
+	id := b.Ask("wait for it", nil)
+	b.expect([]string{"status", id}, "queued", "0 waiting before it")
 	if code := stop(); code != 0 { // a worker can be stopped while the intake is paused
 		t.Errorf("serve: exit code %d", code)
 	}
-	d.work()
-	if n := d.openrouter.Count(); n != 0 {
+	b.work()
+	if n := b.openrouter.Count(); n != 0 {
 		t.Errorf("calls while paused: %d", n)
 	}
-	d.expect([]string{"resume"}, "open")
+	b.expect([]string{"resume"}, "open")
 	began := time.Now()
-	if got := d.Result(id); got.Result.Status != events.StatusSuccess || time.Since(began) > 20*time.Second {
+	if got := b.Result(id); got.Result.Status != events.StatusSuccess || time.Since(began) > 20*time.Second {
 		t.Errorf("%s after it was resumed: %s", time.Since(began), got.Body)
 	}
-	d.expect([]string{"status"}, "intake       open")
+	b.expect([]string{"status"}, "intake       open")
 }

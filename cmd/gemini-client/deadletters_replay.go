@@ -15,17 +15,17 @@ import (
 )
 
 func replayCommand(configFile *string, std streams) *cobra.Command {
-	var f letterFilter
+	var f deadLetterFilter
 	var dryRun bool
 	cmd := &cobra.Command{
 		Use:   "replay [SEQUENCE|ID...]",
 		Short: "Have failed requests answered again, under their own request_id",
-		Long: `Have failed requests answered again: the original goes back to the workers, to
-follow just the failure that is the request's last result, and its dead letter
-is deleted. A request that was answered meanwhile is skipped; of a request with
-several dead letters one is replayed. It asks nothing: look first with --dry-run.
-Needs the service's settings (CALLBACK_ALLOW, MODELS_ALLOW) and a NATS user that
-may publish to the retries.`,
+		Long: `Have failed requests answered again: the original is published to the retries, to
+follow only the failure that is the request's last result. Then its dead letter is
+deleted. A request that was answered meanwhile is skipped. Of a request with
+several dead letters one is replayed. There is no confirmation: use --dry-run
+first. Needs the service's settings (CALLBACK_ALLOW, MODELS_ALLOW) and a NATS user
+that may publish to the retries.`,
 		Example: `  gemini-client deadletters replay --code insufficient_credits --dry-run
   gemini-client deadletters replay 17 18
   gemini-client deadletters replay --since 2h --before 30m`,
@@ -33,45 +33,45 @@ may publish to the retries.`,
 			if err := f.check(args); err != nil {
 				return err
 			}
-			d, err := openDesk(cmd.Context(), *configFile, std)
+			a, err := openAdminClient(cmd.Context(), *configFile, std)
 			if err != nil {
 				return err
 			}
-			defer d.close()
-			letters, err := d.chosen(cmd.Context(), &f, args)
+			defer a.close()
+			deadLetters, err := a.selected(cmd.Context(), &f, args)
 			if err != nil {
 				return err
 			}
-			return d.replay(cmd.Context(), letters, dryRun)
+			return a.replay(cmd.Context(), deadLetters, dryRun)
 		},
 	}
 	f.flags(cmd.Flags(), 0)
-	f.chooseAll(cmd.Flags())
-	cmd.Flags().BoolVar(&dryRun, "dry-run", false, "only say what would be done")
+	f.addAll(cmd.Flags())
+	cmd.Flags().BoolVar(&dryRun, "dry-run", false, "only print what would be done")
 	return cmd
 }
 
 // replayer replays dead letters, at most one for a request.
 type replayer struct {
-	*desk
+	*adminClient
 	rules         events.Rules
 	dead, results jetstream.Stream
 	taken         map[string]uint64 // dead letter replayed, by callback and id
 	dryRun        bool
 }
 
-// replay goes through the dead letters that were there when it began, so that
-// one that fails again is not replayed again.
-func (d *desk) replay(ctx context.Context, letters []letter, dryRun bool) (err error) {
-	r := &replayer{desk: d, rules: d.config.Rules(0), taken: map[string]uint64{}, dryRun: dryRun}
-	if r.dead, err = d.stream(ctx, d.names.DeadlettersStream()); err != nil {
+// replay works on the dead letters that were stored when it began, so that one
+// that fails again is not replayed again.
+func (a *adminClient) replay(ctx context.Context, deadLetters []deadLetter, dryRun bool) (err error) {
+	r := &replayer{adminClient: a, rules: a.config.Rules(0), taken: map[string]uint64{}, dryRun: dryRun}
+	if r.dead, err = a.stream(ctx, a.names.DeadlettersStream()); err != nil {
 		return err
 	}
-	if r.results, err = d.stream(ctx, d.names.ResponsesStream()); err != nil {
+	if r.results, err = a.stream(ctx, a.names.ResponsesStream()); err != nil {
 		return err
 	}
 	var replayed, skipped, impossible int
-	for _, l := range letters {
+	for _, l := range deadLetters {
 		done, note, err := r.one(ctx, l)
 		var cannot cannotError
 		switch {
@@ -85,26 +85,27 @@ func (d *desk) replay(ctx context.Context, letters []letter, dryRun bool) (err e
 		default:
 			skipped++
 		}
-		d.printf("%s  %s\n", l, note)
+		a.printf("%s  %s\n", l, note)
 	}
 	verb := "replayed"
 	if dryRun {
 		verb = "would be replayed"
 	}
-	d.printf("%d %s, %d skipped, %d cannot be replayed\n", replayed, verb, skipped, impossible)
+	a.printf("%d %s, %d skipped, %d cannot be replayed\n", replayed, verb, skipped, impossible)
 	if impossible > 0 {
 		return errFailed
 	}
 	return nil
 }
 
-// cannotError says why a dead letter can never be replayed.
+// cannotError is the reason why a dead letter can never be replayed.
 type cannotError string
 
 func (e cannotError) Error() string { return string(e) }
 
-// one replays a dead letter and says what was done; false if it was skipped.
-func (r *replayer) one(ctx context.Context, l letter) (replayed bool, note string, err error) {
+// one replays a dead letter. The note says what was done; replayed is false if it
+// was skipped.
+func (r *replayer) one(ctx context.Context, l deadLetter) (replayed bool, note string, err error) {
 	m, err := r.at(ctx, r.dead, l.Sequence)
 	if err != nil {
 		return false, "", err
@@ -141,8 +142,8 @@ func (r *replayer) one(ctx context.Context, l letter) (replayed bool, note strin
 	return true, "replayed: " + how, r.send(ctx, m, follows)
 }
 
-// read returns a dead letter's request as the service would decode it. What it
-// would refuse is not sent: the original would be lost for a refusal.
+// read returns a dead letter's request as the service would decode it. A request
+// that the service would refuse is an error: its replay would only lose it.
 func (r *replayer) read(body []byte) (events.Request, error) {
 	request, err := r.rules.Decode(body, time.Now())
 	var failure events.Failure
@@ -155,9 +156,9 @@ func (r *replayer) read(body []byte) (events.Request, error) {
 	return request, err
 }
 
-// send gives the original back to the workers and then deletes the dead
-// letter. In between, or when the acknowledgement is lost, the message id makes
-// a second run the same replay.
+// send publishes the original to the retries and then deletes its dead letter.
+// After an interruption or a lost acknowledgement, the message id makes a second
+// run the same replay.
 func (r *replayer) send(ctx context.Context, dead *jetstream.RawStreamMsg, follows uint64) error {
 	m := &nats.Msg{Subject: r.names.Retries(), Header: replayHeader(dead.Header, follows), Data: dead.Data}
 	err := r.conn.Do(ctx, m.Subject, func(ctx context.Context) error {
@@ -174,9 +175,9 @@ func (r *replayer) send(ctx context.Context, dead *jetstream.RawStreamMsg, follo
 	return nil
 }
 
-// replayHeader is the original's headers, without what NATS and the service
-// put there: its retries begin anew. Names are compared in any case, as the
-// service reads them.
+// replayHeader returns the original's headers without those of NATS and of the
+// service, so that its retries are counted from 0. Names are compared in any case,
+// as the service reads them.
 func replayHeader(dead nats.Header, follows uint64) nats.Header {
 	own := []string{events.HeaderReason, events.HeaderStrikes, events.HeaderRetryCount, events.HeaderReplay}
 	h := nats.Header{}
