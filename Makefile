@@ -35,8 +35,8 @@ build: ## build both programs into bin/
 	@go build -trimpath -ldflags "-s -w -X main.stamped=$(VERSION)" -o bin/ ./cmd/gemini-client ./cmd/openrouter-sim
 
 test: ## run every test with the race detector: real embedded NATS, OpenRouter simulator
-	go build -race ./... # on a cold machine compiling would starve the tests
-	go test -race -parallel 16 -timeout 5m ./...
+	go build -race ./service/... # on a cold machine compiling would starve the tests
+	go test -race -parallel 16 -timeout 5m ./service/integration/... ./... # the longest first
 
 # servicetest is for tests, so no program reaches it; every test does
 lint: $(LINT) $(DEADCODE) ## check style, bugs, dead code and the import table

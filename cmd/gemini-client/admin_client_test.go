@@ -1,9 +1,7 @@
 package main
 
 import (
-	"context"
 	"strings"
-	"sync"
 	"testing"
 	"time"
 
@@ -19,24 +17,22 @@ import (
 // the service's streams, an OpenRouter, a backend, and workers if they are started.
 type bench struct {
 	*servicetest.Backend
+	*program
 	t          *testing.T
 	nats       *servicetest.NATS
 	openrouter *servicetest.OpenRouter
 }
 
-// setup puts the settings of every command into the environment. There are no
-// retries by schedule: a request that fails leaves a dead letter at once.
+// setup runs no worker. There are no retries by schedule: a request that fails
+// leaves a dead letter at once.
 func setup(t *testing.T, changes ...func(*server.Options)) *bench {
 	t.Helper()
 	n := servicetest.RunNATS(t, changes...)
 	or := servicetest.RunOpenRouter(t, simulator.Config{})
-	for name, value := range map[string]string{
-		"OPENROUTER_BASE_URL": or.URL, "OPENROUTER_API_KEYS": servicetest.Key, "HTTP_ADDR": "127.0.0.1:0", "NATS_URL": n.URL,
-		"LOG_FORMAT": "json", "QUEUE_MAX_RETRIES": "0", "ACK_WAIT": "3s",
-	} {
-		t.Setenv(name, value)
-	}
-	b := &bench{t: t, nats: n, openrouter: or}
+	b := &bench{t: t, nats: n, openrouter: or, program: newProgram(t, map[string]any{
+		"OPENROUTER_BASE_URL": or.URL, "OPENROUTER_API_KEYS": []string{servicetest.Key}, "HTTP_ADDR": "127.0.0.1:0", "NATS_URL": n.URL,
+		"LOG_FORMAT": "json", "QUEUE_MAX_RETRIES": 0, "ACK_WAIT": "3s",
+	})}
 	if len(changes) == 0 {
 		b.Backend = servicetest.NewBackend(t, n)
 		b.command(0, "provision")
@@ -47,12 +43,7 @@ func setup(t *testing.T, changes ...func(*server.Options)) *bench {
 // work starts a worker and waits until it answers requests.
 func (b *bench) work() (stop func() int) {
 	b.t.Helper()
-	ctx, cancel := context.WithCancel(context.Background())
-	out := &output{}
-	ended := make(chan int, 1)
-	go func() { ended <- run(ctx, []string{"serve"}, streams{strings.NewReader(""), out, out}) }()
-	stop = sync.OnceValue(func() int { cancel(); return <-ended })
-	b.t.Cleanup(func() { stop() })
+	out, stop := b.start("serve")
 	await(b.t, out, "answering requests", "model")
 	return stop
 }
@@ -60,7 +51,7 @@ func (b *bench) work() (stop func() int) {
 // command runs a command that must end with a code, and returns all it wrote.
 func (b *bench) command(want int, args ...string) string {
 	b.t.Helper()
-	code, out, errs := invoke(b.t, "", args...)
+	code, out, errs := b.invoke("", args...)
 	if code != want {
 		b.t.Fatalf("%v: exit code %d, want %d:\n%s%s", args, code, want, out, errs)
 	}
@@ -138,7 +129,8 @@ func TestOnCallHelp(t *testing.T) {
 
 // Wrong arguments are reported before anything is done, and before NATS is needed.
 func TestOnCallUsage(t *testing.T) {
-	t.Setenv("NATS_URL", "nats://127.0.0.1:1")
+	t.Parallel()
+	p := newProgram(t, map[string]any{"NATS_URL": "nats://127.0.0.1:1"})
 	id := servicetest.NewID()
 	for want, args := range map[string][]string{
 		`"42" is no request_id`:               {"cancel", id, "42"},
@@ -156,7 +148,7 @@ func TestOnCallUsage(t *testing.T) {
 		"--scan -1: want 0 or more":           {"status", "--scan", "-1"},
 		`"42" is no request_id: want a UUID `: {"status", "42"},
 	} {
-		if code, out, errs := invoke(t, "", args...); code != 2 || !strings.Contains(errs, want) || out != "" {
+		if code, out, errs := p.invoke("", args...); code != 2 || !strings.Contains(errs, want) || out != "" {
 			t.Errorf("%v: exit code %d, want 2 and %q: %s%s", args, code, want, out, errs)
 		}
 	}
@@ -164,23 +156,24 @@ func TestOnCallUsage(t *testing.T) {
 
 // Before any service has run, the commands say what is missing.
 func TestOnCallWithoutStreams(t *testing.T) {
-	n := servicetest.RunNATS(t)
-	t.Setenv("NATS_URL", n.URL)
+	t.Parallel()
+	p := newProgram(t, map[string]any{"NATS_URL": servicetest.RunNATS(t).URL})
 	id := servicetest.NewID()
 	for _, args := range [][]string{
 		{"cancel", id}, {"deadletters", "list"}, {"deadletters", "show", "1"}, {"deadletters", "replay", "--all"}, {"deadletters", "purge", id}, {"pause"}, {"resume"},
 	} {
-		if code, out, errs := invoke(t, "", args...); code != 2 || !strings.Contains(errs, "gemini-client provision") {
+		if code, out, errs := p.invoke("", args...); code != 2 || !strings.Contains(errs, "gemini-client provision") {
 			t.Errorf("%v: exit code %d: %s%s", args, code, out, errs)
 		}
 	}
-	code, out, errs := invoke(t, "", "status")
+	code, out, errs := p.invoke("", "status")
 	if code != 0 || strings.Count(out, "not seen") < 3 || !strings.Contains(out, "GEMINI_DEADLETTERS") {
 		t.Errorf("status: exit code %d: %s%s", code, out, errs)
 	}
 }
 
 func TestCancelCommand(t *testing.T) {
+	t.Parallel()
 	b := setup(t)
 	one, two := servicetest.NewID(), servicetest.NewID()
 	b.expect([]string{"cancel", strings.ToUpper(one), two}, one+"  cancelled", two+"  cancelled")
@@ -195,9 +188,10 @@ func TestCancelCommand(t *testing.T) {
 }
 
 func TestPauseAndResume(t *testing.T) {
+	t.Parallel()
 	b := setup(t)
 	stop := b.work()
-	b.expect([]string{"pause", "--for", "10m"}, "paused until", "10 minutes from now")
+	b.expect([]string{"pause", "--for", "10m30s"}, "paused until", "10 minutes from now")
 	b.expect([]string{"status"}, "requests paused until", "retries paused until")
 	id := b.Ask("wait for it", nil)
 	b.expect([]string{"status", id}, "queued", "0 waiting before it")

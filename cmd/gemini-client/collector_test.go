@@ -21,13 +21,13 @@ func TestServeEndsBesideACollectorThatHangs(t *testing.T) {
 	t.Setenv("OTEL_EXPORTER_OTLP_TIMEOUT", "3600000")
 	t.Setenv("OTEL_BSP_EXPORT_TIMEOUT", "3600000")
 	t.Setenv("OTEL_BSP_SCHEDULE_DELAY", "10")
-	_, stop := serving(t)
-	t.Setenv("OTEL_SDK_DISABLED", "true") // from here on: of those who ask
-	if code, out, errs := invoke(t, "", "ask", "before"); code != 0 {
+	p, _, stop := serving(t)
+	t.Setenv("OTEL_SDK_DISABLED", "true") // from here on: of the program that asks
+	if code, out, errs := p.invoke("", "ask", "before"); code != 0 {
 		t.Fatalf("exit code %d: %s%s", code, out, errs)
 	}
 	<-asked // from now on an export is in flight
-	if code, out, errs := invoke(t, "", "ask", "and after"); code != 0 {
+	if code, out, errs := p.invoke("", "ask", "and after"); code != 0 {
 		t.Errorf("exit code %d: %s%s", code, out, errs)
 	}
 	if code := stop(); code != 0 {

@@ -29,6 +29,7 @@ func lines(t *testing.T, out string) (all []deadLetter) {
 }
 
 func TestListDeadLetters(t *testing.T) {
+	t.Parallel()
 	b := setup(t)
 	b.expect([]string{"deadletters", "list"}, "no dead letters")
 	b.work()
@@ -71,9 +72,10 @@ func TestListDeadLetters(t *testing.T) {
 
 // Prompts stay on the server while dead letters are listed.
 func TestListLeavesBodies(t *testing.T) {
+	t.Parallel()
 	b := setup(t)
 	b.put(b.Names.Deadletter(events.Internal, servicetest.NewID()), nil, make([]byte, 500_000))
-	client, err := openAdminClient(t.Context(), "", streams{out: &output{}, err: &output{}})
+	client, err := openAdminClient(t.Context(), b.file, streams{out: &output{}, err: &output{}})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -85,6 +87,7 @@ func TestListLeavesBodies(t *testing.T) {
 }
 
 func TestShowDeadLetter(t *testing.T) {
+	t.Parallel()
 	b := setup(t)
 	b.work()
 	id := servicetest.NewID()
@@ -115,6 +118,7 @@ func TestShowDeadLetter(t *testing.T) {
 }
 
 func TestPurgeDeadLetters(t *testing.T) {
+	t.Parallel()
 	b := setup(t)
 	stream := b.Names.DeadlettersStream()
 	b.work()

@@ -3,7 +3,6 @@ package main
 import (
 	"context"
 	"strings"
-	"sync"
 	"testing"
 	"time"
 
@@ -12,9 +11,7 @@ import (
 
 // No command prints the password of NATS_URL, whatever is wrong with it.
 func TestNoCommandPrintsAPassword(t *testing.T) {
-	t.Setenv("OPENROUTER_API_KEYS", servicetest.Key)
-	t.Setenv("HTTP_ADDR", "127.0.0.1:0")
-	t.Setenv("NATS_STORE_DIR", t.TempDir())
+	t.Parallel()
 	commands := [][]string{
 		{"ask", "hi"},
 		{"provision"},
@@ -31,24 +28,23 @@ func TestNoCommandPrintsAPassword(t *testing.T) {
 		"a token": "nats://hunter2@127.0.0.1:1", "another address": "nats://me:hunter2@192.0.2.1:1", "a percent sign": "nats://me:hunter2@%zz",
 		"two servers": "nats://127.0.0.1:1,nats://me:hunter2@127.0.0.1:2",
 	} {
-		t.Setenv("NATS_URL", url)
-		var running sync.WaitGroup
+		p := newProgram(t, map[string]any{"OPENROUTER_API_KEYS": []string{servicetest.Key}, "HTTP_ADDR": "127.0.0.1:0", "NATS_STORE_DIR": t.TempDir(), "NATS_URL": url})
 		for _, args := range commands {
-			running.Go(func() {
+			t.Run(name+" "+args[0], func(t *testing.T) {
+				t.Parallel()
 				ctx, cancel := context.WithTimeout(t.Context(), time.Second)
 				defer cancel()
 				var out, errs output
-				run(ctx, args, streams{strings.NewReader(""), &out, &errs})
+				run(ctx, append([]string{"--config", p.file}, args...), streams{strings.NewReader(""), &out, &errs})
 				if text := out.String() + errs.String(); strings.Contains(text, "hunter2") || text == "" {
-					t.Errorf("%s: %v prints %q", name, args, text)
+					t.Errorf("it prints %q", text)
 				}
 			})
 		}
-		running.Wait()
 	}
 	for _, url := range []string{"nats://me:hunter2@192.0.2.1:1", "nats://me:hunter2@%zz", "nats://me:hunter2@bad host"} {
-		t.Setenv("NATS_URL", url)
-		if code, out, errs := invoke(t, "", "serve", "--embedded"); code != 2 || strings.Contains(out+errs, "hunter2") {
+		p := newProgram(t, map[string]any{"OPENROUTER_API_KEYS": []string{servicetest.Key}, "NATS_URL": url})
+		if code, out, errs := p.invoke("", "serve", "--embedded"); code != 2 || strings.Contains(out+errs, "hunter2") {
 			t.Errorf("serve --embedded with %s: exit code %d: %s%s", url, code, out, errs)
 		}
 	}

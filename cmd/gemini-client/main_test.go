@@ -13,7 +13,6 @@ import (
 	"go.uber.org/goleak"
 
 	"gemini-client/events"
-	"gemini-client/service/openrouter/simulator"
 	"gemini-client/service/servicetest"
 )
 
@@ -47,28 +46,6 @@ func invoke(t *testing.T, stdin string, args ...string) (code int, stdout, stder
 	return code, out.String(), err.String()
 }
 
-// serving starts `serve --embedded` against a simulator, with everything in
-// the environment, and returns it when it is up.
-func serving(t *testing.T) (*servicetest.OpenRouter, func() int) {
-	t.Helper()
-	or := servicetest.RunOpenRouter(t, simulator.Config{})
-	for name, value := range map[string]string{
-		"OPENROUTER_BASE_URL": or.URL, "OPENROUTER_API_KEYS": servicetest.Key, "HTTP_ADDR": "127.0.0.1:0",
-		"NATS_URL": "nats://127.0.0.1:0", "NATS_STORE_DIR": t.TempDir(), "LOG_FORMAT": "json",
-	} {
-		t.Setenv(name, value)
-	}
-	ctx, cancel := context.WithCancel(context.Background())
-	out := &output{}
-	ended := make(chan int, 1)
-	go func() { ended <- run(ctx, []string{"serve", "--embedded"}, streams{strings.NewReader(""), out, out}) }()
-	stop := sync.OnceValue(func() int { cancel(); return <-ended })
-	t.Cleanup(func() { stop() })
-	t.Setenv("NATS_URL", await(t, out, "NATS runs in this process", "url"))
-	await(t, out, "answering requests", "model")
-	return or, stop
-}
-
 // await returns an attribute of the log line with this message.
 func await(t *testing.T, out *output, message, key string) string {
 	t.Helper()
@@ -91,11 +68,12 @@ func await(t *testing.T, out *output, message, key string) string {
 	}
 }
 
-func TestServeAndAsk(t *testing.T) {
-	or, stop := serving(t)
+func TestServeAndAsk(t *testing.T) { //nolint:tparallel // the subtests count the calls
+	t.Parallel()
+	p, or, stop := serving(t)
 
 	t.Run("an answer", func(t *testing.T) {
-		code, out, errs := invoke(t, "", "ask", "Why", "is it", "blue?")
+		code, out, errs := p.invoke("", "ask", "Why", "is it", "blue?")
 		if code != 0 || errs != "" {
 			t.Fatalf("exit code %d, stderr %q", code, errs)
 		}
@@ -109,7 +87,7 @@ func TestServeAndAsk(t *testing.T) {
 		}
 	})
 	t.Run("the bare event, prompt from stdin", func(t *testing.T) {
-		code, out, _ := invoke(t, "from a pipe", "ask", "--json", "--temperature", "0", "--max-tokens", "64", "--system", "be brief", "--model", "gemini-2.5-pro")
+		code, out, _ := p.invoke("from a pipe", "ask", "--json", "--temperature", "0", "--max-tokens", "64", "--system", "be brief", "--model", "gemini-2.5-pro")
 		r, err := events.DecodeResult([]byte(out))
 		if code != 0 || err != nil || r.Status != events.StatusSuccess {
 			t.Fatalf("exit code %d, %v: %s", code, err, out)
@@ -124,36 +102,36 @@ func TestServeAndAsk(t *testing.T) {
 	})
 	t.Run("the same id again", func(t *testing.T) {
 		id := servicetest.NewID()
-		_, first, _ := invoke(t, "", "ask", "--json", "--id", id, "once")
+		_, first, _ := p.invoke("", "ask", "--json", "--id", id, "once")
 		before := or.Count()
-		code, again, _ := invoke(t, "", "ask", "--json", "--id", id, "once")
+		code, again, _ := p.invoke("", "ask", "--json", "--id", id, "once")
 		if code != 0 || again != first || or.Count() != before {
 			t.Errorf("exit code %d, %d more calls:\n%s%s", code, or.Count()-before, first, again)
 		}
 	})
 	t.Run("a failure", func(t *testing.T) {
-		code, out, _ := invoke(t, "", "ask", "no [sim:403_moderation]")
+		code, out, _ := p.invoke("", "ask", "no [sim:403_moderation]")
 		if code != 1 || !strings.Contains(out, "failed (content_filtered)") {
 			t.Errorf("exit code %d: %s", code, out)
 		}
-		if code, out, _ = invoke(t, "", "ask", "--json", "no [sim:403_moderation]"); code != 1 || !strings.Contains(out, `"error_code":"content_filtered"`) {
+		if code, out, _ = p.invoke("", "ask", "--json", "no [sim:403_moderation]"); code != 1 || !strings.Contains(out, `"error_code":"content_filtered"`) {
 			t.Errorf("--json: exit code %d: %s", code, out)
 		}
 	})
 	t.Run("an answer that begins again", func(t *testing.T) {
-		code, out, _ := invoke(t, "", "ask", "hm [sim:truncate after=2 times=1]")
+		code, out, _ := p.invoke("", "ask", "hm [sim:truncate after=2 times=1]")
 		if code != 0 || !strings.Contains(out, "[the answer begins again]") {
 			t.Errorf("exit code %d: %s", code, out)
 		}
 	})
 	t.Run("events", func(t *testing.T) {
-		code, out, _ := invoke(t, "", "ask", "--events", "show me")
+		code, out, _ := p.invoke("", "ask", "--events", "show me")
 		if code != 0 || !strings.Contains(out, "--> gemini.requests") || !strings.Contains(out, "<-- gemini.responses.completed.") {
 			t.Errorf("exit code %d: %s", code, out)
 		}
 	})
 	t.Run("provision", func(t *testing.T) {
-		code, out, errs := invoke(t, "", "provision")
+		code, out, errs := p.invoke("", "provision")
 		if code != 0 || !strings.Contains(out, "GEMINI_DEADLETTERS") {
 			t.Errorf("exit code %d: %s%s", code, out, errs)
 		}
@@ -202,12 +180,12 @@ func TestBadTelemetryConfiguration(t *testing.T) {
 }
 
 func TestPortsThatAreTaken(t *testing.T) {
-	t.Setenv("OPENROUTER_API_KEYS", servicetest.Key)
+	t.Parallel()
 	n := servicetest.RunNATS(t)
-	t.Setenv("NATS_URL", n.URL)
-	t.Setenv("NATS_STORE_DIR", t.TempDir())
-	t.Setenv("HTTP_ADDR", strings.TrimPrefix(n.URL, "nats://"))
-	if code, _, errs := invoke(t, "", "serve"); code != 2 || !strings.Contains(errs, "HTTP_ADDR") {
+	p := newProgram(t, map[string]any{
+		"OPENROUTER_API_KEYS": []string{servicetest.Key}, "NATS_URL": n.URL, "NATS_STORE_DIR": t.TempDir(), "HTTP_ADDR": strings.TrimPrefix(n.URL, "nats://"),
+	})
+	if code, _, errs := p.invoke("", "serve"); code != 2 || !strings.Contains(errs, "HTTP_ADDR") {
 		t.Errorf("exit code %d: %s", code, errs)
 	}
 }
@@ -231,9 +209,7 @@ func TestConfigCommand(t *testing.T) {
 
 // What one of them refuses the other refuses too.
 func TestConfigAndServeAgree(t *testing.T) {
-	t.Setenv("OPENROUTER_API_KEYS", servicetest.Key)
-	t.Setenv("NATS_URL", "nats://127.0.0.1:1")
-	t.Setenv("HTTP_ADDR", "127.0.0.1:0")
+	t.Parallel()
 	for name, values := range map[string][]string{
 		"OPENROUTER_BASE_URL":  {"https://user:pass@host", "https://host/?a=b", "ftp://host", "https://host/api"},
 		"HTTP_PROXY":           {"ftp://proxy", "http://proxy:8080", "socks5h://proxy"},
@@ -244,13 +220,16 @@ func TestConfigAndServeAgree(t *testing.T) {
 	} {
 		for _, value := range values {
 			t.Run(name+"="+value, func(t *testing.T) {
-				t.Setenv(name, value)
-				var out output
-				ctx, cancel := context.WithTimeout(t.Context(), 100*time.Millisecond)
-				defer cancel()
-				serves := run(ctx, []string{"serve"}, streams{strings.NewReader(""), &out, &out})
-				if shown, text, errs := invoke(t, "", "config"); (shown == 0) != (serves == 0) {
-					t.Errorf("config exits with %d, serve with %d:\n%s%s%s", shown, serves, text, errs, &out)
+				t.Parallel()
+				p := newProgram(t, map[string]any{"OPENROUTER_API_KEYS": []string{servicetest.Key}, "NATS_URL": "nats://127.0.0.1:1", "HTTP_ADDR": "127.0.0.1:0", name: value})
+				out, stop := p.start("serve")
+				b := servicetest.Backend{T: t}
+				b.Until("serve has refused it, or waits for NATS", func() (string, bool) {
+					return out.String(), out.String() != ""
+				})
+				serves := stop()
+				if shown, text, errs := p.invoke("", "config"); (shown == 0) != (serves == 0) {
+					t.Errorf("config exits with %d, serve with %d:\n%s%s%s", shown, serves, text, errs, out)
 				}
 			})
 		}

@@ -9,19 +9,19 @@ import (
 	"gemini-client/service/servicetest"
 )
 
-// provisioned is a server to provision, and the environment for it.
-func provisioned(t *testing.T) jetstream.JetStream {
+// provisioned is a server to provision, and the program for it.
+func provisioned(t *testing.T) (*program, jetstream.JetStream) {
 	t.Helper()
 	n := servicetest.RunNATS(t)
-	t.Setenv("NATS_URL", n.URL)
-	return n.JetStream()
+	return newProgram(t, map[string]any{"NATS_URL": n.URL}), n.JetStream()
 }
 
 func TestProvisionMissingChangesNothing(t *testing.T) {
-	js := provisioned(t)
+	t.Parallel()
+	p, js := provisioned(t)
 	names := servicetest.Names()
 	for range 2 {
-		code, out, errs := invoke(t, "", "provision", "--missing", "--reader", "backend")
+		code, out, errs := p.invoke("", "provision", "--missing", "--reader", "backend")
 		if code != 0 || errs != "" || !strings.Contains(out, names.DeadlettersStream()) || !strings.Contains(out, "backend, gemini.responses.>") {
 			t.Fatalf("exit code %d: %s%s", code, out, errs)
 		}
@@ -48,26 +48,27 @@ func TestProvisionMissingChangesNothing(t *testing.T) {
 	}
 
 	change(func(c *jetstream.StreamConfig) { c.Description = "changed by hand" })
-	if code, out, errs := invoke(t, "", "provision", "--missing"); code != 0 || description() != "changed by hand" {
+	if code, out, errs := p.invoke("", "provision", "--missing"); code != 0 || description() != "changed by hand" {
 		t.Errorf("a harmless difference: exit code %d, description %q: %s%s", code, description(), out, errs)
 	}
 	change(func(c *jetstream.StreamConfig) { c.Discard = jetstream.DiscardOld })
-	if code, _, errs := invoke(t, "", "provision", "--missing"); code != 2 || !strings.Contains(errs, "discard") {
+	if code, _, errs := p.invoke("", "provision", "--missing"); code != 2 || !strings.Contains(errs, "discard") {
 		t.Errorf("a harmful difference: exit code %d: %s", code, errs)
 	}
-	if code, _, errs := invoke(t, "", "provision"); code != 0 || description() == "changed by hand" {
+	if code, _, errs := p.invoke("", "provision"); code != 0 || description() == "changed by hand" {
 		t.Errorf("without --missing: exit code %d, description %q: %s", code, description(), errs)
 	}
 }
 
 func TestProvisionReaders(t *testing.T) {
-	js := provisioned(t)
-	t.Setenv("CALLBACK_ALLOW", "gemini.responses.a,gemini.responses.b")
-	code, _, errs := invoke(t, "", "provision", "--reader", "team a", "--reader", "x=gemini.claims", "--reader", "y")
+	t.Parallel()
+	p, js := provisioned(t)
+	p.set("CALLBACK_ALLOW", []string{"gemini.responses.a", "gemini.responses.b"})
+	code, _, errs := p.invoke("", "provision", "--reader", "team a", "--reader", "x=gemini.claims", "--reader", "y")
 	if code != 2 || !strings.Contains(errs, `"team a"`) || !strings.Contains(errs, `"gemini.claims"`) || !strings.Contains(errs, `"gemini.responses"`) {
 		t.Errorf("three problems: exit code %d: %s", code, errs)
 	}
-	if code, _, errs = invoke(t, "", "provision", "--reader", "a=gemini.responses.a", "--reader", "b=gemini.responses.b"); code != 0 {
+	if code, _, errs = p.invoke("", "provision", "--reader", "a=gemini.responses.a", "--reader", "b=gemini.responses.b"); code != 0 {
 		t.Fatalf("exit code %d: %s", code, errs)
 	}
 	for _, name := range []string{"a", "b"} {

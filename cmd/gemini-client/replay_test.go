@@ -52,6 +52,7 @@ func (b *bench) put(subject string, header nats.Header, body []byte) uint64 {
 // A request that failed is replayed and completes; nothing follows that, not
 // even when the same replay comes once more.
 func TestReplayCompletes(t *testing.T) {
+	t.Parallel()
 	b := setup(t)
 	stop := b.work()
 	id := servicetest.NewID()
@@ -104,6 +105,7 @@ func TestReplayCompletes(t *testing.T) {
 // A replay that fails again and is delivered again is not called a third time.
 // Its new dead letter can be replayed in turn.
 func TestReplayFailsAgain(t *testing.T) {
+	t.Parallel()
 	b := setup(t)
 	b.work()
 	id := b.failure(dies, nil)
@@ -120,6 +122,7 @@ func TestReplayFailsAgain(t *testing.T) {
 
 // What was answered meanwhile is not called again, and its dead letter stays.
 func TestReplayAnsweredSince(t *testing.T) {
+	t.Parallel()
 	b := setup(t)
 	b.work()
 	id := b.failure(heals, nil)
@@ -137,6 +140,7 @@ func TestReplayAnsweredSince(t *testing.T) {
 // Only what comes through the retries is a replay: a requester's header is
 // none.
 func TestForgedReplay(t *testing.T) {
+	t.Parallel()
 	b := setup(t)
 	b.work()
 	id := b.failure(dies, nil)
@@ -147,6 +151,7 @@ func TestForgedReplay(t *testing.T) {
 
 // When no result is kept any more, the request is simply answered.
 func TestReplayWithoutResult(t *testing.T) {
+	t.Parallel()
 	b := setup(t)
 	b.work()
 	id := b.failure(heals, nil)
@@ -164,6 +169,7 @@ func TestReplayWithoutResult(t *testing.T) {
 
 // What cannot be answered, or would only be refused, is not replayed and stays.
 func TestReplayImpossible(t *testing.T) {
+	t.Parallel()
 	b := setup(t)
 	deadLetters := b.Names.DeadlettersStream()
 	at := func(code events.Code, id, body string) uint64 {
@@ -190,8 +196,9 @@ func TestReplayImpossible(t *testing.T) {
 
 // The result that a replay follows is that of its own callback.
 func TestReplayOnItsCallback(t *testing.T) {
+	t.Parallel()
 	b := setup(t)
-	t.Setenv("CALLBACK_ALLOW", "gemini.responses.a,gemini.responses.b")
+	b.set("CALLBACK_ALLOW", []string{"gemini.responses.a", "gemini.responses.b"})
 	b.work()
 	id := servicetest.NewID()
 	for _, callback := range []string{"gemini.responses.a", "gemini.responses.b"} {
@@ -214,6 +221,7 @@ func TestReplayOnItsCallback(t *testing.T) {
 // A replay whose dead letter could not be deleted is the same replay when it
 // is made again.
 func TestReplayInterrupted(t *testing.T) {
+	t.Parallel()
 	admin := &server.User{Username: "admin", Password: "secret"}
 	reader := &server.User{Username: "reader", Password: "secret", Permissions: &server.Permissions{
 		Publish: &server.SubjectPermission{Deny: []string{"$JS.API.STREAM.MSG.DELETE.>"}},
@@ -238,8 +246,8 @@ func TestReplayInterrupted(t *testing.T) {
 // as makes the commands, and the backend, a NATS user.
 func (b *bench) as(user string) {
 	b.t.Helper()
-	b.t.Setenv("NATS_USER", user)
-	b.t.Setenv("NATS_PASSWORD", "secret")
+	b.set("NATS_USER", user)
+	b.set("NATS_PASSWORD", "secret")
 	if user != "admin" {
 		return
 	}

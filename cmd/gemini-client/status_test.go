@@ -51,6 +51,7 @@ func (b *bench) hold() (id string, release func()) {
 }
 
 func TestStatusWithoutWorkers(t *testing.T) {
+	t.Parallel()
 	b := setup(t)
 	b.expect([]string{"status"}, "0 waiting, 0 in flight", "none answered", "intake       open", "dead letters 0")
 	for range 3 {
@@ -76,6 +77,7 @@ func TestStatusWithoutWorkers(t *testing.T) {
 }
 
 func TestStatusOfWorkers(t *testing.T) {
+	t.Parallel()
 	b := setup(t)
 	b.work()
 	b.work()
@@ -97,8 +99,9 @@ func TestStatusOfWorkers(t *testing.T) {
 
 // The oldest waiting request is not the one in flight.
 func TestStatusOfTheOldest(t *testing.T) {
+	t.Parallel()
 	b := setup(t)
-	t.Setenv("WORKER_CONCURRENCY", "1")
+	b.set("WORKER_CONCURRENCY", 1)
 	b.work()
 	_, release := b.hold()
 	defer release()
@@ -110,18 +113,15 @@ func TestStatusOfTheOldest(t *testing.T) {
 }
 
 func TestStatusWatch(t *testing.T) {
+	t.Parallel()
 	b := setup(t)
 	for _, args := range [][]string{{"status", "--watch", "--interval", "10ms"}, {"status", "--watch", "--interval", "10ms", "--json"}, {"status", servicetest.NewID(), "--watch", "--interval", "10ms"}} {
-		ctx, cancel := context.WithCancel(t.Context())
-		out := &output{}
-		ended := make(chan int, 1)
-		go func() { ended <- run(ctx, args, streams{strings.NewReader(""), out, out}) }()
+		out, stop := b.start(args...)
 		b.Until("it is shown again", func() (string, bool) {
 			s := out.String()
 			return s, strings.Count(s, "\n") > 10 || strings.Count(s, "requests\":") > 1
 		})
-		cancel()
-		if code := <-ended; code != 0 || strings.ContainsRune(out.String(), '\x1b') {
+		if code := stop(); code != 0 || strings.ContainsRune(out.String(), '\x1b') {
 			t.Errorf("%v: exit code %d: %q", args, code, out)
 		}
 	}
@@ -142,6 +142,7 @@ func TestStatusWatch(t *testing.T) {
 
 // What this NATS user may not see is named, at once; the rest is shown.
 func TestStatusOfALimitedUser(t *testing.T) {
+	t.Parallel()
 	limited := &server.User{Username: "limited", Password: "secret", Permissions: &server.Permissions{
 		Publish: &server.SubjectPermission{Deny: []string{"$JS.API.STREAM.INFO.GEMINI_DEADLETTERS", "$JS.API.CONSUMER.INFO.GEMINI_RETRIES.>", "gemini.status", "gemini.cancels.>", "$JS.API.CONSUMER.PAUSE.>"}},
 	}}
@@ -162,6 +163,7 @@ func TestStatusOfALimitedUser(t *testing.T) {
 }
 
 func TestStatusOfARequest(t *testing.T) {
+	t.Parallel()
 	b := setup(t)
 	contains(t, b.command(1, "status", servicetest.NewID()), "unknown")
 

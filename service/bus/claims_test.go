@@ -147,7 +147,10 @@ func TestClaimLife(t *testing.T) {
 	two, _ := process(t, b, "two")
 	mustTake(t, one, message(1), Admitted)
 	stop := beats(t, one.heartbeat)
-	for began := time.Now(); time.Since(began) < 4*time.Second; {
+	tick := time.NewTicker(100 * time.Millisecond)
+	defer tick.Stop()
+	for range 40 { // longer than a heartbeat lasts by itself
+		<-tick.C
 		mustTake(t, two, message(1), Busy)
 	}
 	stop()
@@ -170,7 +173,9 @@ func TestClaimOfAKilledProcess(t *testing.T) {
 
 func untilTaken(t *testing.T, c *claims, d *Delivery) {
 	t.Helper()
-	for began := time.Now(); time.Since(began) < servicetest.Patience; {
+	tick := time.NewTicker(10 * time.Millisecond)
+	defer tick.Stop()
+	for began := time.Now(); time.Since(began) < servicetest.Patience; <-tick.C {
 		_, state, err := c.take(t.Context(), claimCallback, claimID, d)
 		if err != nil {
 			t.Fatal(err)

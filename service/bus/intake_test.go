@@ -159,7 +159,7 @@ func TestConsumerIsMadeAgain(t *testing.T) {
 // not cut off for them.
 func TestManyLargeMessages(t *testing.T) {
 	t.Parallel()
-	const messages, size = 30, 2 << 20
+	const messages, size = 22, 2 << 20
 	n := servicetest.RunNATS(t, func(o *server.Options) { o.MaxPayload, o.MaxPending = 8<<20, 40<<20 })
 	between := newNetwork(t, strings.TrimPrefix(n.URL, "nats://"))
 	b := setupOn(t, n, func(c *config.Config) { c.NATS.URL, c.Concurrency = "nats://"+between.address, messages })

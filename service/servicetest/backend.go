@@ -200,15 +200,13 @@ func (b *Backend) Until(what string, holds func() (seen string, ok bool)) {
 	b.T.Helper()
 	ctx, cancel := context.WithTimeout(b.T.Context(), b.patience())
 	defer cancel()
-	tick := time.NewTicker(10 * time.Millisecond)
-	defer tick.Stop()
-	for {
+	for pause := time.Millisecond; ; pause = min(pause*3/2, 50*time.Millisecond) {
 		seen, ok := holds()
 		if ok {
 			return
 		}
 		select {
-		case <-tick.C:
+		case <-time.After(pause):
 		case <-ctx.Done():
 			b.T.Fatalf("timed out waiting for: %s; last seen: %s", what, seen)
 		}

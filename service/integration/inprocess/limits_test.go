@@ -207,7 +207,7 @@ func TestPermissionMissing(t *testing.T) {
 	before := n.Received()
 	b.Until("more pulls were refused", func() (string, bool) {
 		now := n.Received()
-		return fmt.Sprint(now - before), now > before+10
+		return fmt.Sprint(now - before), now > before+5
 	})
 	if n := strings.Count(b.log.String(), "ermissions Violation"); n != 1 {
 		t.Errorf("the log says it %d times", n)

@@ -156,8 +156,8 @@ func TestDeadlines(t *testing.T) {
 		}
 	}
 	check("passed before it was taken", b.Ask("late", in(-time.Second)), 0)
-	check("passes during the call", b.Ask("slow [sim:hang]", in(time.Second)), 1)
-	check("the wait reaches beyond it", b.Ask("wait [sim:429 retry_after=15]", in(5*time.Second)), 2)
+	check("passes during the call", b.Ask("slow [sim:hang]", in(5*time.Second)), 1)
+	check("the wait reaches beyond it", b.Ask("wait [sim:429 retry_after=15]", in(12*time.Second)), 2)
 }
 
 func TestCancellation(t *testing.T) {

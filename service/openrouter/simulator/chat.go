@@ -40,8 +40,14 @@ func (s *Simulator) chat(w http.ResponseWriter, r *http.Request) {
 // arrive reads the request and opens the call.
 func (s *Simulator) arrive(w http.ResponseWriter, r *http.Request) *exchange {
 	e := &exchange{sim: s, writer: w, request: r, outcome: OutcomeCompleted}
-	body, err := io.ReadAll(http.MaxBytesReader(nil, r.Body, maxBody))
-	if err != nil {
+	var body []byte
+	tooLarge := r.ContentLength > maxBody
+	if !tooLarge {
+		var err error
+		body, err = io.ReadAll(http.MaxBytesReader(nil, r.Body, maxBody))
+		tooLarge = err != nil
+	}
+	if tooLarge {
 		e.problem = &refused{http.StatusRequestEntityTooLarge, "payload_too_large", "Request body is too large"}
 	} else {
 		e.asked, e.problem = decode(body)

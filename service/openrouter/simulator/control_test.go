@@ -159,7 +159,7 @@ func TestFallbackModels(t *testing.T) {
 
 func TestShareAndErrorRateFollowTheSeed(t *testing.T) {
 	t.Parallel()
-	const calls = 400
+	const calls = 200
 	run := func(config simulator.Config, faults ...simulator.Fault) string {
 		b := start(t, config)
 		b.SetFault(faults...)
