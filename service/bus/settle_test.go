@@ -3,8 +3,6 @@ package bus
 import (
 	"context"
 	"errors"
-	"fmt"
-	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -43,15 +41,6 @@ func (b *bench) take(bus *Bus, body []byte, header nats.Header) *Delivery {
 	return <-taken
 }
 
-func state(t *testing.T, bus *Bus, ask Ask, want State) Admission {
-	t.Helper()
-	got := bus.Admit(t.Context(), ask)[0]
-	if got.State != want {
-		t.Fatalf("admission of %s: got state %d, want %d", ask.ID, got.State, want)
-	}
-	return got
-}
-
 func completed(id string) End {
 	r := events.Request{ID: id}.Completed("answered", time.Now())
 	return End{Result: &r}
@@ -69,47 +58,6 @@ func (b *bench) settle(bus *Bus, d *Delivery, end End) Settled {
 		b.t.Fatalf("settle: %v", err)
 	}
 	return s
-}
-
-// One question is answered for many deliveries at once, in their order.
-func TestAdmitMany(t *testing.T) {
-	t.Parallel()
-	b := setup(t)
-	bus := b.open()
-	beats(t, bus.heartbeat)
-	var asks []Ask
-	for range 5 {
-		asks = append(asks, b.deliver(bus, servicetest.NewID(), nil))
-	}
-	b.settle(bus, b.admitted(bus, asks[1]), completed(asks[1].ID))
-	asks[2].Deadline = time.Now().Add(-time.Second)
-	if _, err := b.JS.Publish(b.Context(), b.Names.Cancel(asks[3].ID), nil); err != nil {
-		t.Fatal(err)
-	}
-	asks[4].InFlight = true
-	again := asks[1]
-	again.Delivery = b.deliver(bus, asks[1].ID, nil).Delivery
-	asks[1] = again
-	var got []State
-	for _, a := range bus.Admit(b.Context(), asks...) {
-		got = append(got, a.State)
-	}
-	if want := []State{Admitted, Answered, Expired, Cancelled, Duplicate}; !slices.Equal(got, want) {
-		t.Errorf("got states %v, want %v", got, want)
-	}
-	for _, ask := range asks {
-		b.settle(bus, ask.Delivery, End{})
-	}
-	b.Idle()
-}
-
-// admitted admits a request and returns its delivery.
-func (b *bench) admitted(bus *Bus, ask Ask) *Delivery {
-	b.t.Helper()
-	if a := bus.Admit(b.Context(), ask)[0]; a.State != Admitted || a.Starts != 1 {
-		b.t.Fatalf("admission of %s: got %+v, want it admitted for the first start", ask.ID, a)
-	}
-	return ask.Delivery
 }
 
 // What is kept of each end, and what becomes of message and claim.
@@ -153,35 +101,6 @@ func TestEnds(t *testing.T) {
 				t.Errorf("the claim was not released: state %d, %v", state, err)
 			}
 		})
-	}
-}
-
-// A dead letter keeps the original under its code, with NATS's headers out of
-// force.
-func TestDeadLetterKeepsTheOriginal(t *testing.T) {
-	t.Parallel()
-	b := setup(t)
-	bus := b.open()
-	id := servicetest.NewID()
-	d := b.admitted(bus, b.deliver(bus, id, nats.Header{"Nats-Odd": {"x"}, "Mine": {"y"}}))
-	b.settle(bus, d, failing(id))
-	m := b.Stored(b.Names.DeadlettersStream())[0]
-	if m.Subject != b.Names.Deadletter(events.UpstreamTimeout, id) || string(m.Body) != string(d.Body) || m.Header.Get("Mine") != "y" ||
-		m.Header.Get("Gemini-Original-Nats-Odd") != "x" || m.Header.Get(events.HeaderReason) != "line one line two" {
-		t.Errorf("got %s %v %s", m.Subject, m.Header, m.Body)
-	}
-}
-
-// A message without a usable id was not admitted, and is kept all the same.
-func TestDeadLetterWithoutID(t *testing.T) {
-	t.Parallel()
-	b := setup(t)
-	bus := b.open()
-	d := b.take(bus, []byte("not JSON"), nil)
-	b.settle(bus, d, End{DeadLetter: &DeadLetter{Code: events.InvalidRequest, Reason: "no id"}})
-	b.Idle()
-	if m := b.Stored(b.Names.DeadlettersStream()); len(m) != 1 || m[0].Subject != b.Names.Deadletter(events.InvalidRequest, "") {
-		t.Errorf("got %+v", m)
 	}
 }
 
@@ -253,138 +172,6 @@ func TestSettledOnce(t *testing.T) {
 		t.Errorf("results: %d, want 1", n)
 	}
 	b.Idle()
-}
-
-// A living process that works on a request keeps others away until it has
-// settled it; what came through the retries comes again, and knows whose
-// message it is.
-func TestAdmissionsBesideALiveProcess(t *testing.T) {
-	t.Parallel()
-	b := setup(t)
-	one, two := b.open(), b.open()
-	beats(t, one.heartbeat)
-	beats(t, two.heartbeat)
-	id := servicetest.NewID()
-	d := b.admitted(one, b.deliver(one, id, nil))
-	state(t, two, b.deliver(two, id, nil), Duplicate)
-	retried := func() Ask {
-		return Ask{Delivery: &Delivery{Stream: b.Names.RetriesStream(), Sequence: 7, Retried: true}, Callback: b.Names.ResponseQueue, ID: id}
-	}
-	state(t, two, retried(), Busy)
-	here := retried()
-	here.InFlight = true
-	state(t, one, here, Busy)
-	b.settle(one, d, completed(id))
-	state(t, one, here, Answered)
-	state(t, two, retried(), Answered)
-}
-
-// A request that waits as a schedule is found and can be settled like a
-// delivery; a message of the request queue is superseded by it.
-func TestWaiting(t *testing.T) {
-	t.Parallel()
-	b := setup(t)
-	bus := b.open()
-	beats(t, bus.heartbeat)
-	id := servicetest.NewID()
-	if d, err := bus.Waiting(b.Context(), b.Names.ResponseQueue, id); d != nil || err != nil {
-		t.Errorf("nothing waits: got %+v, %v", d, err)
-	}
-	d := b.admitted(bus, b.deliver(bus, id, nil))
-	b.settle(bus, d, End{Schedule: &Schedule{At: time.Now().Add(time.Hour)}})
-	late := b.deliver(bus, id, nil)
-	state(t, bus, late, Rescheduled)
-	b.settle(bus, late.Delivery, End{})
-	waiting, err := bus.Waiting(b.Context(), b.Names.ResponseQueue, id)
-	if err != nil || waiting == nil || string(waiting.Body) != string(d.Body) || !waiting.Retried {
-		t.Fatalf("got %+v, %v", waiting, err)
-	}
-	state(t, bus, Ask{Delivery: waiting, Callback: b.Names.ResponseQueue, ID: id}, Admitted)
-	if s := b.settle(bus, waiting, failing(id)); !s.Stored {
-		t.Errorf("settled: got %+v", s)
-	}
-	if n := b.State(b.Names.RetriesStream()).Msgs; n != 1 {
-		t.Errorf("schedules: %d, want 1: it stays until its time", n)
-	}
-}
-
-// Only what came through the retries can be a replay; a requester's header is
-// dropped, in any spelling.
-func TestReplayIsGuarded(t *testing.T) {
-	t.Parallel()
-	b := setup(t)
-	bus := b.open()
-	d := b.deliver(bus, servicetest.NewID(), nats.Header{"gemini-replay": {"7"}, "Mine": {"y"}}).Delivery
-	if len(d.Header) != 1 || d.Follows != 0 || d.Retried {
-		t.Errorf("from the requests: got %+v", d)
-	}
-	for follows, header := range map[uint64]nats.Header{7: {events.HeaderReplay: {"7"}}, 0: {}} {
-		d := &Delivery{Header: header, Retried: true}
-		if d.guardReplay(); d.Follows != follows {
-			t.Errorf("from the retries with %v: follows %d, want %d", header, d.Follows, follows)
-		}
-	}
-}
-
-// A replay is admitted after the very failure that it follows, and its result
-// replaces that.
-func TestReplayFollowsAFailure(t *testing.T) {
-	t.Parallel()
-	b := setup(t)
-	bus := b.open()
-	beats(t, bus.heartbeat)
-	id := servicetest.NewID()
-	b.settle(bus, b.admitted(bus, b.deliver(bus, id, nil)), failing(id))
-	replay := func(follows uint64) Ask {
-		return Ask{Delivery: &Delivery{Stream: b.Names.RetriesStream(), Sequence: 7, Retried: true, Follows: follows}, Callback: b.Names.ResponseQueue, ID: id}
-	}
-	other := replay(99)
-	state(t, bus, other, Answered)
-	b.settle(bus, other.Delivery, End{})
-	right := replay(1)
-	state(t, bus, right, Admitted)
-	if s := b.settle(bus, right.Delivery, completed(id)); !s.Stored {
-		t.Errorf("got %+v", s)
-	}
-	state(t, bus, replay(1), Answered)
-}
-
-// Deltas reach whoever asked for them, and nobody else.
-func TestDeltas(t *testing.T) {
-	t.Parallel()
-	b := setup(t)
-	bus := b.open()
-	r := events.Request{ID: servicetest.NewID(), Stream: true}
-	seen, err := b.NC.SubscribeSync(b.Names.Deltas(r.ID))
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := b.NC.Flush(); err != nil {
-		t.Fatal(err)
-	}
-	quiet := bus.Deltas(events.Request{ID: r.ID})
-	quiet.Piece(1, "not asked for")
-	quiet.Done()
-	d := bus.Deltas(r)
-	d.Piece(1, "a")
-	d.Piece(1, "b")
-	d.Piece(2, "c")
-	d.Done()
-	var got []string
-	for range 4 {
-		m, err := seen.NextMsg(servicetest.Patience)
-		if err != nil {
-			t.Fatal(err)
-		}
-		delta, err := events.DecodeDelta(m.Data)
-		if err != nil {
-			t.Fatal(err)
-		}
-		got = append(got, fmt.Sprintf("%d/%d %s %v", delta.Attempt, delta.Index, delta.Content, delta.Done))
-	}
-	if want := []string{"1/0 a false", "1/1 b false", "2/0 c false", "2/1  true"}; !slices.Equal(got, want) {
-		t.Errorf("got %q, want %q", got, want)
-	}
 }
 
 // Cancellations and questions reach the handlers while the bus runs.

@@ -1,25 +1,17 @@
 package upstream
 
 import (
-	"bytes"
 	"context"
 	"fmt"
-	"io"
-	"log/slog"
 	"net/http"
-	"net/url"
 	"slices"
 	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
 
-	"github.com/failsafe-go/failsafe-go"
-
 	"gemini-client/events"
 	"gemini-client/service/config"
-	"gemini-client/service/openrouter"
-	"gemini-client/telemetry"
 )
 
 // The tests of this file run in bubbles, where time passes only when everybody
@@ -298,103 +290,8 @@ func TestPanicGivesEverythingBack(t *testing.T) {
 	})
 }
 
-// Promise 7: what a provider says may quote the prompt.
-func TestRetryLogQuotesNothing(t *testing.T) {
-	t.Parallel()
-	synctest.Test(t, func(t *testing.T) {
-		p, _ := newTestCaller(t, nil, with(502, `"message":"Provider returned error","metadata":{"raw":"bad prompt: why is the sky blue"}`, 0), hang, ok)
-		var log bytes.Buffer
-		p.tel.Logger = slog.New(slog.NewTextHandler(&log, nil))
-		checkReply(t, p.ask(t.Context()), "")
-		for _, want := range []string{"attempt=1", "attempt=2", "code=upstream_unavailable", `failing (502)`, "code=upstream_timeout", `within CALL_TIMEOUT`} {
-			if !strings.Contains(log.String(), want) {
-				t.Errorf("log: want %s in it:\n%s", want, &log)
-			}
-		}
-		if strings.Contains(log.String(), "sky") {
-			t.Errorf("log quotes the prompt:\n%s", &log)
-		}
-	})
-}
-
 // callTime is CALL_TIMEOUT in these tests, shorter than the other time limits.
 const callTime = 50 * time.Second
 
 // testCaller is a caller before an OpenRouter without a network.
 type testCaller struct{ *Caller }
-
-func newTestCaller(t *testing.T, change func(*config.Config), reactions ...reaction) (testCaller, *fakeRouter) {
-	t.Helper()
-	var c config.Config
-	c.APIKeys, c.KeysCooldownSeconds, c.RetryWaitMax, c.CallTimeout = []string{"key-a"}, int(cooldown/time.Second), 20*time.Second, callTime
-	if change != nil {
-		change(&c)
-	}
-	up := &fakeRouter{reactions: reactions}
-	client, err := openrouter.New(openrouter.Config{Transport: up})
-	if err != nil {
-		t.Fatal(err)
-	}
-	return testCaller{newCaller(c, &url.URL{Scheme: "https", Host: "openrouter.ai"}, client, quiet(t))}, up
-}
-
-// quiet is telemetry that nobody sees.
-func quiet(t *testing.T) *telemetry.Telemetry {
-	t.Helper()
-	tel, err := telemetry.Setup(t.Context(), telemetry.Config{Output: io.Discard})
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { _ = tel.Shutdown(context.Background()) })
-	return tel
-}
-
-func ignore(int, string) {}
-
-// run makes a call, with its retries.
-func (p testCaller) run(ctx context.Context, piece func(int, string)) (Reply, *call) {
-	c := &call{caller: p.Caller, request: question(), piece: piece, start: time.Now()}
-	return p.do(ctx, c), c
-}
-
-func (p testCaller) ask(ctx context.Context) Reply {
-	re, _ := p.run(ctx, ignore)
-	return re
-}
-
-// once makes one attempt, if the breaker lets it.
-func (p testCaller) once(ctx context.Context) error {
-	c := &call{caller: p.Caller, request: question(), piece: ignore}
-	_, err := failsafe.With[answer](p.breaker, around(p.withKey)).WithContext(withCall(ctx, c)).GetWithExecution(func(e failsafe.Execution[answer]) (answer, error) {
-		return p.attempt(e.Context(), c)
-	})
-	return err
-}
-
-// trip opens the breaker.
-func (p testCaller) trip(t *testing.T) {
-	t.Helper()
-	for range breakerCalls {
-		_, _ = failsafe.With[answer](p.breaker).Get(func() (answer, error) { return nil, newError(kindConnection, 0) })
-	}
-	if !p.breaker.IsOpen() {
-		t.Fatalf("breaker: got %v after %d failures, want open", p.breaker.State(), breakerCalls)
-	}
-}
-
-func question() openrouter.Request {
-	return openrouter.Request{Model: "m", Messages: openrouter.Messages(openrouter.Message{Role: "user", Content: "Why?"})}
-}
-
-// checkReply wants the upstream's answer, or an error with a code.
-func checkReply(t *testing.T, re Reply, code events.Code) {
-	t.Helper()
-	switch {
-	case code == "" && (re.Err != nil || re.Answer == nil || re.Answer.Content != "hello"):
-		t.Errorf("got %+v, error %v, want the answer", re.Answer, re.Err)
-	case code != "" && (re.Answer != nil || re.Err == nil):
-		t.Errorf("got %+v, error %v, want an error with %s", re.Answer, re.Err, code)
-	case code != "" && re.Err.Code != code:
-		t.Errorf("got error %v (%s), want %s", re.Err, re.Err.Code, code)
-	}
-}

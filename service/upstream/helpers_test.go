@@ -1,0 +1,157 @@
+package upstream
+
+import (
+	"context"
+	"errors"
+	"io"
+	"net/url"
+	"testing"
+	"time"
+
+	"github.com/failsafe-go/failsafe-go"
+
+	"gemini-client/events"
+	"gemini-client/service/config"
+	"gemini-client/service/openrouter"
+	"gemini-client/telemetry"
+)
+
+// testKeys is a pool of keys, with a limit of calls a minute; 0: none.
+func testKeys(perMinute int, secrets ...string) *keys {
+	return newKeys(config.OpenRouter{APIKeys: secrets, KeysMaxPerMinute: perMinute, KeysCooldownSeconds: int(cooldown / time.Second), CallTimeout: callTime})
+}
+
+// begin waits for a key and for its turn, as an attempt does.
+func begin(ctx context.Context, k *keys, wait time.Duration, avoid *apiKey) (*lease, error) {
+	for {
+		l, err := k.acquire(ctx, wait, avoid)
+		if err != nil {
+			return nil, err
+		}
+		err = l.key.turns.take(ctx, func() error {
+			if !k.usable(l) {
+				return errKeyUnusable
+			}
+			return nil
+		})
+		if err == nil {
+			return l, nil
+		}
+		k.release(l)
+		if !errors.Is(err, errKeyUnusable) {
+			return nil, err
+		}
+	}
+}
+
+func take(t *testing.T, k *keys, wait time.Duration) *lease {
+	t.Helper()
+	l, err := begin(t.Context(), k, wait, nil)
+	if err != nil {
+		t.Fatalf("no key within %v: %v", wait, err)
+	}
+	return l
+}
+
+// ending is a context with a deadline, or one that is cancelled after a
+// negative time, or neither.
+func ending(t *testing.T, after time.Duration) context.Context {
+	t.Helper()
+	ctx, cancel := context.WithCancelCause(t.Context())
+	t.Cleanup(func() { cancel(nil) })
+	switch {
+	case after < 0:
+		timer := time.AfterFunc(-after, func() { cancel(ErrCancelled) })
+		t.Cleanup(func() { timer.Stop() })
+	case after > 0:
+		var stop context.CancelFunc
+		ctx, stop = context.WithTimeoutCause(ctx, after, ErrDeadline)
+		t.Cleanup(stop)
+	}
+	return ctx
+}
+
+func noneInUse(t *testing.T, k *keys) {
+	t.Helper()
+	for _, key := range k.all {
+		if key.inFlight != 0 || key.probe != nil {
+			t.Errorf("key %s: %d calls under way, probe %v, want none", key.secret, key.inFlight, key.probe)
+		}
+	}
+}
+
+func newTestCaller(t *testing.T, change func(*config.Config), reactions ...reaction) (testCaller, *fakeRouter) {
+	t.Helper()
+	var c config.Config
+	c.APIKeys, c.KeysCooldownSeconds, c.RetryWaitMax, c.CallTimeout = []string{"key-a"}, int(cooldown/time.Second), 20*time.Second, callTime
+	if change != nil {
+		change(&c)
+	}
+	up := &fakeRouter{reactions: reactions}
+	client, err := openrouter.New(openrouter.Config{Transport: up})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return testCaller{newCaller(c, &url.URL{Scheme: "https", Host: "openrouter.ai"}, client, quiet(t))}, up
+}
+
+// quiet is telemetry that nobody sees.
+func quiet(t *testing.T) *telemetry.Telemetry {
+	t.Helper()
+	tel, err := telemetry.Setup(t.Context(), telemetry.Config{Output: io.Discard})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = tel.Shutdown(context.Background()) })
+	return tel
+}
+
+func ignore(int, string) {}
+
+// run makes a call, with its retries.
+func (p testCaller) run(ctx context.Context, piece func(int, string)) (Reply, *call) {
+	c := &call{caller: p.Caller, request: question(), piece: piece, start: time.Now()}
+	return p.do(ctx, c), c
+}
+
+func (p testCaller) ask(ctx context.Context) Reply {
+	re, _ := p.run(ctx, ignore)
+	return re
+}
+
+// once makes one attempt, if the breaker lets it.
+func (p testCaller) once(ctx context.Context) error {
+	c := &call{caller: p.Caller, request: question(), piece: ignore}
+	_, err := failsafe.With[answer](p.breaker, around(p.withKey)).WithContext(withCall(ctx, c)).GetWithExecution(func(e failsafe.Execution[answer]) (answer, error) {
+		return p.attempt(e.Context(), c)
+	})
+	return err
+}
+
+// trip opens the breaker.
+func (p testCaller) trip(t *testing.T) {
+	t.Helper()
+	for range breakerCalls {
+		_, _ = failsafe.With[answer](p.breaker).Get(func() (answer, error) { return nil, newError(kindConnection, 0) })
+	}
+	if !p.breaker.IsOpen() {
+		t.Fatalf("breaker: got %v after %d failures, want open", p.breaker.State(), breakerCalls)
+	}
+}
+
+func question() openrouter.Request {
+	return openrouter.Request{Model: "m", Messages: openrouter.Messages(openrouter.Message{Role: "user", Content: "Why?"})}
+}
+
+// checkReply wants the upstream's answer, or an error with a code.
+func checkReply(t *testing.T, re Reply, code events.Code) {
+	t.Helper()
+	switch {
+	case code == "" && (re.Err != nil || re.Answer == nil || re.Answer.Content != "hello"):
+		t.Errorf("got %+v, error %v, want the answer", re.Answer, re.Err)
+	case code != "" && (re.Answer != nil || re.Err == nil):
+		t.Errorf("got %+v, error %v, want an error with %s", re.Answer, re.Err, code)
+	case code != "" && re.Err.Code != code:
+		t.Errorf("got error %v (%s), want %s", re.Err, re.Err.Code, code)
+	}
+}
