@@ -68,9 +68,10 @@
 //
 // # Names
 //
-// Every name is in names.go. What a metric is, in what unit, with which labels
-// and what it means is in definitions.go, from which the instruments, their help
-// texts and the table of README.md are made. Every label's values are bounded:
+// The names of spans, attributes and labels are in names.go. What a metric is
+// called, in what unit, with which labels and what it means is in definitions.go,
+// from which the instruments, their help texts and the table of
+// telemetry/README.md are made. Every label's values are bounded:
 // models beyond the first fifty are one value. The GenAI conventions are those of
 // semantic conventions 1.41.0, the last version that has them; all others are
 // 1.43.0.

@@ -5,8 +5,11 @@ import (
 	"errors"
 	"fmt"
 	"sync/atomic"
+	"time"
 
+	"go.opentelemetry.io/otel/attribute"
 	"go.opentelemetry.io/otel/metric"
+	"go.opentelemetry.io/otel/trace"
 )
 
 // Instruments holds all our metrics. Its exported methods are for steps that
@@ -87,113 +90,77 @@ func (i *Instruments) begin(ctx context.Context) {
 	i.lost(0, lostExportFailed)
 }
 
-// builder creates instruments from their definitions and keeps the errors for
-// the end.
-type builder struct {
-	meter metric.Meter
-	known map[string]definition
-	errs  []error
+// RequestSettled counts a delivery by its outcome, whose text is the label. The
+// code is empty unless the request failed or was rescheduled because of an error.
+func (i *Instruments) RequestSettled(ctx context.Context, outcome fmt.Stringer, code, model string) {
+	i.requests.Add(ctx, 1, metric.WithAttributes(requestLabels(outcome, code, i.models.fold(model))...))
 }
 
-func (b *builder) keep(name string, err error) {
-	if err != nil {
-		b.errs = append(b.errs, fmt.Errorf("create instrument %s: %w", name, err))
+func requestLabels(outcome fmt.Stringer, code, model string) []attribute.KeyValue {
+	labels := append([]attribute.KeyValue{labelVerdict.String(outcome.String())}, optional(labelCode, code)...)
+	return append(labels, optional(keyRequestModel, model)...)
+}
+
+// OutcomeSuccess is the outcome of a call that answered.
+const OutcomeSuccess = "success"
+
+// CallFinished counts one attempt to call OpenRouter. The outcome is
+// OutcomeSuccess or a failure of a small closed set.
+func (i *Instruments) CallFinished(ctx context.Context, outcome, model string) {
+	if outcome == OutcomeSuccess {
+		i.models.answered(model)
+	}
+	labels := []attribute.KeyValue{labelOutcome.String(outcome)}
+	labels = append(labels, optional(keyRequestModel, i.models.fold(model))...)
+	i.calls.Add(ctx, 1, metric.WithAttributes(labels...))
+}
+
+// Charged adds what an attempt cost, in USD.
+func (i *Instruments) Charged(ctx context.Context, model string, cost float64) {
+	if cost >= 0 { // a counter can only grow
+		i.cost.Add(ctx, cost, metric.WithAttributes(optional(keyRequestModel, i.models.fold(model))...))
 	}
 }
 
-func (b *builder) seconds(name string) metric.Float64Histogram {
-	d := b.known[name]
-	h, err := b.meter.Float64Histogram(name, metric.WithUnit(d.unit), metric.WithDescription(d.meaning), metric.WithExplicitBucketBoundaries(d.bounds...))
-	b.keep(name, err)
-	return h
+// CallRetried counts an attempt that is about to be repeated, and adds an event to
+// the span in ctx: the number of the attempt that failed, why, and the wait.
+func (i *Instruments) CallRetried(ctx context.Context, attempt int, reason string, wait time.Duration) {
+	i.retries.Add(ctx, 1, metric.WithAttributes(labelReason.String(reason)))
+	trace.SpanFromContext(ctx).AddEvent(eventRetry, trace.WithAttributes(
+		keyRetryAttempt.Int(attempt), keyRetryReason.String(reason), keyRetryWait.Float64(wait.Seconds())))
 }
 
-func (b *builder) tokens(name string) metric.Int64Histogram {
-	d := b.known[name]
-	h, err := b.meter.Int64Histogram(name, metric.WithUnit(d.unit), metric.WithDescription(d.meaning), metric.WithExplicitBucketBoundaries(d.bounds...))
-	b.keep(name, err)
-	return h
+// RequestScheduled counts a request that was rescheduled, by the reason.
+func (i *Instruments) RequestScheduled(ctx context.Context, reason string) {
+	i.scheduled.Add(ctx, 1, metric.WithAttributes(labelReason.String(reason)))
 }
 
-func (b *builder) money(name string) metric.Float64Counter {
-	d := b.known[name]
-	c, err := b.meter.Float64Counter(name, metric.WithUnit(d.unit), metric.WithDescription(d.meaning))
-	b.keep(name, err)
-	return c
+// DeadLettered counts a dead letter that was written, by its failure code.
+func (i *Instruments) DeadLettered(ctx context.Context, code string) {
+	i.deadLetters.Add(ctx, 1, metric.WithAttributes(labelCode.String(code)))
 }
 
-func (b *builder) counter(name string) metric.Int64Counter {
-	d := b.known[name]
-	c, err := b.meter.Int64Counter(name, metric.WithUnit(d.unit), metric.WithDescription(d.meaning))
-	b.keep(name, err)
-	return c
+// lost counts spans that no collector receives.
+func (i *Instruments) lost(n int, reason string) {
+	i.spansLost.Add(context.Background(), int64(n), metric.WithAttributes(labelReason.String(reason)))
 }
 
-func (b *builder) upDown(name string) metric.Int64UpDownCounter {
-	d := b.known[name]
-	c, err := b.meter.Int64UpDownCounter(name, metric.WithUnit(d.unit), metric.WithDescription(d.meaning))
-	b.keep(name, err)
-	return c
+// InFlight adds delta to the number of requests in flight.
+func (i *Instruments) InFlight(ctx context.Context, delta int64) {
+	i.inFlight.Add(ctx, delta)
 }
 
-func (b *builder) gauge(name string) metric.Int64Gauge {
-	d := b.known[name]
-	g, err := b.meter.Int64Gauge(name, metric.WithUnit(d.unit), metric.WithDescription(d.meaning))
-	b.keep(name, err)
-	return g
+// SetSlots sets how many requests may be in flight at the same time.
+func (i *Instruments) SetSlots(ctx context.Context, n int) {
+	i.slots.Record(ctx, int64(n))
 }
 
-// observeBreaker creates a gauge that calls its source, once that is set, at each
-// scrape.
-func (b *builder) observeBreaker(source *atomic.Pointer[func() BreakerState]) {
-	d := b.known[metricBreakerState]
-	_, err := b.meter.Int64ObservableGauge(d.name, metric.WithUnit(d.unit), metric.WithDescription(d.meaning),
-		metric.WithInt64Callback(func(_ context.Context, o metric.Int64Observer) error {
-			if ask := source.Load(); ask != nil {
-				o.Observe(int64((*ask)()))
-			}
-			return nil
-		}))
-	b.keep(d.name, err)
+// ClaimLost counts a claim that another worker took over.
+func (i *Instruments) ClaimLost(ctx context.Context) {
+	i.claimsLost.Add(ctx, 1)
 }
 
-// observeKeys creates a gauge that calls its source, once that is set, at each
-// scrape.
-func (b *builder) observeKeys(source *atomic.Pointer[func() map[string]int64]) {
-	d := b.known[metricKeys]
-	_, err := b.meter.Int64ObservableGauge(d.name, metric.WithUnit(d.unit), metric.WithDescription(d.meaning),
-		metric.WithInt64Callback(func(_ context.Context, o metric.Int64Observer) error {
-			if ask := source.Load(); ask != nil {
-				for state, n := range (*ask)() {
-					o.Observe(n, metric.WithAttributes(labelState.String(state)))
-				}
-			}
-			return nil
-		}))
-	b.keep(d.name, err)
-}
-
-// observeQueues creates the gauges of the queues, which share one source, called
-// once at each scrape.
-func (b *builder) observeQueues(source *atomic.Pointer[func() QueueNumbers]) {
-	m, a := b.known[MetricQueueMessages], b.known[MetricQueueOldest]
-	messages, err := b.meter.Int64ObservableGauge(m.name, metric.WithUnit(m.unit), metric.WithDescription(m.meaning))
-	b.keep(m.name, err)
-	oldest, err := b.meter.Float64ObservableGauge(a.name, metric.WithUnit(a.unit), metric.WithDescription(a.meaning))
-	b.keep(a.name, err)
-	_, err = b.meter.RegisterCallback(func(_ context.Context, o metric.Observer) error {
-		ask := source.Load()
-		if ask == nil {
-			return nil
-		}
-		numbers := (*ask)()
-		for _, n := range numbers.Messages {
-			o.ObserveInt64(messages, n.Count, metric.WithAttributes(labelQueue.String(n.Queue), labelState.String(n.State)))
-		}
-		for _, n := range numbers.Oldest {
-			o.ObserveFloat64(oldest, n.Age.Seconds(), metric.WithAttributes(labelQueue.String(n.Queue)))
-		}
-		return nil
-	}, messages, oldest)
-	b.keep(m.name, err)
+// ResultRefused counts a result the server refused because there was one.
+func (i *Instruments) ResultRefused(ctx context.Context) {
+	i.resultsRefused.Add(ctx, 1)
 }

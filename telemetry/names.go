@@ -119,41 +119,6 @@ const (
 	labelQueue   = attribute.Key("queue")
 )
 
-// Instruments of the conventions.
-const (
-	metricChatDuration    = "gen_ai.client.operation.duration"
-	metricChatTokens      = "gen_ai.client.token.usage" //nolint:gosec // tokens of text, not credentials
-	metricChatFirstChunk  = "gen_ai.client.operation.time_to_first_chunk"
-	metricProcessDuration = "messaging.process.duration"
-	metricClientDuration  = "messaging.client.operation.duration"
-	metricConsumed        = "messaging.client.consumed.messages"
-	metricSent            = "messaging.client.sent.messages"
-	metricHTTPDuration    = "http.client.request.duration"
-	metricHTTPBodySize    = "http.client.request.body.size"
-)
-
-// Instruments of our own.
-const (
-	metricRequests       = "gemini.requests"
-	metricCost           = "gemini.cost"
-	metricCalls          = "gemini.calls"
-	metricInFlight       = "gemini.inflight"
-	metricSlots          = "gemini.slots"
-	metricRetries        = "gemini.retries"
-	metricScheduled      = "gemini.scheduled"
-	metricClaimsLost     = "gemini.claims.lost"
-	metricResultsRefused = "gemini.results.refused"
-	metricBreakerState   = "gemini.breaker.state"
-	metricKeys           = "gemini.keys"
-	metricDeadLetters    = "gemini.deadletters"
-	metricSpansLost      = "gemini.spans.lost"
-
-	// MetricQueueMessages and MetricQueueOldest are read from NATS; see
-	// Instruments.ObserveQueues.
-	MetricQueueMessages = "gemini.queue.messages"
-	MetricQueueOldest   = "gemini.queue.oldest.age"
-)
-
 // Fields of a log line.
 const (
 	logTraceID = "trace_id"

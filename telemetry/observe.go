@@ -1,0 +1,116 @@
+package telemetry
+
+import (
+	"context"
+	"sync/atomic"
+	"time"
+
+	"go.opentelemetry.io/otel/metric"
+)
+
+// BreakerState is the state of the circuit breaker.
+type BreakerState int64
+
+// The states of the circuit breaker, as the metric counts them.
+const (
+	BreakerClosed BreakerState = iota
+	BreakerHalfOpen
+	BreakerOpen
+)
+
+// String is the state's name for people.
+func (s BreakerState) String() string {
+	return [...]string{"closed", "half-open", "open"}[s]
+}
+
+// ObserveBreaker sets the source of the circuit breaker's state. It is called at
+// each scrape, possibly concurrently, and must answer from memory.
+func (i *Instruments) ObserveBreaker(source func() BreakerState) {
+	i.breaker.Store(&source)
+}
+
+// ObserveKeys sets the source of the number of keys by state. It is called at
+// each scrape, possibly concurrently, and must answer from memory.
+func (i *Instruments) ObserveKeys(source func() map[string]int64) {
+	i.keys.Store(&source)
+}
+
+// QueueNumbers is how full the queues are. What is not known is left out.
+type QueueNumbers struct {
+	Messages []QueueMessages
+	Oldest   []QueueAge
+}
+
+// QueueMessages is how many messages of a queue are in a state.
+type QueueMessages struct {
+	Queue string // its subject
+	State string // of a small closed set
+	Count int64
+}
+
+// QueueAge is how long the oldest message of a queue has been waiting.
+type QueueAge struct {
+	Queue string // its subject
+	Age   time.Duration
+}
+
+// ObserveQueues sets the source of the queues' numbers. It is called at each
+// scrape, possibly concurrently, and must answer from memory.
+func (i *Instruments) ObserveQueues(source func() QueueNumbers) {
+	i.queues.Store(&source)
+}
+
+// observeBreaker creates a gauge that calls its source, once that is set, at each
+// scrape.
+func (b *builder) observeBreaker(source *atomic.Pointer[func() BreakerState]) {
+	d := b.known[metricBreakerState]
+	_, err := b.meter.Int64ObservableGauge(d.name, metric.WithUnit(d.unit), metric.WithDescription(d.meaning),
+		metric.WithInt64Callback(func(_ context.Context, o metric.Int64Observer) error {
+			if ask := source.Load(); ask != nil {
+				o.Observe(int64((*ask)()))
+			}
+			return nil
+		}))
+	b.keep(d.name, err)
+}
+
+// observeKeys creates a gauge that calls its source, once that is set, at each
+// scrape.
+func (b *builder) observeKeys(source *atomic.Pointer[func() map[string]int64]) {
+	d := b.known[metricKeys]
+	_, err := b.meter.Int64ObservableGauge(d.name, metric.WithUnit(d.unit), metric.WithDescription(d.meaning),
+		metric.WithInt64Callback(func(_ context.Context, o metric.Int64Observer) error {
+			if ask := source.Load(); ask != nil {
+				for state, n := range (*ask)() {
+					o.Observe(n, metric.WithAttributes(labelState.String(state)))
+				}
+			}
+			return nil
+		}))
+	b.keep(d.name, err)
+}
+
+// observeQueues creates the gauges of the queues, which share one source, called
+// once at each scrape.
+func (b *builder) observeQueues(source *atomic.Pointer[func() QueueNumbers]) {
+	m, a := b.known[MetricQueueMessages], b.known[MetricQueueOldest]
+	messages, err := b.meter.Int64ObservableGauge(m.name, metric.WithUnit(m.unit), metric.WithDescription(m.meaning))
+	b.keep(m.name, err)
+	oldest, err := b.meter.Float64ObservableGauge(a.name, metric.WithUnit(a.unit), metric.WithDescription(a.meaning))
+	b.keep(a.name, err)
+	_, err = b.meter.RegisterCallback(func(_ context.Context, o metric.Observer) error {
+		ask := source.Load()
+		if ask == nil {
+			return nil
+		}
+		numbers := (*ask)()
+		for _, n := range numbers.Messages {
+			o.ObserveInt64(messages, n.Count, metric.WithAttributes(labelQueue.String(n.Queue), labelState.String(n.State)))
+		}
+		for _, n := range numbers.Oldest {
+			o.ObserveFloat64(oldest, n.Age.Seconds(), metric.WithAttributes(labelQueue.String(n.Queue)))
+		}
+		return nil
+	}, messages, oldest)
+	b.keep(m.name, err)
+}
