@@ -1,7 +1,7 @@
 // Package events is the contract of gemini-client: what a backend may send,
 // what it gets back, and under which subjects. It holds types and rules only;
 // it knows neither NATS nor HTTP, and it imports nothing but the standard
-// library, so a backend written in Go can use it as it is.
+// library, so a backend written in Go can copy it.
 //
 //	backend ──▶ REQUEST_QUEUE ──▶ Rules.Decode ──▶ Request ──▶ (the service works)
 //	                                  │                              │

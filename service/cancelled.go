@@ -69,7 +69,8 @@ func (h *handler) cancelWaiting(ctx context.Context, callback, id string) {
 	case bus.Admitted, bus.Cancelled, bus.Rescheduled:
 		r := h.conclude(ctx, job{delivery: d, request: request}, failed(events.Cancelled, "The request was cancelled while it waited to be tried again."), upstream.Reply{})
 		r.request = request
-		h.record(ctx, d, r)
+		h.nack(ctx, d, r)
+		r.record(ctx, h.tel, d)
 	case bus.Answered, bus.Busy, bus.Duplicate, bus.Expired, bus.Interrupted:
 		_, _ = h.bus.Settle(ctx, d, bus.End{}) // there is nothing to acknowledge: it releases the claim
 	}

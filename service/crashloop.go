@@ -9,12 +9,10 @@ import (
 	"gemini-client/service/bus"
 )
 
-// A request that crashes its worker is started again and again. A start that
-// never settled leaves its claim behind, and the next one counts it. Requests that
-// merely ran beside a crashing one have such starts as well, so all of them are
-// rescheduled for random times: they are delivered apart from each other, and only
-// the one that crashes its worker does so again. The header Gemini-Strikes counts how often a
-// request was rescheduled for that.
+// A start that never settled leaves its claim behind, and the next start counts
+// it. Requests that ran beside a crashing one have such starts as well: all are
+// rescheduled for random times, and only the culprit crashes its worker again. The
+// header Gemini-Strikes counts how often.
 const (
 	crashLoopStarts = 3 // of a request that was not rescheduled for it yet
 	crashLoopAgain  = 2 // of one that was

@@ -5,7 +5,7 @@
 //	bus.Run ─▶ deliver ─▶ decode ─▶ Admit ──────▶ decide ─▶ Answer ───▶ verdict ───▶ Settle
 //	           span,      events'   claimed?      crash     retry,      completed    dead letter,
 //	           metrics,   rules     answered?     loop?     breaker,    failed       result or schedule;
-//	           log line             rescheduled?  broken?   key, turn,  rescheduled  then the claim,
+//	           log line             rescheduled?  broken?   key, rate   rescheduled  then the claim,
 //	                                cancelled?              timeout                  then ack or nack
 //	                                expired?
 //
@@ -14,6 +14,7 @@
 // A file is a step:
 //
 //	service.go    New and Run: ties the steps together and starts them; stop.go stops them
+//	interfaces.go what the steps need of the bus and of upstream
 //	handler.go    one delivery, from its bytes to its stored result
 //	inflight.go   the requests that this process works on
 //	crashloop.go  requests that keep crashing their workers

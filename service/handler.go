@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"log/slog"
 	"runtime/debug"
 	"time"
 
@@ -18,23 +17,6 @@ import (
 // busyDelay is after which time a message is delivered again whose request
 // another live worker holds the claim of.
 const busyDelay = time.Second
-
-// messageBus is what the handler needs of the bus. *bus.Bus has it.
-type messageBus interface {
-	// Admit says of each request whether it may be called for.
-	Admit(ctx context.Context, asks ...bus.Ask) []bus.Admission
-	// Settle stores the end of a request.
-	Settle(ctx context.Context, d *bus.Delivery, end bus.End) (bus.Settled, error)
-	// Deltas publishes the answer while it is being written.
-	Deltas(r events.Request) *bus.Deltas
-	// Waiting finds a request that waits as a schedule.
-	Waiting(ctx context.Context, callback, id string) (*bus.Delivery, error)
-}
-
-// answerer is what the handler needs of upstream. *upstream.Caller has it.
-type answerer interface {
-	Answer(ctx context.Context, request events.Request, piece func(attempt int, text string)) upstream.Reply
-}
 
 // handler takes one delivery from its bytes to its stored result.
 type handler struct {
@@ -56,7 +38,7 @@ func (h *handler) deliver(ctx context.Context, d *bus.Delivery) {
 	defer h.tel.Instruments.InFlight(ctx, -1)
 	r := report{outcome: Nacked, code: events.Internal, text: "a delivery made the service panic"} // stays true only of that
 	defer func() {
-		h.record(ctx, d, r)
+		r.record(ctx, h.tel, d)
 		r.describe(span)
 	}()
 	r = h.handle(ctx, d)
@@ -74,21 +56,8 @@ func (h *handler) handle(ctx context.Context, d *bus.Delivery) report {
 		r = h.answer(ctx, job{d, request, broken})
 	}
 	r.request = request
+	h.nack(ctx, d, r)
 	return r
-}
-
-func withRequestID(ctx context.Context, request events.Request) context.Context {
-	if request.ID == "" {
-		return ctx
-	}
-	return telemetry.WithLogAttrs(ctx, slog.String("request_id", request.ID))
-}
-
-// job is a delivery whose request can be answered, if only with a failure.
-type job struct {
-	delivery *bus.Delivery
-	request  events.Request
-	broken   error // why it must fail, from decoding; nil if it is valid
 }
 
 // answer admits one delivery of a request at a time, calls upstream where nothing
@@ -110,14 +79,14 @@ func (h *handler) answer(ctx context.Context, j job) report {
 	case bus.Rescheduled:
 		return h.duplicate(ctx, d, "already rescheduled")
 	case bus.Busy:
-		return h.nack(ctx, d, busyDelay, "another worker is answering it")
+		return report{outcome: Nacked, after: busyDelay, note: "another worker is answering it"}
 	case bus.Interrupted:
-		return h.nack(ctx, d, 0, fmt.Sprint(context.Cause(ctx)))
+		return report{outcome: Nacked, note: fmt.Sprint(context.Cause(ctx))}
 	case bus.Admitted, bus.Cancelled, bus.Expired:
 	}
 	v, re := h.decide(calls, j, a)
 	if cause := context.Cause(calls); errors.Is(cause, upstream.ErrStopping) && v.answer == nil {
-		return h.nack(ctx, d, 0, cause.Error())
+		return report{outcome: Nacked, note: cause.Error()}
 	}
 	return h.conclude(ctx, j, v, re)
 }
@@ -128,10 +97,13 @@ func (h *handler) duplicate(ctx context.Context, d *bus.Delivery, note string) r
 	return report{outcome: Duplicate, note: note}
 }
 
-// nack returns a message to its queue: nothing is published for it.
-func (h *handler) nack(ctx context.Context, d *bus.Delivery, after time.Duration, note string) report {
-	_, _ = h.bus.Settle(ctx, d, bus.End{Nack: true, After: after}) // a nack has no error
-	return report{outcome: Nacked, note: note}
+// nack returns a message to its queue if that is its outcome: nothing is published
+// for it. The request has left the registry by then, for the message may be
+// delivered again at once.
+func (h *handler) nack(ctx context.Context, d *bus.Delivery, r report) {
+	if r.outcome == Nacked {
+		_, _ = h.bus.Settle(ctx, d, bus.End{Nack: true, After: r.after}) // a nack has no error
+	}
 }
 
 // keepUnusable keeps a message that has no usable id, since no result can name
@@ -139,7 +111,7 @@ func (h *handler) nack(ctx context.Context, d *bus.Delivery, after time.Duration
 func (h *handler) keepUnusable(ctx context.Context, d *bus.Delivery, broken error) report {
 	settled, err := h.bus.Settle(ctx, d, bus.End{DeadLetter: &bus.DeadLetter{Code: events.InvalidRequest, Reason: broken.Error()}})
 	if err != nil {
-		return h.nack(ctx, d, 0, err.Error())
+		return report{outcome: Nacked, note: err.Error()}
 	}
 	h.countDeadLetter(ctx, events.InvalidRequest, settled)
 	return report{outcome: Failed, code: events.InvalidRequest, text: broken.Error(), note: "kept as a dead letter"}
@@ -190,7 +162,7 @@ func (h *handler) conclude(ctx context.Context, j job, v verdict, re upstream.Re
 			continue
 		}
 		if err != nil {
-			return h.nack(ctx, j.delivery, 0, err.Error())
+			return report{outcome: Nacked, note: err.Error()}
 		}
 		r := report{outcome: v.outcome, code: v.failure.Code, text: v.failure.Message, reply: re, at: v.at}
 		switch {

@@ -95,15 +95,15 @@ func TestAdmissions(t *testing.T) {
 // Failures are stored; an original that can be replayed is kept.
 func TestFailures(t *testing.T) {
 	t.Parallel()
-	for code, letter := range map[events.Code]bool{events.InvalidRequest: false, events.ModelUnavailable: true, events.ContentFiltered: false} {
+	for code, deadLetter := range map[events.Code]bool{events.InvalidRequest: false, events.ModelUnavailable: true, events.ContentFiltered: false} {
 		l := newLine(t, &fakeBus{}, fails(upstream.Error{Code: code, Message: "no"}))
 		l.deliver(t.Context(), delivery(""))
 		end := l.only(t)
-		if r := end.Result; r == nil || *r.ErrorCode != code || *r.Error != "no" || (end.DeadLetter != nil) != letter || letter && end.DeadLetter.Code != code {
+		if r := end.Result; r == nil || *r.ErrorCode != code || *r.Error != "no" || (end.DeadLetter != nil) != deadLetter || deadLetter && end.DeadLetter.Code != code {
 			t.Errorf("%s: got %+v", code, end)
 		}
 		lines := l.logged(t, "request failed")
-		if len(lines) != 1 || (lines[0]["level"] == "WARN") != letter || code == events.ModelUnavailable && lines[0]["way_out"] == nil {
+		if len(lines) != 1 || (lines[0]["level"] == "WARN") != deadLetter || code == events.ModelUnavailable && lines[0]["way_out"] == nil {
 			t.Errorf("%s: log %v", code, lines)
 		}
 	}

@@ -2,12 +2,35 @@ package service
 
 import (
 	"context"
+	"errors"
 	"testing"
 
 	"gemini-client/events"
 	"gemini-client/service/bus"
 	"gemini-client/service/upstream"
 )
+
+// A nacked request has left the registry before its message may be delivered again:
+// the next delivery would else be acknowledged as a duplicate of it.
+func TestNackIsTheLast(t *testing.T) {
+	t.Parallel()
+	var l line
+	nacks := 0
+	l = newLine(t, &fakeBus{settle: func(end bus.End) (bus.Settled, error) {
+		if !end.Nack {
+			return bus.Settled{}, errors.New("it cannot be stored")
+		}
+		nacks++
+		if l.inFlight.has("gemini.responses", anID) {
+			t.Error("it is still in flight")
+		}
+		return bus.Settled{}, nil
+	}}, nil)
+	l.deliver(t.Context(), delivery(""))
+	if nacks != 1 {
+		t.Errorf("nacks: got %d, want 1", nacks)
+	}
+}
 
 // The same request twice at once: the second is told to be in flight.
 func TestInFlight(t *testing.T) {

@@ -18,7 +18,8 @@ type report struct {
 	note    string // why it ended without a verdict of its own
 	code    events.Code
 	text    string
-	at      time.Time // of rescheduled
+	at      time.Time     // of rescheduled
+	after   time.Duration // of nacked: it is delivered again then
 	request events.Request
 	reply   upstream.Reply
 }
@@ -36,10 +37,18 @@ func (r report) describe(span *telemetry.Span) {
 	span.End("", nil)
 }
 
+// withRequestID adds the id of a request, if it has one, to what is logged.
+func withRequestID(ctx context.Context, request events.Request) context.Context {
+	if request.ID == "" {
+		return ctx
+	}
+	return telemetry.WithLogAttrs(ctx, slog.String("request_id", request.ID))
+}
+
 // record counts the delivery and writes the one line that a request has at INFO.
-func (h *handler) record(ctx context.Context, d *bus.Delivery, r report) {
+func (r report) record(ctx context.Context, tel *telemetry.Telemetry, d *bus.Delivery) {
 	ctx = withRequestID(ctx, r.request)
-	h.tel.Instruments.RequestSettled(ctx, r.outcome, string(r.code), r.request.Model)
+	tel.Instruments.RequestSettled(ctx, r.outcome, string(r.code), r.request.Model)
 	attrs := []slog.Attr{
 		slog.String("verdict", r.outcome.String()),
 		slog.String("model", r.request.Model),
@@ -67,7 +76,7 @@ func (h *handler) record(ctx context.Context, d *bus.Delivery, r report) {
 		attrs = append(attrs, slog.Uint64("deliveries", d.Deliveries))
 	}
 	attrs = append(attrs, usageAttrs(r.reply.Usage)...)
-	h.tel.Logger.LogAttrs(ctx, r.level(), "request "+r.outcome.String(), attrs...)
+	tel.Logger.LogAttrs(ctx, r.level(), "request "+r.outcome.String(), attrs...)
 }
 
 // level: a person on call looks at warnings; what ends well, or is the

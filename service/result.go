@@ -9,6 +9,13 @@ import (
 	"gemini-client/service/upstream"
 )
 
+// job is a delivery whose request can be answered, if only with a failure.
+type job struct {
+	delivery *bus.Delivery
+	request  events.Request
+	broken   error // why it must fail, from decoding; nil if it is valid
+}
+
 // end is what the bus keeps of a verdict: a schedule, or a result and, where an
 // operator may replay the request, its original as a dead letter.
 func (v verdict) end(j job, re upstream.Reply) bus.End {

@@ -2,7 +2,6 @@ package service
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"net/http"
 	"sync"
@@ -12,26 +11,6 @@ import (
 	"gemini-client/service/upstream"
 	"gemini-client/telemetry"
 )
-
-// ErrCut is returned by Run when SHUTDOWN_TIMEOUT cut calls off: their messages
-// went back to the queue, but the calls may have been paid for.
-var ErrCut = errors.New("calls were cut off: SHUTDOWN_TIMEOUT was over before they had finished")
-
-// openBus is what the service asks of the bus beside the handler's interface.
-// *bus.Bus has it.
-type openBus interface {
-	messageBus
-	// Run hands deliveries out until intake ends and all are settled.
-	Run(intake, work context.Context, h bus.Handlers) error
-	// Closed is closed when the connection is given up for good.
-	Closed() <-chan struct{}
-	// Unready returns why no requests can be taken; "" if they can.
-	Unready() string
-	// InFlight is the number of messages that are worked on, and the slots.
-	InFlight() (n, slots int)
-	// Instance names this process.
-	Instance() string
-}
 
 // Service answers requests from one NATS server (or cluster) through
 // OpenRouter. New makes it, Run runs it.
@@ -54,8 +33,6 @@ func New(c config.Config, version string, tel *telemetry.Telemetry) (*Service, e
 	if err != nil {
 		return nil, err
 	}
-	declare(context.Background(), tel.Instruments, c.DefaultModel(), c.FallbackModels)
-	tel.Instruments.SetSlots(context.Background(), c.Concurrency)
 	return &Service{config: c, version: version, tel: tel, upstream: caller, health: newHealth(caller)}, nil
 }
 
@@ -72,6 +49,8 @@ func (s *Service) Run(ctx context.Context) error {
 		return unlessStopped(ctx, err)
 	}
 	defer b.Close()
+	declare(ctx, s.tel.Instruments, s.config.DefaultModel(), s.config.FallbackModels)
+	s.tel.Instruments.SetSlots(ctx, s.config.Concurrency)
 	s.announce(ctx, b)
 	s.health.running(b)
 	defer s.health.stopping()
@@ -116,7 +95,10 @@ func (s *Service) serve(ctx context.Context, b openBus, h *handler) error {
 	defer endIntake()
 	beside.Go(func() { s.upstream.Run(intake) })
 	beside.Go(func() { waiting.run(intake) })
-	r := running{bus: b, handler: h, done: make(chan struct{}), endWork: endWork}
+	r := running{
+		bus: b, inFlight: h.inFlight, logger: s.tel.Logger, timeout: s.config.ShutdownTimeout,
+		done: make(chan struct{}), endWork: endWork,
+	}
 	var failed error
 	beside.Go(func() {
 		defer close(r.done)
@@ -134,7 +116,7 @@ func (s *Service) serve(ctx context.Context, b openBus, h *handler) error {
 	}
 	endIntake()
 	s.health.stopping()
-	if err := s.drain(ctx, r); err != nil && closed == nil {
+	if err := r.drain(ctx); err != nil && closed == nil {
 		return err
 	}
 	return closed

@@ -151,9 +151,9 @@ func TestRunWithoutNATS(t *testing.T) {
 	if err := s.Run(ctx); err != nil {
 		t.Errorf("got %v", err)
 	}
-	s = newService(t, func(c *config.Config) { c.NATS.URL = "nats://bad host" })
+	s = newService(t, func(c *config.Config) { c.NATS.URL, c.APIPrefix = "nats://127.0.0.1:1", "" })
 	if err := s.Run(t.Context()); !errors.Is(err, config.ErrInvalid) {
-		t.Errorf("a bad URL: got %v", err)
+		t.Errorf("no prefix: got %v", err)
 	}
 }
 
@@ -169,6 +169,10 @@ func TestNewRefuses(t *testing.T) {
 	c.APIKeys, c.Concurrency = config.List{"sk-or-test"}, 0
 	if _, err := New(c, "v1", quiet(t)); !errors.Is(err, config.ErrInvalid) || !strings.Contains(err.Error(), "WORKER_CONCURRENCY") {
 		t.Errorf("no slots: got %v", err)
+	}
+	c.Concurrency, c.NATS.URL = 1, "nats://me:hunter2/x@host"
+	if _, err := New(c, "v1", quiet(t)); !errors.Is(err, config.ErrInvalid) || !strings.Contains(err.Error(), "NATS_URL=nats://****@host") || strings.Contains(err.Error(), "hunter2") {
+		t.Errorf("a bad URL: got %v", err)
 	}
 }
 

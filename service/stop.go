@@ -2,6 +2,8 @@ package service
 
 import (
 	"context"
+	"errors"
+	"log/slog"
 	"time"
 
 	"gemini-client/service/upstream"
@@ -11,22 +13,28 @@ import (
 // nacks may still reach NATS.
 const storeGrace = 3 * time.Second
 
+// ErrCut is returned by Run when SHUTDOWN_TIMEOUT cut calls off: their messages
+// went back to the queue, but the calls may have been paid for.
+var ErrCut = errors.New("calls were cut off: SHUTDOWN_TIMEOUT was over before they had finished")
+
 // running is what has to be stopped.
 type running struct {
-	bus     openBus
-	handler *handler
-	done    chan struct{} // closed when everything is settled
-	endWork context.CancelCauseFunc
+	bus      openBus
+	inFlight *inFlight
+	logger   *slog.Logger
+	timeout  time.Duration // SHUTDOWN_TIMEOUT
+	done     chan struct{} // closed when everything is settled
+	endWork  context.CancelCauseFunc
 }
 
 // drain waits for what is in flight, up to SHUTDOWN_TIMEOUT, and then cuts it:
 // calls are cancelled, their messages are nacked, and after storeGrace whatever
 // still waits for NATS ends too. It returns nil or ErrCut.
-func (s *Service) drain(ctx context.Context, r running) error {
+func (r running) drain(ctx context.Context) error {
 	if n, _ := r.bus.InFlight(); n > 0 {
-		s.tel.Logger.InfoContext(ctx, "stopping: no more requests are taken, calls in flight may finish", "requests", n, "for_at_most", s.config.ShutdownTimeout)
+		r.logger.InfoContext(ctx, "stopping: no more requests are taken, calls in flight may finish", "requests", n, "for_at_most", r.timeout)
 	}
-	limit := time.NewTimer(s.config.ShutdownTimeout)
+	limit := time.NewTimer(r.timeout)
 	defer limit.Stop()
 	select {
 	case <-r.done:
@@ -34,13 +42,13 @@ func (s *Service) drain(ctx context.Context, r running) error {
 	case <-limit.C:
 	}
 	cut, _ := r.bus.InFlight()
-	r.handler.inFlight.interrupt(upstream.ErrStopping)
+	r.inFlight.interrupt(upstream.ErrStopping)
 	grace := time.AfterFunc(storeGrace, func() { r.endWork(upstream.ErrStopping) })
 	defer grace.Stop()
 	<-r.done
 	if cut == 0 {
 		return nil
 	}
-	s.tel.Logger.WarnContext(ctx, "calls were cut off, their requests are back in the queue", "requests", cut)
+	r.logger.WarnContext(ctx, "calls were cut off, their requests are back in the queue", "requests", cut)
 	return ErrCut
 }

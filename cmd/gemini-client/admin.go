@@ -130,7 +130,7 @@ func configCommand(configFile *string, std streams) *cobra.Command {
 			return err
 		},
 	}
-	cmd.Flags().BoolVar(&markdown, "markdown", false, "print the table of README.md: names, defaults and meanings, no values")
+	cmd.Flags().BoolVar(&markdown, "markdown", false, "print the settings as a Markdown table: names, defaults and meanings, no values")
 	return cmd
 }
 

@@ -110,19 +110,10 @@ confirmation: use --dry-run first.`,
 		Example: `  gemini-client deadletters purge --before 168h --dry-run
   gemini-client deadletters purge 17 18`,
 		RunE: func(cmd *cobra.Command, args []string) error {
-			if err := f.check(args); err != nil {
-				return err
-			}
-			a, err := openAdminClient(cmd.Context(), *configFile, std)
-			if err != nil {
-				return err
-			}
-			defer a.close()
-			deadLetters, err := a.selected(cmd.Context(), &f, args)
-			if err != nil {
-				return err
-			}
-			return a.purge(cmd.Context(), deadLetters, dryRun)
+			open := func(ctx context.Context) (*adminClient, error) { return openAdminClient(ctx, *configFile, std) }
+			return f.act(cmd.Context(), args, open, func(ctx context.Context, a *adminClient, deadLetters []deadLetter) error {
+				return a.purge(ctx, deadLetters, dryRun)
+			})
 		},
 	}
 	f.flags(cmd.Flags(), 0)

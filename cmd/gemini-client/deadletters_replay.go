@@ -30,19 +30,10 @@ that may publish to the retries.`,
   gemini-client deadletters replay 17 18
   gemini-client deadletters replay --since 2h --before 30m`,
 		RunE: func(cmd *cobra.Command, args []string) error {
-			if err := f.check(args); err != nil {
-				return err
-			}
-			a, err := openAdminClient(cmd.Context(), *configFile, std)
-			if err != nil {
-				return err
-			}
-			defer a.close()
-			deadLetters, err := a.selected(cmd.Context(), &f, args)
-			if err != nil {
-				return err
-			}
-			return a.replay(cmd.Context(), deadLetters, dryRun)
+			open := func(ctx context.Context) (*adminClient, error) { return openAdminClient(ctx, *configFile, std) }
+			return f.act(cmd.Context(), args, open, func(ctx context.Context, a *adminClient, deadLetters []deadLetter) error {
+				return a.replay(ctx, deadLetters, dryRun)
+			})
 		},
 	}
 	f.flags(cmd.Flags(), 0)

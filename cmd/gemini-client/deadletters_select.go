@@ -76,6 +76,24 @@ func (f *deadLetterFilter) check(args []string) error {
 	return err
 }
 
+// act checks the filter, opens a client and does something with the dead letters
+// that the filter and the arguments select.
+func (f *deadLetterFilter) act(ctx context.Context, args []string, open func(context.Context) (*adminClient, error), do func(context.Context, *adminClient, []deadLetter) error) error {
+	if err := f.check(args); err != nil {
+		return err
+	}
+	a, err := open(ctx)
+	if err != nil {
+		return err
+	}
+	defer a.close()
+	deadLetters, err := a.selected(ctx, f, args)
+	if err != nil {
+		return err
+	}
+	return do(ctx, a, deadLetters)
+}
+
 // selection is a parsed filter.
 type selection struct {
 	code, id      string // subject tokens, * for any

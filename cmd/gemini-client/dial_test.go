@@ -27,6 +27,8 @@ func TestNoCommandPrintsAPassword(t *testing.T) {
 		"nobody listens": "nats://me:hunter2@127.0.0.1:1", "no URL": "nats://me:hunter2@bad host", "no scheme": "me:hunter2@127.0.0.1:1",
 		"a token": "nats://hunter2@127.0.0.1:1", "another address": "nats://me:hunter2@192.0.2.1:1", "a percent sign": "nats://me:hunter2@%zz",
 		"two servers": "nats://127.0.0.1:1,nats://me:hunter2@127.0.0.1:2",
+		"a slash":     "nats://me:hunter2/x@127.0.0.1:1", "a question mark": "nats://me:hunter2?x@127.0.0.1:1", "a hash": "nats://me:hunter2#x@127.0.0.1:1",
+		"a comma": "nats://me:hunter2,x@127.0.0.1:1",
 	} {
 		p := newProgram(t, map[string]any{"OPENROUTER_API_KEYS": []string{servicetest.Key}, "HTTP_ADDR": "127.0.0.1:0", "NATS_STORE_DIR": t.TempDir(), "NATS_URL": url})
 		for _, args := range commands {
@@ -42,7 +44,7 @@ func TestNoCommandPrintsAPassword(t *testing.T) {
 			})
 		}
 	}
-	for _, url := range []string{"nats://me:hunter2@192.0.2.1:1", "nats://me:hunter2@%zz", "nats://me:hunter2@bad host"} {
+	for _, url := range []string{"nats://me:hunter2@192.0.2.1:1", "nats://me:hunter2@%zz", "nats://me:hunter2@bad host", "nats://me:hunter2/x@127.0.0.1:1"} {
 		p := newProgram(t, map[string]any{"OPENROUTER_API_KEYS": []string{servicetest.Key}, "NATS_URL": url})
 		if code, out, errs := p.invoke("", "serve", "--embedded"); code != 2 || strings.Contains(out+errs, "hunter2") {
 			t.Errorf("serve --embedded with %s: exit code %d: %s%s", url, code, out, errs)

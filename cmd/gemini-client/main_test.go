@@ -212,7 +212,8 @@ func TestConfigAndServeAgree(t *testing.T) {
 	t.Parallel()
 	for name, values := range map[string][]string{
 		"OPENROUTER_BASE_URL":  {"https://user:pass@host", "https://host/?a=b", "ftp://host", "https://host/api"},
-		"HTTP_PROXY":           {"ftp://proxy", "http://proxy:8080", "socks5h://proxy"},
+		"HTTP_PROXY":           {"ftp://proxy", "http://:8080", "http://proxy:8080", "socks5h://proxy"},
+		"NATS_URL":             {"nats://bad host", "http://127.0.0.1:1", "127.0.0.1:1", "nats://127.0.0.1:1, tls://127.0.0.1:2/", "nats://me:a/b@127.0.0.1:1"},
 		"OPENROUTER_SITE_NAME": {"a\nb", "Ünit"},
 		"NATS_TLS_CA":          {"/no/such/file"},
 		"TRACE_MODE":           {"sideways", "LINK"},

@@ -11,10 +11,8 @@ import (
 )
 
 // cancels knows which requests were cancelled: the stream remembers them, and a
-// subscription brings those that come now to calls in flight. It asks the
-// stream's leader, in JSON: a cancellation has no body, and a client takes such a
-// message, as a direct get returns it, for a status of the server when it carries a
-// Status header, which any requester can write.
+// subscription brings those that come now to calls in flight. It asks the stream's
+// leader, in JSON, and not by a direct get: see queue.pull for Status headers.
 type cancels struct{ streams *streams }
 
 // follow calls cancelled with the id of every cancellation, until stop is called.

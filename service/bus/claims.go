@@ -128,9 +128,9 @@ func yield(owner Holder, d *Delivery) State {
 	return Duplicate
 }
 
-// inherit counts the starts of a queue message: one more than its dead owner
-// had, if that had this very message. A claim that this
-// process left behind is no crash.
+// inherit counts the starts of a queue message: one more than its dead owner had,
+// if that had this very message. A claim that this process left behind is no
+// crash.
 func inherit(owner Holder, us string, d *Delivery) int {
 	if owner.Instance == us || !owner.sameMessage(d) {
 		return 1

@@ -76,11 +76,11 @@ func await(ctx context.Context, nc *nats.Conn, connected <-chan struct{}, log *s
 	return nil
 }
 
-// withoutURL drops the URL that url.Parse repeats in its errors, password
-// included.
+// withoutURL drops what url.Parse repeats in its errors: the URL, and pieces of
+// its password where a character in it is not escaped.
 func withoutURL(err error) error {
 	if wrapped := new(url.Error); errors.As(err, &wrapped) {
-		return wrapped.Err
+		return errors.New("it cannot be read")
 	}
 	return err
 }

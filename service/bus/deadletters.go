@@ -24,11 +24,11 @@ type deadletters struct{ streams *streams }
 // one. Storing the same queue message twice within JetStream's duplicate window is
 // one dead letter. Headers that make it too large are left behind rather than the
 // body. Errors: ErrTooLarge, ctx's cause.
-func (l *deadletters) put(ctx context.Context, d *Delivery, letter DeadLetter) error {
+func (l *deadletters) put(ctx context.Context, d *Delivery, kept DeadLetter) error {
 	with := func(header events.Header) error {
 		_, err := l.streams.put(ctx, func() *nats.Msg {
-			m := &nats.Msg{Subject: l.streams.names.Deadletter(letter.Code, d.asked.ID), Header: cloneHeader(header), Data: d.Body}
-			m.Header.Set(events.HeaderReason, oneLine(letter.Reason))
+			m := &nats.Msg{Subject: l.streams.names.Deadletter(kept.Code, d.asked.ID), Header: cloneHeader(header), Data: d.Body}
+			m.Header.Set(events.HeaderReason, oneLine(kept.Reason))
 			return m
 		}, jetstream.WithMsgID(d.message()))
 		return err

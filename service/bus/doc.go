@@ -13,7 +13,7 @@
 // topology.go has them as data, with the reason of each setting beside it.
 //
 //	GEMINI_REQUESTS     work queue, full = refuse: requests that wait for a worker. A full queue
-//	                    refuses its publisher, who then knows. No schedules, rollups and TTLs, so that
+//	                    refuses its publisher, who then knows. No schedules, rollups or TTLs, so that
 //	                    no header of a publisher can touch other requests.
 //	GEMINI_RETRIES      work queue with schedules: rescheduled requests (gemini.later.…), and those
 //	                    whose schedule has fired (gemini.retries). Apart from the requests, because
@@ -46,6 +46,6 @@
 // # Rights
 //
 // Backends, workers and operators are users of three accounts
-// (deploy/nats/nats.conf). Permission violations come apart from the request that
-// they are about; [Conn.Do] brings them together.
+// (deploy/nats/nats.conf). NATS reports a permission violation
+// asynchronously, apart from the request that caused it; [Conn.Do] matches the two.
 package bus

@@ -66,7 +66,7 @@ func TestConnect(t *testing.T) {
 	}
 	n := servicetest.RunNATS(t)
 	n.Stop()
-	b := &buffer{}
+	b := &servicetest.Buffer{}
 	connected := make(chan error, 1)
 	go func() {
 		conn, err := Connect(t.Context(), config.NATS{URL: n.URL, APIPrefix: "$JS.API", InboxPrefix: "_INBOX"}, slog.New(slog.NewTextHandler(b, nil)))
@@ -180,7 +180,7 @@ func TestDeadLetterLeavesHeadersBehind(t *testing.T) {
 }
 
 // A redelivery of a message that is in a slot goes on there; a message without a
-// reply subject is none; what comes while the intake ends is given back.
+// reply subject is none; what comes while the intake ends is nacked.
 func TestDeliveriesThatNeedNoSlot(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
@@ -190,8 +190,8 @@ func TestDeliveriesThatNeedNoSlot(t *testing.T) {
 		t.Error("a message without a reply subject took a slot")
 	}
 	one, two := pulled{&nats.Msg{Subject: "one"}, b.NC}, pulled{&nats.Msg{Subject: "two"}, b.NC}
-	first := &slot{intake: in, key: messageKey{sequence: 1}, m: one}
-	if !in.hold(first) || in.hold(&slot{intake: in, key: messageKey{sequence: 1}, m: two}) || first.message() != two {
+	first := newSlot(in, bus.queues[1], one, messageKey{sequence: 1})
+	if !in.occupy(first) || in.occupy(newSlot(in, bus.queues[1], two, messageKey{sequence: 1})) || first.message() != two {
 		t.Errorf("the redelivery has a slot of its own, or its handle is lost: %v", first.message())
 	}
 	b.publish(1)

@@ -9,13 +9,14 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 )
 
-// releasedTTL is how long the empty message of a released claim stays. Readers that
-// are under way see it.
+// releasedTTL is how long the empty message of a released claim stays, so that
+// readers of this moment see it.
 const releasedTTL = time.Second
 
 // heartbeat tells live processes from dead ones. Each keeps one message that
-// expires when it is not renewed; all its claims hold as long as that is there. So a process with 20,000 calls in flight renews one message every third
-// of the ack wait, and the server's clock alone decides.
+// expires when it is not renewed; all its claims hold as long as that is there. So
+// a process with 20,000 calls in flight renews one message every third of the ack
+// wait, and the server's clock alone decides.
 type heartbeat struct {
 	streams  *streams
 	instance string        // this process, new with every start
@@ -39,8 +40,9 @@ func (h *heartbeat) start(ctx context.Context) error {
 }
 
 func (h *heartbeat) renew(ctx context.Context) error {
-	m := &nats.Msg{Subject: h.streams.names.Instance(h.instance), Data: []byte(h.instance)}
-	_, err := h.streams.putOnce(ctx, m, jetstream.WithMsgTTL(wholeTTL(h.ttl)))
+	_, err := h.streams.putOnce(ctx, func() *nats.Msg {
+		return &nats.Msg{Subject: h.streams.names.Instance(h.instance), Data: []byte(h.instance)}
+	}, jetstream.WithMsgTTL(wholeTTL(h.ttl)))
 	return err
 }
 
@@ -75,8 +77,8 @@ func (h *heartbeat) stop(ctx context.Context) {
 	ctx, cancel := context.WithTimeout(ctx, requestTimeout)
 	defer cancel()
 	h.releasePending(ctx)
-	m := &nats.Msg{Subject: h.streams.names.Instance(h.instance)}
-	if _, err := h.streams.putOnce(ctx, m, jetstream.WithMsgTTL(releasedTTL)); err != nil {
+	withdrawn := func() *nats.Msg { return &nats.Msg{Subject: h.streams.names.Instance(h.instance)} }
+	if _, err := h.streams.putOnce(ctx, withdrawn, jetstream.WithMsgTTL(releasedTTL)); err != nil {
 		h.streams.log.DebugContext(ctx, "the heartbeat was not withdrawn and will expire", "error", err)
 	}
 }

@@ -145,8 +145,8 @@ func (in *intake) begin(work context.Context, q *queue, m pulled) bool {
 		in.log.ErrorContext(work, "a message without JetStream's reply subject", "error", err)
 		return false
 	}
-	s := &slot{intake: in, queue: q, m: m, key: messageKey{q.stream, meta.Sequence.Stream, meta.Timestamp}}
-	if !in.hold(s) {
+	s := newSlot(in, q, m, messageKey{q.stream, meta.Sequence.Stream, meta.Timestamp})
+	if !in.occupy(s) {
 		return false
 	}
 	d := &Delivery{
@@ -164,7 +164,7 @@ func (in *intake) begin(work context.Context, q *queue, m pulled) bool {
 func (in *intake) process(work context.Context, s *slot, d *Delivery) {
 	defer in.give(1)
 	defer in.forget(s)
-	s.stop = s.keepAlive(work)
+	go s.keepAlive(work) // settling ends it, and waits for it
 	defer func() {
 		if p := recover(); p != nil {
 			in.log.ErrorContext(work, "a delivery made the service panic", "panic", fmt.Sprintf("%T", p), "stream", d.Stream, "sequence", d.Sequence, "stack", string(debug.Stack()))

@@ -1,7 +1,6 @@
 package bus
 
 import (
-	"bytes"
 	"context"
 	"io"
 	"log/slog"
@@ -26,7 +25,7 @@ type bench struct {
 	t      *testing.T
 	nats   *servicetest.NATS
 	config config.Config
-	log    *buffer
+	log    *servicetest.Buffer
 	spans  trace.SpanExporter
 }
 
@@ -42,7 +41,7 @@ func setupOn(t *testing.T, n *servicetest.NATS, changes ...func(*config.Config))
 	for _, change := range changes {
 		change(&c)
 	}
-	return &bench{Backend: servicetest.NewBackend(t, n), t: t, nats: n, config: c, log: &buffer{}}
+	return &bench{Backend: servicetest.NewBackend(t, n), t: t, nats: n, config: c, log: &servicetest.Buffer{}}
 }
 
 // defaults is the configuration of an empty environment.
@@ -153,24 +152,6 @@ func (b *bench) answer(bus *Bus) func(context.Context, *Delivery) {
 			b.t.Errorf("settle: %v", err)
 		}
 	}
-}
-
-// buffer is a log that tests may read while it is written.
-type buffer struct {
-	mu   sync.Mutex
-	text bytes.Buffer
-}
-
-func (b *buffer) Write(p []byte) (int, error) {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return b.text.Write(p)
-}
-
-func (b *buffer) String() string {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return b.text.String()
 }
 
 // quiet is telemetry that nobody sees.

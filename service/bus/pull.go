@@ -20,13 +20,10 @@ const pullGrace = 4 * time.Second
 // once are more.
 const pullBytes = 32 << 20
 
-// pull asks a consumer for up to n messages and hands each on as it comes. It
-// is our own because nats.go takes a message without a body for a status of
-// the server when it carries a Status header, which any requester can write:
-// such a message would be dropped unseen, again and again, and each time end
-// the pull for those behind it. What a consumer delivers has a reply subject,
-// and what the server says of the pull has none. The error is why the pull
-// failed, nil if it ended for want of messages.
+// pull asks a consumer for up to n messages and hands each on as it comes. nats.go's
+// own would drop a message without a body for its Status header, which any
+// requester can write; here a status is what has no reply subject. The error is
+// why the pull failed, nil if it ended for want of messages.
 func (q *queue) pull(nc *nats.Conn, n int, take func(pulled)) error {
 	arrived := make(chan *nats.Msg, n+2) // and the server's last words; NextMsg would judge by the Status header again
 	inbox, err := nc.ChanSubscribe(nc.NewInbox(), arrived)

@@ -30,8 +30,8 @@ type queue struct {
 // bindQueues finds the consumers, the retries first, and the shortest AckWait in
 // force: heartbeats follow the server's value, not the configuration.
 func bindQueues(ctx context.Context, conn *Conn, topology Topology, create bool) (queues []*queue, shortest time.Duration, err error) {
-	for i, want := range slices.Backward(topology.Consumers) {
-		q := &queue{stream: want.Stream, subject: want.Config.FilterSubject, retries: i > 0}
+	for _, want := range slices.Backward(topology.Consumers) {
+		q := &queue{stream: want.Stream, subject: want.Config.FilterSubject, retries: want.Retries}
 		q.next = conn.api("CONSUMER.MSG.NEXT." + want.Stream + "." + want.Config.Durable)
 		q.bind = func(ctx context.Context) (jetstream.Consumer, error) {
 			if _, err := ensureConsumer(ctx, conn.JetStream, want, create); err != nil {

@@ -21,7 +21,7 @@ var readerName = regexp.MustCompile(`^[A-Za-z0-9_-]{1,64}$`)
 
 // Reader returns a durable pull consumer of the results on a callback (empty =
 // RESPONSE_QUEUE), for a backend that must not miss a result and may create no
-// consumers itself. The error is an config.ErrInvalid that says what is allowed.
+// consumers itself. The error is a config.ErrInvalid that says what is allowed.
 func Reader(c config.Config, name, callback string) (QueueConsumer, error) {
 	if !readerName.MatchString(name) {
 		return QueueConsumer{}, fmt.Errorf("%w: reader %q: want 1 to 64 letters, digits, - and _", config.ErrInvalid, name)

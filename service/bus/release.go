@@ -28,7 +28,7 @@ func (h *heartbeat) release(ctx context.Context, c *claim) {
 }
 
 func (h *heartbeat) tryRelease(ctx context.Context, subject string, sequence uint64) error {
-	_, err := h.streams.putOnce(ctx, &nats.Msg{Subject: subject}, jetstream.WithMsgTTL(releasedTTL), jetstream.WithExpectLastSequencePerSubject(sequence))
+	_, err := h.streams.putOnce(ctx, func() *nats.Msg { return &nats.Msg{Subject: subject} }, jetstream.WithMsgTTL(releasedTTL), jetstream.WithExpectLastSequencePerSubject(sequence))
 	return err
 }
 

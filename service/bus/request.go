@@ -28,7 +28,7 @@ var (
 // errNoMessage is [Conn.request]'s answer when no message matches.
 var errNoMessage = errors.New("no message matches")
 
-// pending holds the requests to NATS that are under way. NATS reports a
+// pending holds the requests to NATS in flight. NATS reports a
 // permission violation apart from the request that it is about.
 type pending struct {
 	mu  sync.Mutex

@@ -34,7 +34,7 @@ type publication struct {
 }
 
 // results stores results, at most one for a request on a callback: the server
-// refuses a second one by compare-and-set (design section 3).
+// refuses a second one by compare-and-set.
 type results struct {
 	streams *streams
 	source  string // of the events: a URI reference, as CloudEvents wants it

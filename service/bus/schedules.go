@@ -10,7 +10,7 @@ import (
 	"gemini-client/events"
 )
 
-// Schedule puts a request back for later.
+// Schedule reschedules a request: its original is delivered again at a time.
 type Schedule struct {
 	At     time.Time
 	Header map[string]string // to set, on the original's

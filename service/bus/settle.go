@@ -21,6 +21,10 @@ type End struct {
 	After time.Duration
 }
 
+// errNotAdmitted is a fault of the caller: a result or a schedule of a request that
+// was not admitted has no subject.
+var errNotAdmitted = errors.New("the delivery was not admitted")
+
 // Settled says what became of an [End].
 type Settled struct {
 	Stored       bool // the result is the one that is stored; false if another one was first
@@ -33,7 +37,27 @@ type Settled struct {
 // error the delivery is not settled, nothing of it is acknowledged, and it has to
 // be settled in another way.
 func (b *Bus) Settle(ctx context.Context, d *Delivery, end End) (Settled, error) {
-	var s Settled
+	s, err := b.keep(ctx, d, end)
+	if err != nil {
+		return s, err
+	}
+	b.heartbeat.release(ctx, d.claim)
+	d.claim = nil
+	switch {
+	case d.slot == nil:
+	case end.Nack:
+		d.slot.nack(ctx, end.After)
+	default:
+		d.slot.ack(ctx)
+	}
+	return s, nil
+}
+
+// keep stores what is to be kept of an end, in its order.
+func (b *Bus) keep(ctx context.Context, d *Delivery, end End) (s Settled, err error) {
+	if (end.Result != nil || end.Schedule != nil) && d.asked.Delivery == nil {
+		return s, errNotAdmitted
+	}
 	if end.DeadLetter != nil {
 		err := b.deadletters.put(ctx, d, *end.DeadLetter)
 		if err != nil && !errors.Is(err, ErrTooLarge) {
@@ -42,26 +66,12 @@ func (b *Bus) Settle(ctx context.Context, d *Delivery, end End) (Settled, error)
 		s.DeadLettered = err == nil
 	}
 	if end.Result != nil {
-		stored, err := b.results.publish(ctx, d.asked.Callback, *end.Result, d.Follows)
-		if err != nil {
+		if s.Stored, err = b.results.publish(ctx, d.asked.Callback, *end.Result, d.Follows); err != nil {
 			return s, err
 		}
-		s.Stored = stored
 	}
 	if end.Schedule != nil {
-		if err := b.schedules.put(ctx, d, *end.Schedule); err != nil {
-			return s, err
-		}
-	}
-	b.heartbeat.release(ctx, d.claim)
-	d.claim = nil
-	if d.slot == nil {
-		return s, nil
-	}
-	if end.Nack {
-		d.slot.nack(ctx, end.After)
-	} else {
-		d.slot.ack(ctx)
+		return s, b.schedules.put(ctx, d, *end.Schedule)
 	}
 	return s, nil
 }

@@ -203,3 +203,18 @@ func TestHandlersAreCalled(t *testing.T) {
 		t.Error("the heartbeat was not taken back")
 	}
 }
+
+// A result or a schedule of what was not admitted would have no subject.
+func TestNotAdmitted(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	bus := b.open()
+	id := servicetest.NewID()
+	d := b.deliver(bus, id, nil).Delivery
+	for _, end := range []End{completed(id), {Schedule: &Schedule{At: time.Now()}}} {
+		if _, err := bus.Settle(b.Context(), d, end); !errors.Is(err, errNotAdmitted) {
+			t.Errorf("%+v: got %v", end, err)
+		}
+	}
+	b.settle(bus, d, End{})
+}

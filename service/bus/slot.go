@@ -52,9 +52,9 @@ func (s *slots) give(n int) {
 	}
 }
 
-// hold puts a message into its slot; false if it is in one already, which then
+// occupy puts a message into its slot; false if it is in one already, which then
 // goes on with the newer handle.
-func (s *slots) hold(one *slot) bool {
+func (s *slots) occupy(one *slot) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if there := s.held[one.key]; there != nil {
@@ -92,7 +92,12 @@ type slot struct {
 	m       pulled // a redelivery replaces it
 	settled bool
 
-	stop func() // ends keepAlive; safe to call again
+	stopping, stopped chan struct{} // of keepAlive
+	once              sync.Once
+}
+
+func newSlot(in *intake, q *queue, m pulled, key messageKey) *slot {
+	return &slot{intake: in, queue: q, key: key, m: m, stopping: make(chan struct{}), stopped: make(chan struct{})}
 }
 
 // replace takes up a redelivery of the message: the older handle is
@@ -125,29 +130,27 @@ func (s *slot) isSettled() bool {
 }
 
 // keepAlive tells JetStream every third of the ack wait that the message is
-// worked on, until the returned function is called, which waits for its end.
-func (s *slot) keepAlive(ctx context.Context) (stop func()) {
-	done := make(chan struct{})
-	ended := make(chan struct{})
-	go func() {
-		defer close(ended)
-		beat := time.NewTicker(s.queue.ackWait / 3)
-		defer beat.Stop()
-		for {
-			select {
-			case <-done:
-				return
-			case <-beat.C:
-				if err := s.message().inProgress(); err != nil {
-					s.intake.log.DebugContext(ctx, "a message was not kept alive; it will be delivered again", "stream", s.queue.stream, "error", err)
-				}
+// worked on, until stop is called.
+func (s *slot) keepAlive(ctx context.Context) {
+	defer close(s.stopped)
+	beat := time.NewTicker(s.queue.ackWait / 3)
+	defer beat.Stop()
+	for {
+		select {
+		case <-s.stopping:
+			return
+		case <-beat.C:
+			if err := s.message().inProgress(); err != nil {
+				s.intake.log.DebugContext(ctx, "a message was not kept alive; it will be delivered again", "stream", s.queue.stream, "error", err)
 			}
 		}
-	}()
-	return sync.OnceFunc(func() {
-		close(done)
-		<-ended
-	})
+	}
+}
+
+// stop ends keepAlive and waits for its end.
+func (s *slot) stop() {
+	s.once.Do(func() { close(s.stopping) })
+	<-s.stopped
 }
 
 // ack acknowledges the message and waits for the server's confirmation. Without

@@ -23,13 +23,14 @@ type streams struct {
 	responses jetstream.Stream
 	claims    jetstream.Stream
 	retries   jetstream.Stream
-	patience  failsafe.Executor[any]
+	committed failsafe.Executor[any] // of one request: waits until no uncommitted write is in its way
+	patience  failsafe.Executor[any] // around it: waits for NATS
 }
 
 // bindStreams binds the streams that are read. They exist: the topology is made
 // sure of before.
 func bindStreams(ctx context.Context, conn *Conn, names events.Names, log *slog.Logger) (*streams, error) {
-	s := &streams{conn: conn, names: names, log: log, patience: newPatience(log)}
+	s := &streams{conn: conn, names: names, log: log, committed: newCommitted(), patience: newPatience(log)}
 	for _, bind := range []struct {
 		to   *jetstream.Stream
 		name string
@@ -43,8 +44,7 @@ func bindStreams(ctx context.Context, conn *Conn, names events.Names, log *slog.
 	return s, nil
 }
 
-// newPatience repeats a request until NATS has decided it. An uncommitted
-// conflict is decided within milliseconds.
+// newPatience repeats a request until NATS has decided it.
 func newPatience(log *slog.Logger) failsafe.Executor[any] {
 	away := newRepeats(log)
 	untilDecided := retrypolicy.NewBuilder[any]().
@@ -58,13 +58,18 @@ func newPatience(log *slog.Logger) failsafe.Executor[any] {
 			}
 		}).
 		Build()
-	untilCommitted := retrypolicy.NewBuilder[any]().
+	return failsafe.With[any](untilDecided)
+}
+
+// newCommitted repeats a publish that met an uncommitted write, which is decided
+// within milliseconds. It counts its tries apart from those of newPatience.
+func newCommitted() failsafe.Executor[any] {
+	return failsafe.With[any](retrypolicy.NewBuilder[any]().
 		HandleErrors(errUncommitted).
 		WithMaxRetries(-1).
 		WithRandomDelay(10*time.Millisecond, 50*time.Millisecond).
 		ReturnLastFailure().
-		Build()
-	return failsafe.With[any](untilDecided, untilCommitted)
+		Build())
 }
 
 // patiently repeats a request until it succeeds, is decided, or ctx ends. The
@@ -101,17 +106,21 @@ func (s *streams) last(ctx context.Context, stream jetstream.Stream, subject str
 // errConflict, ErrTooLarge, ctx's cause.
 func (s *streams) put(ctx context.Context, newMessage func() *nats.Msg, options ...jetstream.PublishOpt) (sequence uint64, err error) {
 	err = s.patiently(ctx, func(ctx context.Context) error {
-		sequence, err = s.putOnce(ctx, newMessage(), options...)
+		sequence, err = s.putOnce(ctx, newMessage, options...)
 		return err
 	})
 	return sequence, err
 }
 
-// putOnce is one try of put.
-func (s *streams) putOnce(ctx context.Context, m *nats.Msg, options ...jetstream.PublishOpt) (uint64, error) {
-	ack, err := s.conn.JetStream.PublishMsg(ctx, m, options...)
-	if err != nil {
-		return 0, classify(err)
-	}
-	return ack.Sequence, nil
+// putOnce is one try of put, which waits for no more than uncommitted writes.
+func (s *streams) putOnce(ctx context.Context, newMessage func() *nats.Msg, options ...jetstream.PublishOpt) (sequence uint64, err error) {
+	err = s.committed.WithContext(ctx).RunWithExecution(func(e failsafe.Execution[any]) error {
+		ack, err := s.conn.JetStream.PublishMsg(e.Context(), newMessage(), options...)
+		if err != nil {
+			return classify(err)
+		}
+		sequence = ack.Sequence
+		return nil
+	})
+	return sequence, err
 }

@@ -34,12 +34,13 @@ type Topology struct {
 
 // QueueConsumer is a durable consumer and the stream it belongs to.
 type QueueConsumer struct {
-	Stream string
-	Config jetstream.ConsumerConfig
+	Stream  string
+	Retries bool // it reads the rescheduled and replayed requests
+	Config  jetstream.ConsumerConfig
 }
 
 // NewTopology returns what the service needs on a server with this max_payload.
-// The reasons stand beside the settings; design section 3 has the measurements.
+// The reasons stand beside the settings.
 func NewTopology(c config.Config, maxPayload int64) Topology {
 	n := c.Names()
 	least := c.LeastRecordAge()
@@ -50,8 +51,8 @@ func NewTopology(c config.Config, maxPayload int64) Topology {
 			claimsStream(n, c.Replicas), deadlettersStream(c, n), cancelsStream(c, n),
 		},
 		Consumers: []QueueConsumer{
-			queueConsumer(n.RequestsStream(), n.RequestQueue, c.AckWait),
-			queueConsumer(n.RetriesStream(), n.Retries(), c.AckWait),
+			{n.RequestsStream(), false, queueConsumer(n.RequestQueue, c.AckWait)},
+			{n.RetriesStream(), true, queueConsumer(n.Retries(), c.AckWait)},
 		},
 	}
 }
@@ -70,7 +71,7 @@ func requestsStream(c config.Config, n events.Names, maxPayload int64) jetstream
 }
 
 // retriesStream is apart from the requests because schedules force rollups on,
-// and only the worker may publish here.
+// and only the service and operators may publish here.
 func retriesStream(n events.Names, replicas int) jetstream.StreamConfig {
 	return jetstream.StreamConfig{
 		Name: n.RetriesStream(), Subjects: []string{n.Retries(), n.LaterAll()},
@@ -121,9 +122,9 @@ func cancelsStream(c config.Config, n events.Names) jetstream.StreamConfig {
 // queueConsumer has no BackOff (it would replace AckWait), no limit of
 // deliveries (a limit strands the message in the stream) and no cap on pending
 // acknowledgements (the slots are the cap).
-func queueConsumer(stream, subject string, ackWait time.Duration) QueueConsumer {
-	return QueueConsumer{Stream: stream, Config: jetstream.ConsumerConfig{
+func queueConsumer(subject string, ackWait time.Duration) jetstream.ConsumerConfig {
+	return jetstream.ConsumerConfig{
 		Durable: Durable, FilterSubject: subject,
 		AckPolicy: jetstream.AckExplicitPolicy, AckWait: ackWait, MaxDeliver: -1, MaxAckPending: -1,
-	}}
+	}
 }

@@ -11,13 +11,14 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 
 	"gemini-client/service/config"
+	"gemini-client/service/servicetest"
 )
 
 func TestTopologyIsCreatedOnceAndLeftAlone(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
 	topology := NewTopology(b.config, b.NC.MaxPayload())
-	log := &buffer{}
+	log := &servicetest.Buffer{}
 	ensure := func(create bool) error {
 		return topology.Ensure(b.Context(), b.JS, create, slog.New(slog.NewTextHandler(log, nil)))
 	}

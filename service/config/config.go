@@ -20,7 +20,7 @@ type Config struct {
 type OpenRouter struct {
 	APIKeys        List   `yaml:"openrouter_api_keys" env:"OPENROUTER_API_KEYS,GEMINI_API_KEYS" env-description:"OpenRouter keys, separated by commas; a request uses one of them" secret:"true"`
 	APIKeysFile    string `yaml:"openrouter_api_keys_file" env:"OPENROUTER_API_KEYS_FILE" env-description:"file with the keys, one a line or separated by commas (a Docker or Kubernetes secret); read again when it changes, without a restart"`
-	BaseURL        string `yaml:"openrouter_base_url" env:"OPENROUTER_BASE_URL" env-default:"https://openrouter.ai/api/v1" env-description:"OpenRouter's API; http:// only on loopback"`
+	BaseURL        string `yaml:"openrouter_base_url" env:"OPENROUTER_BASE_URL" env-default:"https://openrouter.ai/api/v1" env-description:"OpenRouter's API; http:// only on loopback, or with keys that are not real"`
 	Model          string `yaml:"openrouter_model" env:"OPENROUTER_MODEL,GEMINI_MODEL_TEXT" env-default:"google/gemini-2.5-flash" env-description:"model of a request that names none"`
 	FallbackModels List   `yaml:"openrouter_fallback_models" env:"OPENROUTER_FALLBACK_MODELS" env-description:"models that OpenRouter tries in turn when the first cannot answer (sent as models)"`
 	SiteURL        string `yaml:"openrouter_site_url" env:"OPENROUTER_SITE_URL" env-description:"sent as HTTP-Referer, for OpenRouter's attribution"`
@@ -82,7 +82,7 @@ type NATS struct {
 	APIPrefix    string `yaml:"nats_js_api_prefix" env:"NATS_JS_API_PREFIX" env-default:"$JS.API" env-description:"prefix of JetStream's API: $JS.<domain>.API in a domain, or what an account imports it as (gemini.js in deploy/nats/nats.conf)"`
 	Provision    bool   `yaml:"nats_provision" env:"NATS_PROVISION" env-default:"true" env-description:"create missing streams and consumers at start; false = only bind to them"`
 	Replicas     int    `yaml:"nats_replicas" env:"NATS_REPLICAS" env-default:"1" env-description:"copies of each stream that we create (1, 3 or 5)"`
-	Embedded     bool   `yaml:"nats_embedded" env:"NATS_EMBEDDED" env-default:"false" env-description:"run a NATS server in this process, on 127.0.0.1:4222"`
+	Embedded     bool   `yaml:"nats_embedded" env:"NATS_EMBEDDED" env-default:"false" env-description:"run a NATS server in this process, on NATS_URL, which has to be loopback"`
 	StoreDir     string `yaml:"nats_store_dir" env:"NATS_STORE_DIR" env-default:".data/nats" env-description:"where the embedded server keeps its streams"`
 }
 

@@ -68,6 +68,20 @@ func ReadKeys(path string) ([]string, error) {
 	return keys, nil
 }
 
+// CurrentKeys returns the keys of APIKeysFile as they are now, or why the file
+// cannot be taken up: see ReadUsableKeys and Endpoint.
+func (o OpenRouter) CurrentKeys() ([]string, error) {
+	keys, err := ReadUsableKeys(o.APIKeysFile)
+	if err != nil {
+		return nil, err
+	}
+	o.APIKeys = keys
+	if _, err := o.Endpoint(); err != nil {
+		return nil, err
+	}
+	return keys, nil
+}
+
 // ReadUsableKeys returns the keys of a file, or why the file cannot be used: it
 // cannot be read, or holds no key or a wrong one.
 func ReadUsableKeys(path string) ([]string, error) {

@@ -3,7 +3,9 @@ package config
 import (
 	"errors"
 	"fmt"
+	"maps"
 	"os"
+	"slices"
 	"strings"
 
 	"github.com/ilyakaznacheev/cleanenv"
@@ -16,9 +18,9 @@ var ErrInvalid = errors.New("bad configuration")
 
 // Load returns the defaults, overlaid by the YAML file at path ("" = none),
 // overlaid by the environment. A variable that is set but blank counts as not
-// set. The warnings name deprecated variables in use. The error holds every
-// problem at once and is an ErrInvalid; the Config is then filled as far as
-// possible.
+// set, and is removed from the environment. The warnings name deprecated variables
+// in use. The error holds every problem at once and is an ErrInvalid; the Config is
+// then filled as far as possible.
 func Load(path string) (c Config, warnings []string, err error) {
 	var problems []error
 	if err := cleanenv.ReadEnv(&c); err != nil {
@@ -74,8 +76,8 @@ func (c *Config) readFile(path string) error {
 			problems = append(problems, fmt.Errorf("--config %s: %s: %w", path, f.key(), f.explain(f.shown(node.Value), err)))
 		}
 	}
-	for key, node := range file {
-		problems = append(problems, fmt.Errorf("--config %s: line %d: there is no setting %s", path, node.Line, key))
+	for _, key := range slices.Sorted(maps.Keys(file)) {
+		problems = append(problems, fmt.Errorf("--config %s: line %d: there is no setting %s", path, file[key].Line, key))
 	}
 	return errors.Join(problems...)
 }

@@ -43,10 +43,38 @@ func checkProxy(raw string) error {
 		return nil
 	}
 	proxy, err := url.Parse(raw)
-	if err != nil || proxy.Host == "" || !slices.Contains([]string{"http", "https", "socks5", "socks5h"}, proxy.Scheme) {
+	if err != nil || proxy.Hostname() == "" || !slices.Contains([]string{"http", "https", "socks5", "socks5h"}, proxy.Scheme) {
 		return fmt.Errorf("HTTP_PROXY=%s: want a URL with http, https or socks5, such as http://hysteria2:8080", MaskURL(raw))
 	}
 	return nil
+}
+
+// checkServers checks what the NATS client will parse. Its errors are not passed
+// on: they repeat pieces of a password where a character in it is not escaped.
+func (n NATS) checkServers() error {
+	for _, server := range n.servers() {
+		u, err := url.Parse(server)
+		if err != nil || u.Hostname() == "" || !slices.Contains([]string{"nats", "tls", "ws", "wss"}, u.Scheme) {
+			return fmt.Errorf("NATS_URL=%s: want URLs such as nats://127.0.0.1:4222, separated by commas; set NATS_USER and NATS_PASSWORD apart, or escape characters such as , / ? # in them (%%2C)", MaskURL(n.URL))
+		}
+		if n.Embedded && !loopback(u.Hostname()) {
+			return fmt.Errorf("NATS_URL=%s: with NATS_EMBEDDED want one loopback address such as nats://127.0.0.1:4222", MaskURL(n.URL))
+		}
+	}
+	return nil
+}
+
+// servers are the URLs of the list, each with a scheme, as the NATS client reads
+// them.
+func (n NATS) servers() (urls []string) {
+	for server := range strings.SplitSeq(n.URL, ",") {
+		server = strings.TrimSuffix(strings.TrimSpace(server), "/")
+		if !strings.Contains(server, "://") {
+			server = "nats://" + server
+		}
+		urls = append(urls, server)
+	}
+	return urls
 }
 
 func loopback(host string) bool {
@@ -55,9 +83,17 @@ func loopback(host string) bool {
 
 // MaskURL hides user and password, or a token, in each URL of a list that is
 // separated by commas. It masks what url.Parse cannot read, and URLs without a
-// scheme, as well.
+// scheme, as well. A piece without a scheme may be the rest of a password with a
+// comma in it, so it is masked together with the piece before it.
 func MaskURL(list string) string {
-	parts := strings.Split(list, ",")
+	var parts []string
+	for part := range strings.SplitSeq(list, ",") {
+		if len(parts) > 0 && !strings.Contains(part, "://") {
+			parts[len(parts)-1] += "," + part
+			continue
+		}
+		parts = append(parts, part)
+	}
 	for i, part := range parts {
 		scheme, rest, found := strings.Cut(part, "://")
 		if !found {

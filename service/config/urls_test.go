@@ -82,6 +82,8 @@ func TestMaskURL(t *testing.T) {
 		"user:pass@host:4222":             "****@host:4222",
 		"nats://u:p@ss@word@host":         "nats://****@host",
 		"nats://u:p@bad host":             "nats://****@bad host",
+		"nats://u:p,w@host":               "nats://****@host",
+		"nats://u:p/w@host,nats://b":      "nats://****@host,nats://b",
 		"":                                "",
 	} {
 		if got := config.MaskURL(url); got != want {

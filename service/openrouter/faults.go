@@ -21,13 +21,13 @@ func (c *Client) fault(ctx context.Context, key string, kind Kind, err error) *E
 	deadline, hasDeadline := ctx.Deadline()
 	switch {
 	case limited && limit == errFirstToken:
-		return &Error{Kind: KindFirstToken, Message: fmt.Sprintf("no token within %v", c.firstToken), Retryable: true}
+		return &Error{Kind: KindFirstToken, Message: fmt.Sprintf("nothing of an answer within %v", c.firstToken), Retryable: true}
 	case limited && limit == errGap:
 		return &Error{Kind: KindGap, Message: fmt.Sprintf("no token for %v", c.gap), Retryable: true}
 	case errors.Is(ctx.Err(), context.Canceled) && !limited:
 		return &Error{Kind: KindCancelled, Message: "the call was cancelled", cause: errors.Join(context.Canceled, cause)}
 	case ctx.Err() != nil && !limited, hasDeadline && !time.Now().Before(deadline): // a dialler may notice before the context
-		return &Error{Kind: KindCallTimeout, Message: "the call's deadline has passed", cause: errors.Join(context.DeadlineExceeded, cause)}
+		return &Error{Kind: KindCallTimeout, Message: "the call's time is over", cause: errors.Join(context.DeadlineExceeded, cause)}
 	}
 	red := redactor(key)
 	return &Error{Kind: kind, Message: red.line(faultText(kind, err)), Retryable: true, cause: red.cause(err)}

@@ -70,7 +70,7 @@ func TestBreakerOpens(t *testing.T) {
 					if p.breaker.IsOpen() {
 						t.Fatalf("open after %d of %d calls", i, len(tt.reactions))
 					}
-					p.keys = testKeys(0, "key-a") // a key that rests would keep calls away
+					p.keys = testKeys(0, "key-a") // a key that cools down would keep calls away
 					_ = p.once(t.Context())
 					if i < len(tt.reactions)-1 && tt.gap > 0 {
 						_ = sleep(t.Context(), tt.gap)
@@ -81,7 +81,7 @@ func TestBreakerOpens(t *testing.T) {
 					t.Errorf("after %d calls: got %v, want open: %v", len(tt.reactions), p.breaker.State(), tt.opens)
 				}
 				if wait, why := p.Pause(); tt.opens && (wait != breakerDelay || why != "circuit breaker open") {
-					t.Errorf("hold: got %v, %q, want %v", wait, why, breakerDelay)
+					t.Errorf("pause: got %v, %q, want %v", wait, why, breakerDelay)
 				}
 			})
 		})
@@ -108,7 +108,7 @@ func TestBreakerDelays(t *testing.T) {
 				}
 				_ = sleep(t.Context(), 1)
 				if wait, why := p.Pause(); wait != 0 || why != "" {
-					t.Errorf("hold when probes are due: got %v, %q, want none: somebody has to ask", wait, why)
+					t.Errorf("pause when probes are due: got %v, %q, want none: somebody has to ask", wait, why)
 				}
 				for range probeSuccesses { // so many of the probes must fail
 					if err := p.once(t.Context()); errors.Is(err, circuitbreaker.ErrOpen) {

@@ -76,8 +76,8 @@ func (u *Caller) Run(ctx context.Context) {
 	var checking sync.WaitGroup
 	checking.Go(func() { u.checkModel(ctx) })
 	defer checking.Wait()
-	if path := u.config.APIKeysFile; path != "" {
-		u.keys.follow(ctx, path, u.tel.Logger)
+	if u.config.APIKeysFile != "" {
+		u.keys.follow(ctx, u.config, u.tel.Logger)
 	}
 	<-ctx.Done()
 }

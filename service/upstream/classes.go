@@ -78,7 +78,7 @@ type class struct {
 
 // classes is the one table of what a failure means: code, healing, effect on
 // the breaker and on the key, sentence for the result, clause for the log. It
-// follows OpenRouter's documented statuses (reference: openrouter.md, 4.2).
+// follows OpenRouter's documented statuses.
 var classes = map[kind]class{ //nolint:gochecknoglobals // a table, never changed
 	kindUnknown:   {events.Internal, Never, healthGood, keyFine, "The service failed: {detail}", "the service failed"},
 	kindCancelled: {events.Cancelled, Never, healthUnknown, keyFine, "The request was cancelled", "the request was cancelled"},

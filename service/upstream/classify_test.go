@@ -38,7 +38,7 @@ func asks(e *Error, wait time.Duration) *Error {
 }
 
 // The classes of everything that the simulator can do to a call, as the real
-// client reports it: openrouter.md 4.1 and 4.2. Each row says why.
+// client reports it. Each row says why.
 func TestClassifySimulatedFaults(t *testing.T) {
 	t.Parallel()
 	unavailable, late, invalid := theirs(events.UpstreamUnavailable), theirs(events.UpstreamTimeout), theirs(events.UpstreamInvalidResponse)

@@ -17,8 +17,9 @@ var errKeyUnusable = errors.New("the key cannot be used any more")
 func (u *Caller) withKey(exec failsafe.Execution[answer], inner func() *result) *result {
 	ctx := exec.Context()
 	c := callOf(ctx)
+	giveUp := time.Now().Add(u.patience(ctx))
 	for {
-		l, err := u.keys.acquire(ctx, u.patience(ctx), c.refused)
+		l, err := u.keys.acquire(ctx, time.Until(giveUp), c.refused)
 		if err != nil {
 			return failure(err)
 		}

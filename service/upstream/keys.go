@@ -55,11 +55,9 @@ func newKeys(c config.OpenRouter) *keys {
 }
 
 // acquire returns a key for one attempt, waiting up to maxWait for one that
-// cools down. It does not wait for the key's turn. It avoids one key if another
-// is as good. The caller ends the lease with
-// release, succeeded or failed. Errors: an *Error if
-// no key can be used soon enough, or its turn is after ctx's deadline; ctx's
-// cause.
+// cools down, but not for its turn. It avoids one key if another is as good. The
+// caller ends the lease with release, succeeded or failed. Errors: an *Error if no
+// key can be used soon enough; ctx's cause.
 func (k *keys) acquire(ctx context.Context, maxWait time.Duration, avoid *apiKey) (*lease, error) {
 	giveUp := time.Now().Add(maxWait)
 	for {

@@ -41,10 +41,10 @@ func (k *keys) secrets() []string {
 	return list
 }
 
-// follow takes up changes of the file with the keys until ctx ends. A file
-// that cannot be read, or holds no key or a wrong one, changes nothing: it may
-// be half written, and the keys in use may still be good.
-func (k *keys) follow(ctx context.Context, path string, log *slog.Logger) {
+// follow takes up changes of the file with the keys until ctx ends. A file that
+// cannot be taken up changes nothing: it may be half written, and the keys in use
+// may still be good.
+func (k *keys) follow(ctx context.Context, c config.OpenRouter, log *slog.Logger) {
 	tick := time.NewTicker(keysFileInterval)
 	defer tick.Stop()
 	reported := ""
@@ -55,7 +55,7 @@ func (k *keys) follow(ctx context.Context, path string, log *slog.Logger) {
 		case <-tick.C:
 		}
 		why := ""
-		secrets, err := config.ReadUsableKeys(path)
+		secrets, err := c.CurrentKeys()
 		if err != nil {
 			why = err.Error()
 		}

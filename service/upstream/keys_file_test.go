@@ -9,6 +9,8 @@ import (
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"gemini-client/service/config"
 )
 
 // A changed file is taken up without a restart; a bad one changes nothing.
@@ -25,7 +27,7 @@ func TestKeysFileIsFollowed(t *testing.T) {
 		ctx, cancel := context.WithCancel(t.Context())
 		defer cancel()
 		log := &strings.Builder{}
-		go k.follow(ctx, path, slog.New(slog.NewTextHandler(log, nil)))
+		go k.follow(ctx, config.OpenRouter{APIKeysFile: path, BaseURL: "http://simulator:1"}, slog.New(slog.NewTextHandler(log, nil)))
 		after := func(text string) string {
 			write(text)
 			time.Sleep(2 * keysFileInterval) //nolint:forbidigo // the bubble's clock
@@ -40,7 +42,7 @@ func TestKeysFileIsFollowed(t *testing.T) {
 		if k.all[1] != old {
 			t.Error("what was known of the old key is forgotten")
 		}
-		for _, bad := range []string{"", "# nothing\n", "AIzaGoogle", "sk-or a"} {
+		for _, bad := range []string{"", "# nothing\n", "AIzaGoogle", "sk-or a", "sk-or-v1-real-in-clear"} {
 			if got := after(bad); got != "sk-or-new sk-or-old" {
 				t.Errorf("%q: got %q, want the keys before it", bad, got)
 			}

@@ -71,11 +71,11 @@ func TestProbeIsRefused(t *testing.T) {
 		got := tenCalls(t, k, func(l *lease) { k.failed(l, forbidden()) })
 		for i, began := range got { // one a minute: each refusal sets it aside again
 			if want := time.Duration(i+1) * refusedCooldown; began < want || began > want+10*time.Second {
-				t.Errorf("calls began after %v, want one after each rest of %v", got, refusedCooldown)
+				t.Errorf("calls began after %v, want one after each cool-down of %v", got, refusedCooldown)
 			}
 		}
-		if rest, code := k.cooling(); rest <= 0 || code != events.Unauthorized {
-			t.Errorf("got a rest of %v for %q, want some for unauthorized", rest, code)
+		if cools, code := k.cooling(); cools <= 0 || code != events.Unauthorized {
+			t.Errorf("got a cool-down of %v for %q, want some for unauthorized", cools, code)
 		}
 	})
 }
@@ -88,8 +88,8 @@ func TestProbeIsSpent(t *testing.T) {
 		if len(got) != 1 || got[0] != spentCooldown {
 			t.Errorf("calls began after %v, want only one, after %v", got, spentCooldown)
 		}
-		if rest, code := k.cooling(); rest < spentCooldown-time.Second || code != events.InsufficientCredits {
-			t.Errorf("got a rest of %v for %q, want about %v", rest, code, spentCooldown)
+		if cools, code := k.cooling(); cools < spentCooldown-time.Second || code != events.InsufficientCredits {
+			t.Errorf("got a cool-down of %v for %q, want about %v", cools, code, spentCooldown)
 		}
 	})
 }
@@ -108,8 +108,8 @@ func TestProbeTellsNothing(t *testing.T) {
 		if len(got) != 10 {
 			t.Errorf("calls began after %v, want all ten", got)
 		}
-		if rest, _ := k.cooling(); rest != 0 {
-			t.Errorf("got a rest of %v, want none: the next call is the next probe", rest)
+		if cools, _ := k.cooling(); cools != 0 {
+			t.Errorf("got a cool-down of %v, want none: the next call is the next probe", cools)
 		}
 	})
 }
@@ -121,8 +121,8 @@ func TestProbeEndsWithTheFirstPiece(t *testing.T) {
 		k := spentKey(t)
 		_ = sleep(t.Context(), spentCooldown)
 		probe := take(t, k, 0)
-		if rest, code := k.cooling(); rest <= 0 || code != events.InsufficientCredits {
-			t.Errorf("while it is tried: got a rest of %v for %q, want some", rest, code)
+		if cools, code := k.cooling(); cools <= 0 || code != events.InsufficientCredits {
+			t.Errorf("while it is tried: got a cool-down of %v for %q, want some", cools, code)
 		}
 		if l, err := begin(t.Context(), k, 0, nil); err == nil {
 			t.Errorf("while it is tried: got %v, want an error", l)
@@ -144,7 +144,7 @@ func TestProbeAndAnOlderCall(t *testing.T) {
 		_ = sleep(t.Context(), spentCooldown)
 		probe := take(t, k, 0)
 		k.succeeded(older)
-		if rest, _ := k.cooling(); rest == 0 {
+		if cools, _ := k.cooling(); cools == 0 {
 			t.Error("a call that began before the key was set aside ended its probe")
 		}
 		k.succeeded(probe)

@@ -72,19 +72,19 @@ func TestKeysRest(t *testing.T) {
 		want time.Duration
 		code events.Code
 	}{
-		"nothing happened":           {nil, 0, ""},
-		"success":                    {[]*Error{ok}, 0, ""},
-		"fault of the provider":      {[]*Error{broken, broken, broken}, 0, ""},
-		"its Retry-After is no rest": {[]*Error{asks(broken, time.Hour)}, 0, ""},
-		"429 with Retry-After":       {[]*Error{asks(tooMany(), 7*time.Second)}, 7 * time.Second, events.RateLimited},
-		"429 without":                {[]*Error{tooMany()}, cooldown, events.RateLimited},
-		"the longest rest counts":    {[]*Error{asks(tooMany(), 2*time.Minute), asks(tooMany(), time.Second)}, 2 * time.Minute, events.RateLimited},
-		"a longer rest replaces":     {[]*Error{asks(tooMany(), time.Second), noCredit()}, spentCooldown, events.InsufficientCredits},
-		"401 once":                   {[]*Error{forbidden()}, 0, ""},
-		"401 twice":                  {[]*Error{forbidden(), forbidden()}, refusedCooldown, events.Unauthorized},
-		"success between two 401":    {[]*Error{forbidden(), ok, forbidden()}, 0, ""},
-		"failure between two 401":    {[]*Error{forbidden(), broken, forbidden()}, refusedCooldown, events.Unauthorized}, // says nothing about the key
-		"402 or a key limit":         {[]*Error{noCredit()}, spentCooldown, events.InsufficientCredits},
+		"nothing happened":                {nil, 0, ""},
+		"success":                         {[]*Error{ok}, 0, ""},
+		"fault of the provider":           {[]*Error{broken, broken, broken}, 0, ""},
+		"its Retry-After is no cool-down": {[]*Error{asks(broken, time.Hour)}, 0, ""},
+		"429 with Retry-After":            {[]*Error{asks(tooMany(), 7*time.Second)}, 7 * time.Second, events.RateLimited},
+		"429 without":                     {[]*Error{tooMany()}, cooldown, events.RateLimited},
+		"the longest cool-down counts":    {[]*Error{asks(tooMany(), 2*time.Minute), asks(tooMany(), time.Second)}, 2 * time.Minute, events.RateLimited},
+		"a longer cool-down replaces":     {[]*Error{asks(tooMany(), time.Second), noCredit()}, spentCooldown, events.InsufficientCredits},
+		"401 once":                        {[]*Error{forbidden()}, 0, ""},
+		"401 twice":                       {[]*Error{forbidden(), forbidden()}, refusedCooldown, events.Unauthorized},
+		"success between two 401":         {[]*Error{forbidden(), ok, forbidden()}, 0, ""},
+		"failure between two 401":         {[]*Error{forbidden(), broken, forbidden()}, refusedCooldown, events.Unauthorized}, // says nothing about the key
+		"402 or a key limit":              {[]*Error{noCredit()}, spentCooldown, events.InsufficientCredits},
 	}
 	for name, tt := range tests {
 		t.Run(name, func(t *testing.T) {
@@ -93,7 +93,7 @@ func TestKeysRest(t *testing.T) {
 				k := testKeys(0, []string{"a"}...)
 				var under []*lease
 				for range tt.ends {
-					under = append(under, take(t, k, 0)) // all at once, for a key that rests is not given out
+					under = append(under, take(t, k, 0)) // all at once, for a key that cools down is not given out
 				}
 				for i, end := range tt.ends {
 					if end == ok {
@@ -102,8 +102,8 @@ func TestKeysRest(t *testing.T) {
 						k.failed(under[i], end)
 					}
 				}
-				if rest, code := k.cooling(); rest != tt.want || code != tt.code {
-					t.Errorf("%+v:\n got a rest of %v for %q\nwant %v for %q", tt.ends, rest, code, tt.want, tt.code)
+				if cools, code := k.cooling(); cools != tt.want || code != tt.code {
+					t.Errorf("%+v:\n got a cool-down of %v for %q\nwant %v for %q", tt.ends, cools, code, tt.want, tt.code)
 				}
 				state := "usable"
 				if tt.code != "" {
@@ -114,19 +114,19 @@ func TestKeysRest(t *testing.T) {
 				}
 				start := time.Now()
 				l := take(t, k, time.Hour)
-				doubted := tt.code == events.Unauthorized || tt.code == events.InsufficientCredits
-				if states := k.states(); (states["usable"] == 0) != doubted {
-					t.Errorf("states after the rest, before it has worked again: got %v, want usable: %v", states, !doubted)
+				probing := tt.code == events.Unauthorized || tt.code == events.InsufficientCredits
+				if states := k.states(); (states["usable"] == 0) != probing {
+					t.Errorf("states after the cool-down, before it has worked again: got %v, want usable: %v", states, !probing)
 				}
 				k.succeeded(l)
 				if states := k.states(); states["usable"] != 1 {
 					t.Errorf("states after it has worked again: got %v, want usable", states)
 				}
 				if waited := time.Since(start); waited != tt.want {
-					t.Errorf("waited %v for the key, want its whole rest of %v", waited, tt.want)
+					t.Errorf("waited %v for the key, want its whole cool-down of %v", waited, tt.want)
 				}
-				if rest, code := k.cooling(); rest != 0 || code != "" {
-					t.Errorf("after the rest: got %v, %q, want none", rest, code)
+				if cools, code := k.cooling(); cools != 0 || code != "" {
+					t.Errorf("after the cool-down: got %v, %q, want none", cools, code)
 				}
 			})
 		})
@@ -135,7 +135,7 @@ func TestKeysRest(t *testing.T) {
 
 func TestKeysWait(t *testing.T) {
 	t.Parallel()
-	resting := func(t *testing.T) *keys {
+	cooling := func(t *testing.T) *keys {
 		t.Helper()
 		k := testKeys(0, []string{"a", "b"}...)
 		a, b := take(t, k, 0), take(t, k, 0)
@@ -149,7 +149,7 @@ func TestKeysWait(t *testing.T) {
 		waited   time.Duration
 		err      error // nil for a key
 	}{
-		"for the first to rest":      {30 * time.Second, 0, 30 * time.Second, nil},
+		"for the first to cool":      {30 * time.Second, 0, 30 * time.Second, nil},
 		"not a moment too long":      {30*time.Second - 1, 0, 0, &Error{}},
 		"not at all":                 {0, 0, 0, &Error{}},
 		"cancelled meanwhile":        {time.Minute, -10 * time.Second, 10 * time.Second, ErrCancelled},
@@ -160,7 +160,7 @@ func TestKeysWait(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			synctest.Test(t, func(t *testing.T) {
-				k, start := resting(t), time.Now()
+				k, start := cooling(t), time.Now()
 				l, err := begin(ending(t, tt.deadline), k, tt.give, nil)
 				if waited := time.Since(start); waited != tt.waited {
 					t.Errorf("waited %v, want %v", waited, tt.waited)

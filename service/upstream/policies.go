@@ -12,7 +12,7 @@ import (
 	"gemini-client/service/openrouter"
 )
 
-// The policies' fixed numbers (design section 5).
+// The policies' fixed numbers.
 const (
 	maxAttempts     = 3
 	firstBackoff    = 500 * time.Millisecond

@@ -42,9 +42,9 @@ func TestRetry(t *testing.T) {
 		"Retry-After above it, later":       {[]reaction{after(503, 1), after(503, 21), ok}, 0, 2, time.Second, 1100 * ms, events.UpstreamUnavailable, 21 * time.Second},
 		"Retry-After beyond the deadline":   {[]reaction{after(503, 10), ok}, 9 * time.Second, 1, 0, 0, events.UpstreamUnavailable, 10 * time.Second},
 		"Retry-After before the deadline":   {[]reaction{after(503, 10), ok}, 12 * time.Second, 2, 10 * time.Second, 11 * time.Second, "", 0},
-		"429, the only key rests":           {[]reaction{after(429, 7), ok}, 0, 2, 7 * time.Second, 7 * time.Second, "", 0},
-		"429, it rests too long":            {[]reaction{after(429, 21), ok}, 0, 1, 0, 0, events.RateLimited, 21 * time.Second},
-		"429, it rests beyond the deadline": {[]reaction{after(429, 7), ok}, 5 * time.Second, 1, 0, 0, events.RateLimited, 7 * time.Second},
+		"429, the only key cools down":      {[]reaction{after(429, 7), ok}, 0, 2, 7 * time.Second, 7 * time.Second, "", 0},
+		"429, it cools too long":            {[]reaction{after(429, 21), ok}, 0, 1, 0, 0, events.RateLimited, 21 * time.Second},
+		"429, it cools beyond the deadline": {[]reaction{after(429, 7), ok}, 5 * time.Second, 1, 0, 0, events.RateLimited, 7 * time.Second},
 		"401 once":                          {[]reaction{status(401), ok}, 0, 2, 0, 0, "", 0},
 		"401 twice, no other key":           {[]reaction{status(401), status(401), ok}, 0, 2, 0, 0, events.Unauthorized, 0},
 		"402, no other key":                 {[]reaction{status(402), ok}, 0, 1, 0, 0, events.InsufficientCredits, 0},
@@ -126,7 +126,7 @@ func TestNoKey(t *testing.T) {
 		p, up := newTestCaller(t, nil, ok)
 		p.keys.failed(take(t, p.keys, 0), noCredit())
 		if wait, why := p.Pause(); wait != spentCooldown || why != "no usable API key (insufficient_credits)" {
-			t.Errorf("hold: got %v, %q, want %v for insufficient_credits", wait, why, spentCooldown)
+			t.Errorf("pause: got %v, %q, want %v for insufficient_credits", wait, why, spentCooldown)
 		}
 		start := time.Now()
 		re := p.ask(t.Context())
@@ -139,14 +139,14 @@ func TestNoKey(t *testing.T) {
 			t.Fatal(err)
 		}
 		if wait, why := p.Pause(); wait != 0 || why != "" {
-			t.Errorf("hold after the rest: got %v, %q, want none", wait, why)
+			t.Errorf("pause after the cool-down: got %v, %q, want none", wait, why)
 		}
 		checkReply(t, p.ask(t.Context()), "")
 	})
 }
 
 // The first piece of an answer shows that a key works that was set aside: other
-// calls need not wait for the rest of it.
+// calls need not wait for the rest of its answer.
 func TestFirstPieceEndsTheProbe(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {

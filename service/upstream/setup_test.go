@@ -1,13 +1,11 @@
 package upstream_test
 
 import (
-	"bytes"
 	"context"
 	"fmt"
 	"io"
 	"net/http"
 	"net/http/httptest"
-	"sync"
 	"testing"
 	"time"
 
@@ -28,13 +26,13 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 type bench struct {
 	*upstream.Caller
 	router *servicetest.OpenRouter
-	log    *buffer
+	log    *servicetest.Buffer
 	spans  *tracetest.InMemoryExporter
 }
 
 func newBench(t *testing.T, simulated simulator.Config, change func(*config.Config)) bench {
 	t.Helper()
-	b := bench{router: servicetest.RunOpenRouter(t, simulated), log: &buffer{}, spans: tracetest.NewInMemoryExporter()}
+	b := bench{router: servicetest.RunOpenRouter(t, simulated), log: &servicetest.Buffer{}, spans: tracetest.NewInMemoryExporter()}
 	c := settings(t, b.router.URL)
 	if change != nil {
 		change(&c)
@@ -93,24 +91,6 @@ func until(t *testing.T, holds func() bool) {
 			t.Fatal("waited in vain")
 		}
 	}
-}
-
-// buffer is a log that tests may read while it is written.
-type buffer struct {
-	mu   sync.Mutex
-	text bytes.Buffer
-}
-
-func (b *buffer) Write(p []byte) (int, error) {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return b.text.Write(p)
-}
-
-func (b *buffer) String() string {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return b.text.String()
 }
 
 // quiet is telemetry that nobody sees.

@@ -7,7 +7,7 @@
 //	once_test         one result and one call for duplicates and replicas
 //	reschedule_test   retries as schedules; cancelwaiting_test: cancelling scheduled requests
 //	crash_test        crash loops, claims of killed workers
-//	broken_test       bad messages; limits_test, large_test: too many, too large
+//	broken_test       bad messages; limits_test: too many, too large
 //	stop_test         SIGTERM, outages of NATS
 //	permissions_*     the least rights of each user, and attacks by them; secure_test: TLS and credentials
 //	metrics_test, trace_test, logsentences_test, health_test, …   what people see

@@ -7,7 +7,6 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"strings"
-	"sync"
 	"testing"
 	"time"
 
@@ -30,7 +29,7 @@ type bench struct {
 	nats       *servicetest.NATS
 	openrouter *servicetest.OpenRouter
 	config     config.Config
-	log        *buffer
+	log        *servicetest.Buffer
 	spans      *tracetest.InMemoryExporter
 	replicas   []*replica
 }
@@ -65,7 +64,7 @@ func setupOn(t *testing.T, n *servicetest.NATS, or *servicetest.OpenRouter, chan
 	for _, change := range changes {
 		change(&c)
 	}
-	return &bench{Backend: servicetest.NewBackend(t, n), t: t, nats: n, openrouter: or, config: c, log: &buffer{}, spans: tracetest.NewInMemoryExporter()}
+	return &bench{Backend: servicetest.NewBackend(t, n), t: t, nats: n, openrouter: or, config: c, log: &servicetest.Buffer{}, spans: tracetest.NewInMemoryExporter()}
 }
 
 // defaults is the configuration of an empty environment.
@@ -171,24 +170,6 @@ func (b *bench) provision() {
 
 // stream returns a stream's state.
 func (b *bench) stream(name string) jetstream.StreamState { return b.State(name) }
-
-// buffer is a log that tests may read while it is written.
-type buffer struct {
-	mu   sync.Mutex
-	text bytes.Buffer
-}
-
-func (b *buffer) Write(p []byte) (int, error) {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return b.text.Write(p)
-}
-
-func (b *buffer) String() string {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return b.text.String()
-}
 
 // requestID reads the id of a body.
 func requestID(t *testing.T, body []byte) string {

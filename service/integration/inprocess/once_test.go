@@ -131,7 +131,7 @@ func TestAnsweredRequestIsNotCalledAgain(t *testing.T) {
 	}
 }
 
-// The same id on two callbacks is two requests (design 2.3).
+// The same id on two callbacks is two requests.
 func TestSameIDOnTwoCallbacks(t *testing.T) {
 	t.Parallel()
 	b := setup(t, func(c *config.Config) {

@@ -11,7 +11,7 @@ import (
 )
 
 // An https call to OpenRouter goes through HTTP_PROXY, which Go's own rules
-// would use for http:// alone (design section 8).
+// would use for http:// alone.
 func TestCallsGoThroughTheProxy(t *testing.T) {
 	t.Parallel()
 	proxy, err := (&net.ListenConfig{}).Listen(t.Context(), "tcp", "127.0.0.1:0")

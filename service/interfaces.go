@@ -1,0 +1,42 @@
+package service
+
+import (
+	"context"
+
+	"gemini-client/events"
+	"gemini-client/service/bus"
+	"gemini-client/service/upstream"
+)
+
+// messageBus is what the handler needs of the bus. *bus.Bus has it.
+type messageBus interface {
+	// Admit says of each request whether it may be called for.
+	Admit(ctx context.Context, asks ...bus.Ask) []bus.Admission
+	// Settle stores the end of a request.
+	Settle(ctx context.Context, d *bus.Delivery, end bus.End) (bus.Settled, error)
+	// Deltas publishes the answer while it is being written.
+	Deltas(r events.Request) *bus.Deltas
+	// Waiting finds a request that waits as a schedule.
+	Waiting(ctx context.Context, callback, id string) (*bus.Delivery, error)
+}
+
+// answerer is what the handler needs of upstream. *upstream.Caller has it.
+type answerer interface {
+	Answer(ctx context.Context, request events.Request, piece func(attempt int, text string)) upstream.Reply
+}
+
+// openBus is what the service asks of the bus beside the handler's interface.
+// *bus.Bus has it.
+type openBus interface {
+	messageBus
+	// Run hands deliveries out until intake ends and all are settled.
+	Run(intake, work context.Context, h bus.Handlers) error
+	// Closed is closed when the connection is given up for good.
+	Closed() <-chan struct{}
+	// Unready returns why no requests can be taken; "" if they can.
+	Unready() string
+	// InFlight is the number of messages that are worked on, and the slots.
+	InFlight() (n, slots int)
+	// Instance names this process.
+	Instance() string
+}
