@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"gemini-client/events"
+	"gemini-client/service/config"
 )
 
 // KEYS_MAX_PER_MINUTE: in no minute are there more calls with one key, and
@@ -114,5 +115,23 @@ func TestKeysTurn(t *testing.T) {
 			t.Errorf("set aside while waiting: got %v, want insufficient_credits", err)
 		}
 		noneInUse(t, k)
+	})
+}
+
+// RETRY_WAIT_MAX bounds all that a call waits for keys: one that begins to cool
+// down while the call waits for its turn does not begin the wait anew.
+func TestPatienceIsNotRenewed(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		p, up := newTestCaller(t, func(c *config.Config) { c.KeysMaxPerMinute, c.RetryWaitMax = 6, 20*time.Second }, ok)
+		first := take(t, p.keys, 0)
+		done := make(chan Reply)
+		go func() { done <- p.ask(t.Context()) }()
+		_ = sleep(t.Context(), 9*time.Second)
+		p.keys.failed(first, asks(tooMany(), 15*time.Second)) // its turn comes after 10 s, and the key after 24 s
+		checkReply(t, <-done, events.RateLimited)
+		if len(up.calls) != 0 {
+			t.Errorf("calls: got %d, want none", len(up.calls))
+		}
 	})
 }
