@@ -83,6 +83,10 @@ func TestStatusOfWorkers(t *testing.T) {
 	b.work()
 	id, release := b.hold()
 	defer release()
+	b.Until("both workers report", func() (string, bool) {
+		n := len(b.status().Workers)
+		return fmt.Sprint(n), n == 2
+	})
 	o := b.status()
 	if len(o.Workers) != 2 || o.Workers[0].InFlight+o.Workers[1].InFlight != 1 || o.Workers[0].Version != version() || o.Requests.InFlight != 1 || o.Requests.Waiting != 0 {
 		t.Errorf("requests: %+v, workers: %+v", o.Requests, o.Workers)

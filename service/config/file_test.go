@@ -107,3 +107,23 @@ func TestNotAFile(t *testing.T) {
 		t.Errorf("a file that holds a list: got %v", err)
 	}
 }
+
+// A file of keys is read anew while the service runs, under the same rules as at
+// the start.
+func TestCurrentKeys(t *testing.T) {
+	t.Parallel()
+	path := filepath.Join(t.TempDir(), "keys")
+	c := config.OpenRouter{APIKeysFile: path, BaseURL: "http://simulator:1"}
+	for text, ok := range map[string]bool{"sk-or-demo": true, "sk-or-v1-real": false, "AIzaGoogle": false, "": false} {
+		if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		if keys, err := c.CurrentKeys(); (err == nil) != ok || (len(keys) == 1) != ok {
+			t.Errorf("%q: got %d keys, %v", text, len(keys), err)
+		}
+	}
+	c.APIKeysFile = filepath.Join(path, "nowhere")
+	if keys, err := c.CurrentKeys(); err == nil {
+		t.Errorf("no file: got %d keys", len(keys))
+	}
+}
