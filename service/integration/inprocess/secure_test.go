@@ -8,6 +8,7 @@ import (
 	"crypto/x509"
 	"crypto/x509/pkix"
 	"encoding/pem"
+	"fmt"
 	"math/big"
 	"net"
 	"os"
@@ -86,7 +87,8 @@ func (a *authority) issue(name string) (cert, key string) {
 	a.must(err)
 	secret, err := x509.MarshalPKCS8PrivateKey(private)
 	a.must(err)
-	return a.write(name+".pem", "CERTIFICATE", der), a.write(name+"-key.pem", "PRIVATE KEY", secret)
+	file := fmt.Sprintf("%s-%d", name, template.SerialNumber) // tests in parallel share an authority
+	return a.write(file+".pem", "CERTIFICATE", der), a.write(file+"-key.pem", "PRIVATE KEY", secret)
 }
 
 // demand makes a server ask for certificates of this authority.
