@@ -22,6 +22,7 @@
 //   - Time limits count tokens, not bytes: [Config.FirstToken] runs from the call's start to the first content, reasoning or tool
 //     call fragment, or finish_reason; [Config.Gap] from each of these to the next. Comments (": OPENROUTER PROCESSING"),
 //     whitespace, empty deltas and usage do not count. The time a caller spends in its onDelta is not counted either.
+//   - A 4xx without OpenRouter's error object is not OpenRouter's: [Error.Edge] says so, and a repetition may succeed.
 //   - Memory is bounded by [Config.MaxLineBytes] and [Config.MaxAnswerBytes].
 //   - The key goes to the base URL and nowhere else: redirects are errors, and clear text is refused unless the host is loopback.
 //     No key appears in an error's text or fields.

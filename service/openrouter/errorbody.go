@@ -59,6 +59,9 @@ func statusError(key string, resp *http.Response) *Error {
 		e.Message = red.line(describe(resp, body))
 		e.retryStatus()
 	}
+	if resp.StatusCode/100 == 4 && !isObject(doc.Error) {
+		e.Edge, e.Retryable = true, true
+	}
 	e.GenerationID = red.line(resp.Header.Get(generationHeader))
 	if broken != nil {
 		e.cause = red.cause(broken)
@@ -175,6 +178,11 @@ func describe(resp *http.Response, body []byte) string {
 		return status + " with an unreadable body"
 	}
 	return status + ": " + reasonIn(body, 0)
+}
+
+func isObject(raw json.RawMessage) bool {
+	raw = bytes.TrimSpace(raw)
+	return len(raw) > 0 && raw[0] == '{' && string(raw) != "{}"
 }
 
 func hasValue(raw json.RawMessage) bool {

@@ -38,6 +38,7 @@ type Error struct {
 
 	Provider           string
 	Relayed            bool   // the provider's own error, passed on: a 401 or 400 with it is not about our key or request shape
+	Edge               bool   // a 4xx without OpenRouter's error object: a proxy or an edge on the way answered, not OpenRouter
 	LimitSource        string // which limit was hit: openrouter_key_limit, openrouter_free_tier_daily, …
 	Reason             string // in_flight_budget_exhausted, weight_exceeds_budget, …
 	NativeFinishReason string // of KindFinishError

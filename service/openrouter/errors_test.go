@@ -82,15 +82,15 @@ func TestErrorStatuses(t *testing.T) {
 			Code: "429", Provider: "Google", Relayed: true, LimitSource: "upstream_provider_shared_pool", Retryable: true,
 			Message: "Provider returned error: Resource exhausted. Please try again later.",
 		}},
-		"429 Retry-After as a date": {429, header{"Retry-After": "Sat, 01 Jan 2000 00:01:30 GMT"}, "", want{Message: "HTTP 429 Too Many Requests", RetryAfter: 90 * time.Second, Retryable: true}},
+		"429 Retry-After as a date": {429, header{"Retry-After": "Sat, 01 Jan 2000 00:01:30 GMT"}, "", want{Edge: true, Message: "HTTP 429 Too Many Requests", RetryAfter: 90 * time.Second, Retryable: true}},
 		"429 Retry-After before all else": {429, header{"Retry-After": "5", "X-RateLimit-Reset": "946684830000"}, `{"error":{"message":"m","availability":{"code":"capacity_exhausted","retry_after":9}}}`, want{
 			Message: "m", Availability: "capacity_exhausted", RetryAfter: 5 * time.Second, Retryable: true,
 		}},
 		"429 Retry-After in the metadata": {429, nil, `{"error":{"message":"m","metadata":{"headers":{"retry-after":"4","X-RateLimit-Reset":"946684830000"}}}}`, want{Message: "m", RetryAfter: 4 * time.Second, Retryable: true}},
-		"429 Retry-After is past":         {429, header{"Retry-After": "Fri, 31 Dec 1999 23:00:00 GMT"}, "", want{Message: "HTTP 429 Too Many Requests", Retryable: true}},
-		"429 Retry-After is nonsense":     {429, header{"Retry-After": "NaN", "X-RateLimit-Reset": "soon"}, "", want{Message: "HTTP 429 Too Many Requests", Retryable: true}},
-		"429 Retry-After is below 0":      {429, header{"Retry-After": "-7"}, "", want{Message: "HTTP 429 Too Many Requests", Retryable: true}},
-		"429 Retry-After is endless":      {429, header{"Retry-After": "1e300"}, "", want{Message: "HTTP 429 Too Many Requests", RetryAfter: 31 * 24 * time.Hour, Retryable: true}},
+		"429 Retry-After is past":         {429, header{"Retry-After": "Fri, 31 Dec 1999 23:00:00 GMT"}, "", want{Edge: true, Message: "HTTP 429 Too Many Requests", Retryable: true}},
+		"429 Retry-After is nonsense":     {429, header{"Retry-After": "NaN", "X-RateLimit-Reset": "soon"}, "", want{Edge: true, Message: "HTTP 429 Too Many Requests", Retryable: true}},
+		"429 Retry-After is below 0":      {429, header{"Retry-After": "-7"}, "", want{Edge: true, Message: "HTTP 429 Too Many Requests", Retryable: true}},
+		"429 Retry-After is endless":      {429, header{"Retry-After": "1e300"}, "", want{Edge: true, Message: "HTTP 429 Too Many Requests", RetryAfter: 31 * 24 * time.Hour, Retryable: true}},
 		"500 masked":                      {500, nil, testdata(t, "error_500_masked.json"), want{Code: "500", Type: "server", Message: "Internal Server Error", Retryable: true}},
 		"501":                             {501, nil, "", want{Message: "HTTP 501 Not Implemented"}},
 		"502 plain text":                  {502, nil, "error code: 502\n", want{Message: "HTTP 502: error code: 502", Retryable: true}},
@@ -136,13 +136,14 @@ func TestErrorStatuses(t *testing.T) {
 	}
 }
 
-// TestEdgeStatusesAreTransient names each status of the retry table.
+// TestEdgeStatusesAreTransient has responses without OpenRouter's error object: a 4xx is then not OpenRouter's, and passes as an
+// outage does.
 func TestEdgeStatusesAreTransient(t *testing.T) {
 	t.Parallel()
 	for status := 300; status < 600; status++ {
-		retryable := status == 408 || status == 429 || status == 500 || status >= 502 && status <= 504 || status >= 520 && status <= 529
+		retryable := status/100 == 4 || status == 500 || status >= 502 && status <= 504 || status >= 520 && status <= 529
 		got := ask(t, newClient(t, openrouter.Config{Transport: reply{status: status}.transport(t)}))
-		if got.err == nil || got.err.Retryable != retryable || got.err.Status != status {
+		if got.err == nil || got.err.Retryable != retryable || got.err.Status != status || got.err.Edge != (status/100 == 4) {
 			t.Errorf("status %d: got %+v, want retryable %v", status, got.err, retryable)
 		}
 	}

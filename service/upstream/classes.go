@@ -48,6 +48,7 @@ const (
 	kindServerTimeout
 	kindServerError
 	kindNoStatus
+	kindEdge
 	kindRedirect
 	kindOddRequest
 	kindInvalidRequest
@@ -121,6 +122,7 @@ var classes = map[kind]class{ //nolint:gochecknoglobals // a table, never change
 	kindServerTimeout:   {events.UpstreamTimeout, soonOrLater, healthBad, keyFine, answered, "OpenRouter gave up waiting for the provider ({what})"},
 	kindServerError:     {events.UpstreamUnavailable, soonOrLater, healthBad, keyFine, answered, "OpenRouter or the provider behind it is failing ({what})"},
 	kindNoStatus:        {events.UpstreamInvalidResponse, soonIfTold, healthGood, keyFine, answered, "OpenRouter answered with an error"},
+	kindEdge:            {events.UpstreamUnavailable, Soon, healthBad, keyFine, answered, "a proxy or an edge before OpenRouter refused the call ({what})"},
 	kindRedirect:        {events.UpstreamUnavailable, Later, healthGood, keyFine, answered, "OpenRouter or the provider behind it is failing ({what})"}, // the base URL or a proxy is wrong
 	kindOddRequest:      {events.UpstreamInvalidResponse, soonIfTold, healthGood, keyFine, answered, "OpenRouter refused the call ({what})"},
 	kindInvalidRequest:  {events.InvalidRequest, soonIfTold, healthGood, keyFine, answered, "OpenRouter refused the call ({what})"},

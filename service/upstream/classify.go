@@ -138,6 +138,8 @@ func callKind(k openrouter.Kind) kind {
 // statusKind is the kind of an error that OpenRouter answered with.
 func statusKind(e *openrouter.Error) kind {
 	switch {
+	case e.Edge && e.Status != http.StatusRequestTimeout:
+		return kindEdge
 	case e.ContextLength():
 		return kindContextLength
 	case e.Moderation():
