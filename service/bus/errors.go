@@ -8,7 +8,8 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 )
 
-// ErrTooLarge is a message that is larger than the server accepts.
+// ErrTooLarge is a message that is larger than the server accepts, or its headers
+// are.
 var ErrTooLarge = errors.New("the message is larger than the server accepts")
 
 // Answers to a compare-and-set. Every other error of a publish is worth another
@@ -25,6 +26,7 @@ const (
 	jsErrWrongLastSequence = 10071
 	jsErrUncommitted       = 10164
 	jsErrMessageTooLarge   = 10054
+	jsErrHeadersTooLarge   = 10097 // over 65,535 bytes, whatever max_payload is
 	jsErrNoMessage         = 10037
 	jsErrStorageResources  = 10047
 )
@@ -44,7 +46,7 @@ func classify(err error) error {
 		return errors.Join(errConflict, err)
 	case jsErrUncommitted:
 		return errors.Join(errUncommitted, err)
-	case jsErrMessageTooLarge:
+	case jsErrMessageTooLarge, jsErrHeadersTooLarge:
 		return errors.Join(ErrTooLarge, err)
 	}
 	return err

@@ -8,6 +8,7 @@ import (
 	"testing"
 
 	"github.com/nats-io/nats-server/v2/server"
+	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 
 	"gemini-client/events"
@@ -255,4 +256,27 @@ type check func(user, password string) bool
 func (c check) Check(client server.ClientAuthentication) bool {
 	o := client.GetOpts()
 	return c(o.Username, o.Password)
+}
+
+// Headers near JetStream's limit (65,535 bytes) leave no room for those of the
+// service. What cannot be carried on is left behind: the slots stay free, and each
+// request has its end.
+func TestHeadersNearTheLimit(t *testing.T) {
+	t.Parallel()
+	b := setup(t, func(c *config.Config) { c.Concurrency, c.MaxRetries = 2, 1 })
+	b.start()
+	heavy := nats.Header{"X": {strings.Repeat("x", 65_400)}}
+	for range 2 {
+		b.Publish([]byte(`{"prompt":"no id"}`), heavy)
+	}
+	id := servicetest.NewID()
+	b.Publish(servicetest.Body(id, "nothing [sim:empty]", nil), heavy)
+	b.Result(b.Ask("a neighbour", nil))
+	if got := b.Result(id); got.Result.Status != events.StatusError || !strings.Contains(*got.Result.Error, "could not be rescheduled") {
+		t.Errorf("result: %s", got.Body)
+	}
+	b.Idle()
+	if n := b.stream(b.Names.DeadlettersStream()).Msgs; n != 3 {
+		t.Errorf("dead letters: got %d, want 3", n)
+	}
 }
