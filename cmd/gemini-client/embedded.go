@@ -1,12 +1,8 @@
 package main
 
 import (
-	"errors"
 	"fmt"
-	"net"
-	"net/url"
 	"os"
-	"strconv"
 	"time"
 
 	"github.com/nats-io/nats-server/v2/server"
@@ -27,9 +23,12 @@ type embedded struct {
 // it listens on loopback and has no users. Every message is synced to disk,
 // because there is no second copy. Errors are config.ErrInvalid.
 func startEmbedded(c config.NATS) (*embedded, error) {
-	host, port, err := loopbackAddress(c.URL)
+	host, port, err := c.EmbeddedAddress()
 	if err != nil {
-		return nil, fmt.Errorf("%w: NATS_URL=%s: with NATS_EMBEDDED want a loopback address such as nats://127.0.0.1:4222 (%w)", config.ErrInvalid, config.MaskURL(c.URL), err)
+		return nil, fmt.Errorf("%w: %w", config.ErrInvalid, err)
+	}
+	if port == 0 {
+		port = server.RANDOM_PORT
 	}
 	if err := os.MkdirAll(c.StoreDir, 0o700); err != nil {
 		return nil, fmt.Errorf("%w: NATS_STORE_DIR: %w", config.ErrInvalid, err)
@@ -47,28 +46,6 @@ func startEmbedded(c config.NATS) (*embedded, error) {
 		return nil, fmt.Errorf("%w: embedded NATS did not start on %s:%d: is the port taken, or NATS_STORE_DIR (%s) not writable?", config.ErrInvalid, host, port, c.StoreDir)
 	}
 	return &embedded{server: s, url: s.ClientURL()}, nil
-}
-
-func loopbackAddress(raw string) (string, int, error) {
-	u, err := url.Parse(raw)
-	if err != nil {
-		return "", 0, errors.New("it is not a URL") // err would repeat it, password included
-	}
-	host := u.Hostname()
-	if host == "localhost" {
-		host = "127.0.0.1"
-	}
-	if ip := net.ParseIP(host); ip == nil || !ip.IsLoopback() {
-		return "", 0, fmt.Errorf("%q is not loopback", host)
-	}
-	if u.Port() == "" {
-		return host, server.DEFAULT_PORT, nil
-	}
-	port, err := strconv.Atoi(u.Port())
-	if port == 0 {
-		port = server.RANDOM_PORT
-	}
-	return host, port, err
 }
 
 func (e *embedded) stop() {

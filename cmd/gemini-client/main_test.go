@@ -212,6 +212,7 @@ func TestConfigAndServeAgree(t *testing.T) {
 	t.Parallel()
 	for name, values := range map[string][]string{
 		"OPENROUTER_BASE_URL":  {"https://user:pass@host", "https://host/?a=b", "ftp://host", "https://host/api"},
+		"NATS_EMBEDDED":        {"127.0.0.1:0", "nats://localhost:0", "nats://127.0.0.1:0,nats://127.0.0.1:1", "nats://10.0.0.1:1", "tls://127.0.0.1:0"}, // its NATS_URL
 		"HTTP_PROXY":           {"ftp://proxy", "http://:8080", "http://proxy:8080", "socks5h://proxy"},
 		"NATS_URL":             {"nats://bad host", "http://127.0.0.1:1", "127.0.0.1:1", "nats://127.0.0.1:1, tls://127.0.0.1:2/", "nats://me:a/b@127.0.0.1:1"},
 		"OPENROUTER_SITE_NAME": {"a\nb", "Ünit"},
@@ -222,11 +223,16 @@ func TestConfigAndServeAgree(t *testing.T) {
 		for _, value := range values {
 			t.Run(name+"="+value, func(t *testing.T) {
 				t.Parallel()
-				p := newProgram(t, map[string]any{"OPENROUTER_API_KEYS": []string{servicetest.Key}, "NATS_URL": "nats://127.0.0.1:1", "HTTP_ADDR": "127.0.0.1:0", name: value})
+				p := newProgram(t, map[string]any{"OPENROUTER_API_KEYS": []string{servicetest.Key}, "NATS_URL": "nats://127.0.0.1:1", "HTTP_ADDR": "127.0.0.1:0", "NATS_STORE_DIR": t.TempDir(), name: value})
+				if name == "NATS_EMBEDDED" {
+					p.set("NATS_EMBEDDED", true)
+					p.set("NATS_URL", value)
+				}
 				out, stop := p.start("serve")
 				b := servicetest.Backend{T: t}
-				b.Until("serve has refused it, or waits for NATS", func() (string, bool) {
-					return out.String(), out.String() != ""
+				b.Until("serve has refused it, waits for NATS, or has its embedded streams", func() (string, bool) {
+					text := out.String()
+					return text, strings.Contains(text, "bad configuration") || strings.Contains(text, "not reachable") || strings.Contains(text, "answering requests")
 				})
 				serves := stop()
 				if shown, text, errs := p.invoke("", "config"); (shown == 0) != (serves == 0) {

@@ -3,9 +3,11 @@ package config
 import (
 	"errors"
 	"fmt"
+	"math"
 	"net"
 	"net/url"
 	"slices"
+	"strconv"
 	"strings"
 )
 
@@ -57,11 +59,33 @@ func (n NATS) checkServers() error {
 		if err != nil || u.Hostname() == "" || !slices.Contains([]string{"nats", "tls", "ws", "wss"}, u.Scheme) {
 			return fmt.Errorf("NATS_URL=%s: want URLs such as nats://127.0.0.1:4222, separated by commas; set NATS_USER and NATS_PASSWORD apart, or escape characters such as , / ? # in them (%%2C)", MaskURL(n.URL))
 		}
-		if n.Embedded && !loopback(u.Hostname()) {
-			return fmt.Errorf("NATS_URL=%s: with NATS_EMBEDDED want one loopback address such as nats://127.0.0.1:4222", MaskURL(n.URL))
-		}
+	}
+	if n.Embedded {
+		_, _, err := n.EmbeddedAddress()
+		return err
 	}
 	return nil
+}
+
+// EmbeddedAddress returns where the server of NATS_EMBEDDED listens: an address on
+// loopback, and a port; 0 is any that is free. The error names NATS_URL and shows no
+// password.
+func (n NATS) EmbeddedAddress() (host string, port int, err error) {
+	servers := n.servers()
+	u, err := url.Parse(servers[0])
+	if err == nil {
+		host, port = u.Hostname(), 4222
+		if u.Port() != "" {
+			port, err = strconv.Atoi(u.Port())
+		}
+	}
+	if err != nil || len(servers) > 1 || port > math.MaxUint16 || !loopback(host) {
+		return "", 0, fmt.Errorf("NATS_URL=%s: with NATS_EMBEDDED want one loopback address such as nats://127.0.0.1:4222", MaskURL(n.URL))
+	}
+	if strings.EqualFold(host, "localhost") {
+		host = "127.0.0.1"
+	}
+	return host, port, nil
 }
 
 // servers are the URLs of the list, each with a scheme, as the NATS client reads

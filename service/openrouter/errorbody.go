@@ -59,7 +59,9 @@ func statusError(key string, resp *http.Response) *Error {
 		e.Message = red.line(describe(resp, body))
 		e.retryStatus()
 	}
-	if resp.StatusCode/100 == 4 && !isObject(doc.Error) {
+	// OpenRouter's own error may be longer than what is read, as one that quotes the request.
+	cut := len(body) == maxErrorBody && bytes.HasPrefix(bytes.TrimSpace(body), []byte("{"))
+	if resp.StatusCode/100 == 4 && !isObject(doc.Error) && !cut {
 		e.Edge, e.Retryable = true, true
 	}
 	e.GenerationID = red.line(resp.Header.Get(generationHeader))

@@ -149,6 +149,17 @@ func TestEdgeStatusesAreTransient(t *testing.T) {
 	}
 }
 
+// TestLongErrorIsOpenRouters has an error object that is longer than what is read of it, as one that quotes the request: it is no
+// outage.
+func TestLongErrorIsOpenRouters(t *testing.T) {
+	t.Parallel()
+	body := `{"error":{"code":400,"message":"bad: ` + strings.Repeat("x", 1<<20) + `"}}`
+	got := ask(t, newClient(t, openrouter.Config{Transport: reply{status: 400, steps: text(body).steps}.transport(t)}))
+	if got.err == nil || got.err.Edge || got.err.Retryable {
+		t.Errorf("got %+v", got.err)
+	}
+}
+
 // TestTypesStandForStatuses has errors in a 200 that name no number.
 func TestTypesStandForStatuses(t *testing.T) {
 	t.Parallel()
