@@ -17,6 +17,9 @@ const (
 	// HeaderStrikes counts how often the request was rescheduled as a crash loop:
 	// its starts never settled.
 	HeaderStrikes = "Gemini-Strikes"
+	// HeaderBilled holds what earlier deliveries of the request cost, as JSON: a
+	// Bill. Only the service's own word counts: it is dropped from requests.
+	HeaderBilled = "Gemini-Billed"
 	// HeaderReplay holds the stream sequence of the failed result an operator's
 	// replay may follow.
 	HeaderReplay = "Gemini-Replay"

@@ -25,7 +25,8 @@ type Result struct {
 	Content *string `json:"content"`
 	// Error is a sentence for people; nil in a completed result.
 	Error *string `json:"error"`
-	// Usage counts tokens; in a failed result, those of calls that were billed.
+	// Usage counts tokens of all calls for the request, over attempts and
+	// deliveries; in a failed result, those of calls that were billed.
 	Usage *Usage `json:"usage"`
 	// Timestamp is when the result was made. It is written in UTC with microseconds.
 	Timestamp time.Time `json:"timestamp"`
@@ -41,7 +42,8 @@ type Result struct {
 	Provider *string `json:"provider"`
 	// GenerationID is OpenRouter's id of the call.
 	GenerationID *string `json:"generation_id"`
-	// Cost is in US dollars. 0 is a cost, nil is an unknown one.
+	// Cost is that of all calls for the request, over attempts and deliveries, in US
+	// dollars. 0 is a cost, nil is an unknown one.
 	Cost *float64 `json:"cost"`
 	// ToolCalls is the list of the model's tool calls.
 	ToolCalls json.RawMessage `json:"tool_calls"`

@@ -86,9 +86,23 @@ func (h *handler) answer(ctx context.Context, j job) report {
 	}
 	v, re := h.decide(calls, j, a)
 	if cause := context.Cause(calls); errors.Is(cause, upstream.ErrStopping) && v.answer == nil {
-		return report{outcome: Nacked, note: cause.Error()}
+		return h.handBack(ctx, j, re, cause)
 	}
 	return h.conclude(ctx, j, v, re)
+}
+
+// handBack returns the request of a worker that stops. A nack has no room for what
+// was billed meanwhile: then a schedule that is due at once takes its place.
+func (h *handler) handBack(ctx context.Context, j job, re upstream.Reply, cause error) report {
+	r := report{outcome: Nacked, note: cause.Error(), reply: re}
+	if re.Usage.Bill.Empty() {
+		return r
+	}
+	v := verdict{outcome: Rescheduled, free: true, at: time.Now()}
+	if _, err := h.bus.Settle(ctx, j.delivery, v.end(j, re)); err == nil {
+		r.outcome, r.at = v.outcome, v.at
+	}
+	return r
 }
 
 // duplicate acknowledges a message that needs no answer of its own.

@@ -31,7 +31,7 @@ func TestAnswerIsStored(t *testing.T) {
 	l := newLine(t, &fakeBus{}, func(context.Context, events.Request) upstream.Reply {
 		return upstream.Reply{
 			Answer: &upstream.Answer{Content: "hello", Model: "google/m", Reasoning: "hm", FinishReason: "stop"}, Attempts: 2,
-			Usage: upstream.Usage{Tokens: &events.Usage{PromptTokens: 3, CompletionTokens: 4}, Cost: new(0.5), GenerationID: "gen-1", Provider: "P", FinishReason: "stop"},
+			Usage: upstream.Usage{Bill: events.Bill{Usage: &events.Usage{PromptTokens: 3, CompletionTokens: 4}, Cost: new(0.5)}, GenerationID: "gen-1", Provider: "P", FinishReason: "stop"},
 		}
 	})
 	l.deliver(t.Context(), delivery(`,"retry_count":1`))
@@ -168,7 +168,7 @@ func TestBrokenRequests(t *testing.T) {
 func TestTooLarge(t *testing.T) {
 	t.Parallel()
 	answer := fakeUpstream(func(context.Context, events.Request) upstream.Reply {
-		return upstream.Reply{Answer: &upstream.Answer{Content: "hello", Reasoning: "hm"}, Attempts: 1, Usage: upstream.Usage{Cost: new(0.5)}}
+		return upstream.Reply{Answer: &upstream.Answer{Content: "hello", Reasoning: "hm"}, Attempts: 1, Usage: upstream.Usage{Bill: events.Bill{Cost: new(0.5)}}}
 	})
 	tests := map[string]struct {
 		up      fakeUpstream

@@ -75,7 +75,7 @@ func (r report) record(ctx context.Context, tel *telemetry.Telemetry, d *bus.Del
 	if d.Deliveries > 1 {
 		attrs = append(attrs, slog.Uint64("deliveries", d.Deliveries))
 	}
-	attrs = append(attrs, usageAttrs(r.reply.Usage)...)
+	attrs = append(attrs, usageAttrs(r.reply.Usage.Bill)...)
 	tel.Logger.LogAttrs(ctx, r.level(), "request "+r.outcome.String(), attrs...)
 }
 
@@ -91,14 +91,14 @@ func (r report) level() slog.Level {
 	return slog.LevelInfo
 }
 
-// usageAttrs is what a request consumed, as a log line has it.
-func usageAttrs(u upstream.Usage) []slog.Attr {
-	if u.Tokens == nil {
+// usageAttrs is what a delivery consumed, as a log line has it.
+func usageAttrs(b events.Bill) []slog.Attr {
+	if b.Usage == nil {
 		return nil
 	}
-	attrs := []slog.Attr{slog.Int("tokens_in", u.Tokens.PromptTokens), slog.Int("tokens_out", u.Tokens.CompletionTokens)}
-	if u.Cost != nil {
-		attrs = append(attrs, slog.Float64("cost", *u.Cost))
+	attrs := []slog.Attr{slog.Int("tokens_in", b.Usage.PromptTokens), slog.Int("tokens_out", b.Usage.CompletionTokens)}
+	if b.Cost != nil {
+		attrs = append(attrs, slog.Float64("cost", *b.Cost))
 	}
 	return attrs
 }

@@ -20,7 +20,7 @@ type job struct {
 // operator may replay the request, its original as a dead letter.
 func (v verdict) end(j job, re upstream.Reply) bus.End {
 	if v.outcome == Rescheduled {
-		return bus.End{Schedule: &bus.Schedule{At: v.at, Header: v.headers(j.delivery)}}
+		return bus.End{Schedule: &bus.Schedule{At: v.at, Header: v.headers(j.delivery, billed(j.delivery, re))}}
 	}
 	result := v.result(j, re)
 	end := bus.End{Result: &result}
@@ -54,7 +54,8 @@ func (v verdict) result(j job, re upstream.Reply) events.Result {
 	r.ProcessingTimeMS = &took
 	r.Attempts, r.RetryCount = re.Attempts, retryCount(j.delivery, j.request.RetryCount)
 	r.FinishReason, r.Provider, r.GenerationID = known(re.Usage.FinishReason), known(re.Usage.Provider), known(re.Usage.GenerationID)
-	r.Usage, r.Cost = re.Usage.Tokens, re.Usage.Cost
+	bill := billed(j.delivery, re)
+	r.Usage, r.Cost = bill.Usage, bill.Cost
 	return r
 }
 
@@ -73,9 +74,16 @@ func retryCount(d *bus.Delivery, inBody int) int {
 	return inBody + n
 }
 
+// billed is what the request cost in all: in earlier deliveries, as a header says,
+// and in this one.
+func billed(d *bus.Delivery, re upstream.Reply) events.Bill {
+	return events.Billed(d.Header).Plus(re.Usage.Bill)
+}
+
 // headers are those of a request's next delivery: one more retry if a call was
-// made, or one more crash loop. A start that settled resets their count.
-func (v verdict) headers(d *bus.Delivery) map[string]string {
+// made, or one more crash loop, and what was billed so far. A start that settled
+// resets the count of crash loops.
+func (v verdict) headers(d *bus.Delivery, bill events.Bill) map[string]string {
 	if v.crashLoops > 0 {
 		return map[string]string{events.HeaderStrikes: strconv.Itoa(v.crashLoops)}
 	}
@@ -83,5 +91,9 @@ func (v verdict) headers(d *bus.Delivery) map[string]string {
 	if !v.free {
 		n++
 	}
-	return map[string]string{events.HeaderRetryCount: strconv.Itoa(n), events.HeaderStrikes: "0"}
+	headers := map[string]string{events.HeaderRetryCount: strconv.Itoa(n), events.HeaderStrikes: "0"}
+	if !bill.Empty() {
+		headers[events.HeaderBilled] = bill.String()
+	}
+	return headers
 }

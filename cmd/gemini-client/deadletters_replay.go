@@ -167,10 +167,11 @@ func (r *replayer) send(ctx context.Context, dead *jetstream.RawStreamMsg, follo
 }
 
 // replayHeader returns the original's headers without those of NATS and of the
-// service, so that its retries are counted from 0. Names are compared in any case,
+// service, so that its retries are counted from 0 and its bill begins anew: the
+// failure has told what came before. Names are compared in any case,
 // as the service reads them.
 func replayHeader(dead nats.Header, follows uint64) nats.Header {
-	own := []string{events.HeaderReason, events.HeaderStrikes, events.HeaderRetryCount, events.HeaderReplay}
+	own := []string{events.HeaderReason, events.HeaderStrikes, events.HeaderRetryCount, events.HeaderReplay, events.HeaderBilled}
 	h := nats.Header{}
 	for name, values := range events.WithoutNATS(dead) {
 		if len(name) >= len(events.HeaderOriginalPrefix) && strings.EqualFold(name[:len(events.HeaderOriginalPrefix)], events.HeaderOriginalPrefix) {

@@ -33,16 +33,18 @@ type Delivery struct {
 	asked Ask    // with which it was admitted
 }
 
-// guardReplay reads the replay header of what came through the retries, and
-// drops it from everything else, lest a requester's come back from a wait as if
-// it were an operator's.
+// guardReplay reads the replay header of what came through the retries. It drops
+// the headers that only operators and the service may set from everything else,
+// lest a requester's come back from a wait as if they were theirs.
 func (d *Delivery) guardReplay() {
 	if d.Retried {
 		d.Follows, _ = events.Replay(d.Header)
 		return
 	}
 	d.Header = maps.Clone(d.Header)
-	maps.DeleteFunc(d.Header, func(name string, _ []string) bool { return strings.EqualFold(name, events.HeaderReplay) })
+	maps.DeleteFunc(d.Header, func(name string, _ []string) bool {
+		return strings.EqualFold(name, events.HeaderReplay) || strings.EqualFold(name, events.HeaderBilled)
+	})
 }
 
 // message names the queue message, so that two deliveries of one message can be

@@ -8,6 +8,7 @@ import (
 	"github.com/failsafe-go/failsafe-go"
 	"github.com/failsafe-go/failsafe-go/circuitbreaker"
 
+	"gemini-client/events"
 	"gemini-client/service/openrouter"
 	"gemini-client/telemetry"
 )
@@ -21,6 +22,7 @@ type call struct {
 	start   time.Time
 
 	attempts   int           // that were really made
+	billed     events.Bill   // of all of them
 	firstToken time.Duration // from the start to the first token of any attempt; 0 if none came
 	answer     answer
 	last       *Error  // of the last attempt
@@ -92,6 +94,7 @@ func (u *Caller) note(ctx context.Context, c *call, usage Usage, outcome string)
 	if c.firstToken == 0 && !usage.firstToken.IsZero() {
 		c.firstToken = usage.firstToken.Sub(c.start)
 	}
+	c.billed = c.billed.Plus(usage.Bill)
 	if usage.Cost != nil {
 		u.tel.Instruments.Charged(ctx, c.request.Model, *usage.Cost)
 	}

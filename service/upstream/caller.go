@@ -90,7 +90,7 @@ type Reply struct {
 	Answer   *Answer
 	Err      *Error // nil beside an answer
 	Attempts int    // calls that were really made
-	Usage    Usage  // of the attempt that ended the request
+	Usage    Usage  // the sum of what all calls were billed; all else is of the last one
 }
 
 // Answer is a finished answer of a model.
@@ -131,18 +131,20 @@ func (u *Caller) do(ctx context.Context, c *call) Reply {
 	_, err := u.policies.WithContext(withCall(ctx, c)).GetWithExecution(func(e failsafe.Execution[answer]) (answer, error) {
 		return u.attempt(e.Context(), c)
 	})
+	re := Reply{Attempts: c.attempts}
 	if a := c.answer; a != nil {
-		return Reply{
-			Answer:   &Answer{Model: a.Model, Content: a.Content, Reasoning: a.Reasoning, Refusal: a.Refusal, ToolCalls: a.ToolCalls, FinishReason: a.FinishReason},
-			Attempts: c.attempts, Usage: answerUsage(a),
-		}
+		re.Answer = &Answer{Model: a.Model, Content: a.Content, Reasoning: a.Reasoning, Refusal: a.Refusal, ToolCalls: a.ToolCalls, FinishReason: a.FinishReason}
+		re.Usage = answerUsage(a)
+		re.Usage.Bill = c.billed
+		return re
 	}
 	if cause := context.Cause(ctx); cause != nil { // it counts, whatever the last attempt made of it
 		err = errors.Join(cause, context.Canceled)
 	}
-	re := Reply{Err: classify(err), Attempts: c.attempts}
+	re.Err = classify(err)
 	if c.last != nil {
 		re.Usage = c.last.usage
 	}
+	re.Usage.Bill = c.billed
 	return re
 }

@@ -30,7 +30,7 @@ func TestAnswer(t *testing.T) {
 	if re.Err != nil || re.Answer.Content == "" || re.Answer.Content != text.String() || re.Attempts != 2 || !maps.Equal(attempts, map[int]bool{2: true}) {
 		t.Errorf("got %+v, %v and pieces of attempts %v: %q", re.Answer, re.Err, attempts, &text)
 	}
-	if u := re.Usage; u.Tokens == nil || u.Tokens.CompletionTokens == 0 || u.Cost == nil || *u.Cost != b.router.Cost() || u.GenerationID == "" || u.Provider == "" || u.FinishReason != "stop" {
+	if u := re.Usage; u.Usage == nil || u.Usage.CompletionTokens == 0 || u.Cost == nil || *u.Cost != b.router.Cost() || u.GenerationID == "" || u.Provider == "" || u.FinishReason != "stop" {
 		t.Errorf("usage: got %+v", u)
 	}
 }

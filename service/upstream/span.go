@@ -65,7 +65,7 @@ func outputType(r openrouter.Request) string {
 func chatResult(c *call, re Reply) telemetry.ChatResult {
 	u := re.Usage
 	r := telemetry.ChatResult{FirstChunk: c.firstToken, ResponseID: u.GenerationID, Provider: u.Provider, FinishReason: u.FinishReason, Cost: u.Cost}
-	if t := u.Tokens; t != nil {
+	if t := u.Usage; t != nil {
 		r.InputTokens, r.OutputTokens = wide(&t.PromptTokens), wide(&t.CompletionTokens)
 		r.CachedTokens, r.ReasoningTokens = wide(t.CachedTokens), wide(t.ReasoningTokens)
 	}

@@ -10,8 +10,7 @@ import (
 // Usage is what OpenRouter reports of an attempt besides the answer. A failed
 // attempt may have been billed too. Empty and nil: not reported.
 type Usage struct {
-	Tokens       *events.Usage
-	Cost         *float64 // USD; 0 is a cost
+	events.Bill
 	GenerationID string
 	Provider     string // behind OpenRouter
 	FinishReason string
@@ -34,7 +33,7 @@ func newUsage(tokens *openrouter.Usage, u Usage) Usage {
 		return u
 	}
 	u.Cost = tokens.Cost
-	u.Tokens = &events.Usage{
+	u.Usage = &events.Usage{
 		PromptTokens: int(tokens.PromptTokens), CompletionTokens: int(tokens.CompletionTokens), TotalTokens: int(tokens.TotalTokens),
 		CachedTokens: count(tokens.CachedTokens), ReasoningTokens: count(tokens.ReasoningTokens),
 	}

@@ -1,0 +1,69 @@
+package events
+
+import (
+	"encoding/json"
+	"math"
+)
+
+// Bill is what OpenRouter reported of one or more calls. What it did not report
+// is nil.
+type Bill struct {
+	Usage *Usage   `json:"usage,omitempty"`
+	Cost  *float64 `json:"cost,omitempty"` // USD
+}
+
+// Plus returns the sum of two bills. Neither is changed. Of what only one of them
+// knows, the sum is what that one says.
+func (b Bill) Plus(other Bill) Bill {
+	total := Bill{Usage: b.Usage, Cost: sum(b.Cost, other.Cost)}
+	if total.Cost != nil {
+		*total.Cost = math.Round(*total.Cost*1e12) / 1e12 // no 0.00014930000000000002
+	}
+	switch {
+	case b.Usage == nil:
+		total.Usage = other.Usage
+	case other.Usage != nil:
+		total.Usage = &Usage{
+			PromptTokens:     b.Usage.PromptTokens + other.Usage.PromptTokens,
+			CompletionTokens: b.Usage.CompletionTokens + other.Usage.CompletionTokens,
+			TotalTokens:      b.Usage.TotalTokens + other.Usage.TotalTokens,
+			CachedTokens:     sum(b.Usage.CachedTokens, other.Usage.CachedTokens),
+			ReasoningTokens:  sum(b.Usage.ReasoningTokens, other.Usage.ReasoningTokens),
+		}
+	}
+	return total
+}
+
+func sum[N int | float64](a, b *N) *N {
+	switch {
+	case a == nil && b == nil:
+		return nil
+	case a == nil:
+		return new(*b)
+	case b == nil:
+		return new(*a)
+	}
+	return new(*a + *b)
+}
+
+// Empty reports whether nothing was billed, as far as is known.
+func (b Bill) Empty() bool { return b.Usage == nil && b.Cost == nil }
+
+// String is the value of HeaderBilled.
+func (b Bill) String() string {
+	text, err := json.Marshal(b)
+	if err != nil { // a cost that is no number
+		return "{}"
+	}
+	return string(text)
+}
+
+// Billed reads HeaderBilled. It returns the empty bill if the header is absent or
+// is no bill.
+func Billed(h Header) Bill {
+	var b Bill
+	if json.Unmarshal([]byte(first(h, HeaderBilled)), &b) != nil {
+		return Bill{}
+	}
+	return b
+}

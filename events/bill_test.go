@@ -1,0 +1,42 @@
+package events_test
+
+import (
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+
+	"gemini-client/events"
+)
+
+func TestBillsAddUp(t *testing.T) {
+	t.Parallel()
+	first := events.Bill{Usage: &events.Usage{PromptTokens: 2, CompletionTokens: 0, TotalTokens: 2, CachedTokens: new(1)}, Cost: new(0.0000006)}
+	last := events.Bill{Usage: &events.Usage{PromptTokens: 2, CompletionTokens: 59, TotalTokens: 61, ReasoningTokens: new(7)}, Cost: new(0.0001481)}
+	for name, c := range map[string]struct{ a, b, want events.Bill }{
+		"nothing":      {},
+		"one side":     {a: first, want: first},
+		"the other":    {b: first, want: first},
+		"both":         {first, last, events.Bill{Usage: &events.Usage{PromptTokens: 4, CompletionTokens: 59, TotalTokens: 63, CachedTokens: new(1), ReasoningTokens: new(7)}, Cost: new(0.0001487)}},
+		"a cost alone": {first, events.Bill{Cost: new(0.0)}, first},
+	} {
+		got := c.a.Plus(c.b)
+		if diff := cmp.Diff(c.want, got); diff != "" {
+			t.Errorf("%s: -want +got\n%s", name, diff)
+		}
+		if diff := cmp.Diff(got, events.Billed(events.Header{"gemini-billed": {got.String()}})); diff != "" {
+			t.Errorf("%s, through a header: -want +got\n%s", name, diff)
+		}
+	}
+	if *first.Cost != 0.0000006 || first.Usage.PromptTokens != 2 {
+		t.Error("Plus changed what it adds")
+	}
+}
+
+func TestBilledIgnoresWhatIsNoBill(t *testing.T) {
+	t.Parallel()
+	for _, value := range []string{"", "1", "[]", `{"cost":"much"}`, `{"usage":{"prompt_tokens":1.5}}`, "\x00", `{"cost":1e999}`} {
+		if got := events.Billed(events.Header{events.HeaderBilled: {value}}); !got.Empty() {
+			t.Errorf("Billed(%q): got %s, want nothing", value, got)
+		}
+	}
+}
