@@ -83,7 +83,7 @@ func (d *decoder) envelope(now time.Time) {
 	if value, ok := d.top.getOrNull("metadata"); ok {
 		if kind := kindOf(value); kind != isObject {
 			d.broken.add("metadata", "is %s; give an object or null", kind)
-		} else if utf8.Valid(value) { // Else the body is broken, and a result with it would be.
+		} else if d.broken.withinDepth(MaxMetadataDepth, "metadata", value) && utf8.Valid(value) { // Else the body is broken, and a result with it would be.
 			d.request.Metadata = value
 		}
 	}

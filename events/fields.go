@@ -1,7 +1,6 @@
 package events
 
 import (
-	"fmt"
 	"iter"
 	"slices"
 )
@@ -21,10 +20,11 @@ type fields struct {
 // them. path is what comes before the name of a member in a text.
 func readFields(object []byte, path string, b *broken, names ...string) fields {
 	f := fields{path: path, values: map[string][]byte{}, broken: b}
-	for name, value := range members(object) {
-		if len(names) > 0 && !slices.Contains(names, name) {
+	for key, value := range members(object) {
+		if len(names) > 0 && !slices.ContainsFunc(names, func(name string) bool { return name == string(key) }) {
 			continue
 		}
+		name := string(key)
 		if _, again := f.values[name]; again && !f.repeated[name] {
 			if f.repeated == nil {
 				f.repeated = map[string]bool{}
@@ -70,8 +70,11 @@ func (f fields) objects(list, name string) iter.Seq[fields] {
 			f.broken.add(f.at(list), "is %s; give a list of objects", show(value))
 			return
 		}
+		if !f.broken.atMost(MaxListed, f.at(list), value, "entries") {
+			return
+		}
 		for i, element := range elements(value) {
-			path := fmt.Sprintf("%s[%d]", f.at(list), i)
+			path := place(f.at(list), i)
 			if kindOf(element) != isObject {
 				f.broken.add(path, "is %s; give an object", show(element))
 			} else if !yield(readFields(element, path+".", f.broken, name)) {

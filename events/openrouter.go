@@ -2,7 +2,6 @@ package events
 
 import (
 	"encoding/json"
-	"fmt"
 	"slices"
 	"strings"
 )
@@ -39,6 +38,10 @@ func (d *decoder) openRouter() {
 		d.broken.add("openrouter", "is %s; give an object or null", show(value))
 		return
 	}
+	within := d.broken.withinLimits("openrouter", value)
+	if !d.broken.atMost(MaxOpenRouterFields, "openrouter", value, "fields") || !within {
+		return
+	}
 	f := readFields(value, "openrouter.", &d.broken)
 	for _, refused := range refusedFields() {
 		if _, there := f.values[refused[0]]; !there {
@@ -65,10 +68,10 @@ func (d *decoder) openRouter() {
 
 // fallbackModels checks models like model, and completes bare Gemini names.
 func (d *decoder) fallbackModels(f fields) {
-	names := f.list("models")
+	names := f.list("models", MaxListed)
 	full := make([]string, len(names))
 	for i, name := range names {
-		full[i] = d.model(fmt.Sprintf("openrouter.models[%d]", i), name)
+		full[i] = d.model(place("openrouter.models", i), name)
 	}
 	if slices.Equal(names, full) {
 		return // They are passed on as they were sent.

@@ -1,9 +1,6 @@
 package events
 
-import (
-	"fmt"
-	"strings"
-)
+import "strings"
 
 // question reads the model, the prompt or messages, and the system instruction.
 func (d *decoder) question() {
@@ -49,35 +46,47 @@ func (d *decoder) messages() {
 		d.broken.add("messages", "is %s; give a list of messages", kind)
 		return
 	}
-	empty := true
+	within := d.broken.withinLimits("messages", value)
+	if !d.broken.atMost(MaxMessages, "messages", value, "messages") || !within {
+		return
+	}
+	empty, parts := true, 0
 	for i, message := range elements(value) {
 		empty = false
-		d.message(i, message)
+		parts += d.message(i, message)
 	}
 	if empty {
 		d.broken.add("messages", "is empty; give at least one message, or a prompt")
 	}
+	if parts > MaxParts {
+		d.broken.add("messages", "has %d content parts in all its messages; give at most %d", parts, MaxParts)
+	}
 	d.request.Messages = value
 }
 
-func (d *decoder) message(i int, message []byte) {
+// message returns how many parts the content of a message has.
+func (d *decoder) message(i int, message []byte) (parts int) {
 	if kind := kindOf(message); kind != isObject {
-		d.broken.add(fmt.Sprintf("messages[%d]", i), "is %s; give an object with a role", kind)
-		return
+		d.broken.add(place("messages", i), "is %s; give an object with a role", kind)
+		return 0
 	}
 	roles, named := 0, false
 	for name, value := range members(message) {
-		if name == "role" {
+		switch {
+		case string(name) == "role":
 			roles++
 			named = kindOf(value) == isString
+		case string(name) == "content" && kindOf(value) == isList:
+			parts += length(value)
 		}
 	}
 	switch {
 	case roles > 1:
-		d.broken.add(fmt.Sprintf("messages[%d].role", i), "is given more than once; give it once")
+		d.broken.add(place("messages", i)+".role", "is given more than once; give it once")
 	case !named:
-		d.broken.add(fmt.Sprintf("messages[%d].role", i), "is missing or not a string; give a string such as \"user\"")
+		d.broken.add(place("messages", i)+".role", "is missing or not a string; give a string such as \"user\"")
 	}
+	return parts
 }
 
 // parameters reads the generation parameters over their defaults.
@@ -99,7 +108,7 @@ func (d *decoder) parameters() {
 	f.integer("top_k", 1, 100, &p.TopK)
 	f.integer("max_output_tokens", 1, 32768, &p.MaxOutputTokens)
 	f.integer("candidate_count", 1, 8, &p.CandidateCount)
-	p.StopSequences = f.list("stop_sequences")
+	p.StopSequences = f.list("stop_sequences", MaxStopSequences)
 }
 
 // maxModelName bounds the name of a model, in bytes. The name goes into log lines

@@ -2,46 +2,30 @@ package events
 
 import (
 	"bytes"
-	"encoding/json"
-	"errors"
 	"fmt"
 	"iter"
 	"strings"
 )
 
-// This file walks JSON that json.Valid has already accepted, so it does
+// This file walks JSON that checkValue has already accepted, so it does
 // not check the syntax. It exists because json.Unmarshal into a struct matches
 // keys in any case, silently takes the last of repeated keys, and copies: a
-// check must see what the next reader sees.
+// check must see what the next reader sees, and a body of millions of small
+// values must cost no more memory than its bytes.
 
 // topObject returns the part of body that is its one JSON object. trailing
 // reports whether something follows it. The error says why there is no object.
 func topObject(body []byte) (object []byte, trailing bool, err error) {
-	if !json.Valid(body) {
-		if body, err = firstValue(body); err != nil {
-			return nil, false, err
-		}
-		trailing = true
+	begin := spaces(body, 0)
+	end, ok := checkValue(body, begin)
+	if !ok {
+		return nil, false, fmt.Errorf("the body is not JSON at offset %d of %d", end, len(body))
 	}
-	object = bytes.Trim(body, " \t\r\n")
+	object = body[begin:end:end]
 	if kind := kindOf(object); kind != isObject {
 		return nil, false, fmt.Errorf("the body is %s, not an object", kind)
 	}
-	return object, trailing, nil
-}
-
-// firstValue returns the JSON value body begins with, whatever follows it.
-func firstValue(body []byte) ([]byte, error) {
-	var first json.RawMessage
-	decoder := json.NewDecoder(bytes.NewReader(body))
-	if err := decoder.Decode(&first); err != nil {
-		place := int64(len(body)) // A truncated body is wrong at its end.
-		if wrong, ok := errors.AsType[*json.SyntaxError](err); ok {
-			place = wrong.Offset - 1 // The offset counts the wrong byte itself.
-		}
-		return nil, fmt.Errorf("the body is not JSON at offset %d of %d", place, len(body))
-	}
-	return body[:decoder.InputOffset()], nil
+	return object, spaces(body, end) < len(body), nil
 }
 
 // kind is what a JSON value is, in words for people.
@@ -74,12 +58,17 @@ func kindOf(value []byte) kind {
 }
 
 // members yields the keys and values of a JSON object in their order, repeated
-// keys included.
-func members(object []byte) iter.Seq2[string, []byte] {
-	return func(yield func(string, []byte) bool) {
+// keys included. A key is valid until the next one.
+func members(object []byte) iter.Seq2[[]byte, []byte] {
+	return func(yield func(key, value []byte) bool) {
+		var unescaped []byte
 		for i := skipSpace(object, 1); object[i] != '}'; {
 			end := skipValue(object, i)
-			key := text(object[i:end])
+			key := object[i+1 : end-1]
+			if bytes.IndexByte(key, '\\') >= 0 {
+				unescaped = unescape(unescaped[:0], key)
+				key = unescaped
+			}
 			i = skipSpace(object, skipSpace(object, end)+1)
 			end = skipValue(object, i)
 			if !yield(key, object[i:end:end]) {
@@ -112,12 +101,7 @@ func text(value []byte) string {
 	if bytes.IndexByte(inner, '\\') < 0 {
 		return string(inner)
 	}
-	var decoded string
-	if err := json.Unmarshal(value, &decoded); err != nil {
-		// Only a value that json.Valid refuses fails here.
-		return ""
-	}
-	return decoded
+	return string(unescape(make([]byte, 0, len(inner)), inner))
 }
 
 // skipValue returns the index after the value that begins at i. It counts

@@ -1,7 +1,6 @@
 package events
 
 import (
-	"fmt"
 	"math"
 	"strconv"
 	"time"
@@ -113,8 +112,8 @@ func parseNumber(value []byte) (float64, bool) {
 	return n, true
 }
 
-// list reads a list of strings, null meaning absent.
-func (f fields) list(name string) []string {
+// list reads a list of so many strings at most, null meaning absent.
+func (f fields) list(name string, most int) []string {
 	value, ok := f.getOrNull(name)
 	if !ok {
 		return nil
@@ -123,10 +122,13 @@ func (f fields) list(name string) []string {
 		f.broken.add(f.at(name), "is %s; give a list of strings or null", show(value))
 		return nil
 	}
+	if !f.broken.atMost(most, f.at(name), value, "entries") {
+		return nil
+	}
 	var list []string
 	for i, element := range elements(value) {
 		if kindOf(element) != isString {
-			f.broken.add(fmt.Sprintf("%s[%d]", f.at(name), i), "is %s; give a string", show(element))
+			f.broken.add(place(f.at(name), i), "is %s; give a string", show(element))
 			continue
 		}
 		list = append(list, text(element))
