@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
 	"unicode/utf8"
 )
 
@@ -31,7 +32,9 @@ func (r Result) Encode() ([]byte, error) {
 	if err != nil {
 		return nil, fmt.Errorf("encode result: %w", err)
 	}
-	body = append(body[:len(body)-1], `,"metadata":`...)
+	const field = `,"metadata":`
+	body = slices.Grow(body[:len(body)-1], len(field)+len(metadata)+1) // at once: metadata may be almost all of it
+	body = append(body, field...)
 	body = append(body, metadata...)
 	return append(body, '}'), nil
 }

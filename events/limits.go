@@ -16,7 +16,7 @@ const (
 	MaxKeys = 100_000
 	// MaxMessages bounds messages.
 	MaxMessages = 10_000
-	// MaxParts bounds the content parts of all messages together.
+	// MaxParts bounds the content parts and the tool calls of all messages together.
 	MaxParts = 10_000
 	// MaxStopSequences bounds parameters.stop_sequences.
 	MaxStopSequences = 64

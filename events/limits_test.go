@@ -38,10 +38,12 @@ func TestLimits(t *testing.T) {
 		"messages": {events.MaxMessages, func(n int) string { return body(`"messages":[` + many(n, `{"role":"user"}`) + `]`) },
 			"messages: has 10001 messages; give at most 10000"},
 		"parts of one message": {events.MaxParts, func(n int) string { return body(`"messages":[` + user + many(n, `{"type":"text"}`) + `]}]`) },
-			"messages: has 10001 content parts in all its messages; give at most 10000"},
+			"messages: has 10001 content parts and tool calls in all its messages; give at most 10000"},
 		"parts of two messages": {events.MaxParts, func(n int) string {
 			return body(`"messages":[` + user + many(n-9000, `{}`) + `]},` + user + many(9000, `{}`) + `]}]`)
-		}, "messages: has 10001 content parts in all its messages; give at most 10000"},
+		}, "messages: has 10001 content parts and tool calls in all its messages; give at most 10000"},
+		"tool calls": {events.MaxParts, func(n int) string { return body(`"messages":[{"role":"user","tool_calls":[` + many(n, `{}`) + `]}]`) },
+			"messages: has 10001 content parts and tool calls in all its messages; give at most 10000"},
 		"stop sequences": {events.MaxStopSequences, func(n int) string { return asked(`"parameters":{"stop_sequences":[` + many(n, `"."`) + `]}`) },
 			"parameters.stop_sequences: has 65 entries; give at most 64"},
 		"openrouter": {events.MaxOpenRouterFields, func(n int) string { return asked(`"openrouter":{` + keys(n) + `}`) },

@@ -1,6 +1,11 @@
 package events
 
-import "strings"
+import (
+	"bytes"
+	"encoding/json"
+	"iter"
+	"strings"
+)
 
 // question reads the model, the prompt or messages, and the system instruction.
 func (d *decoder) question() {
@@ -59,12 +64,12 @@ func (d *decoder) messages() {
 		d.broken.add("messages", "is empty; give at least one message, or a prompt")
 	}
 	if parts > MaxParts {
-		d.broken.add("messages", "has %d content parts in all its messages; give at most %d", parts, MaxParts)
+		d.broken.add("messages", "has %d content parts and tool calls in all its messages; give at most %d", parts, MaxParts)
 	}
 	d.request.Messages = value
 }
 
-// message returns how many parts the content of a message has.
+// message returns how many content parts and tool calls a message has.
 func (d *decoder) message(i int, message []byte) (parts int) {
 	if kind := kindOf(message); kind != isObject {
 		d.broken.add(place("messages", i), "is %s; give an object with a role", kind)
@@ -76,7 +81,7 @@ func (d *decoder) message(i int, message []byte) (parts int) {
 		case string(name) == "role":
 			roles++
 			named = kindOf(value) == isString
-		case string(name) == "content" && kindOf(value) == isList:
+		case (string(name) == "content" || string(name) == "tool_calls") && kindOf(value) == isList:
 			parts += length(value)
 		}
 	}
@@ -131,4 +136,50 @@ func (d *decoder) model(path, name string) string {
 			quote(name))
 	}
 	return full
+}
+
+// Texts yields the request's words: prompt, system instruction, its message list as
+// it was sent, and the texts in that list as they read.
+func (r Request) Texts() iter.Seq[string] {
+	return func(yield func(string) bool) {
+		if !yield(r.Prompt) || !yield(r.SystemInstruction) || !yield(string(r.Messages)) {
+			return
+		}
+		if !json.Valid(r.Messages) || kindOf(bytes.TrimSpace(r.Messages)) != isList {
+			return // It was not decoded.
+		}
+		for _, message := range elements(bytes.TrimSpace(r.Messages)) {
+			if kindOf(message) == isObject && !textsOf("content", message, yield) {
+				return
+			}
+		}
+	}
+}
+
+// textsOf yields the texts of a member of an object: it is one, or a list of
+// objects with a text, or a list of those. It reports whether to go on.
+func textsOf(name string, object []byte, yield func(string) bool) bool {
+	for key, value := range members(object) {
+		if string(key) == name && !texts(value, yield) {
+			return false
+		}
+	}
+	return true
+}
+
+func texts(value []byte, yield func(string) bool) bool {
+	switch kindOf(value) {
+	case isString:
+		return yield(text(value))
+	case isObject:
+		return textsOf("text", value, yield)
+	case isList:
+		for _, element := range elements(value) {
+			if !texts(element, yield) {
+				return false
+			}
+		}
+	case isNumber, isBool, isNull:
+	}
+	return true
 }

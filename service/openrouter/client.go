@@ -1,7 +1,6 @@
 package openrouter
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -94,19 +93,23 @@ func (c *Client) CloseIdleConnections() { c.http.CloseIdleConnections() }
 func stayHere(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
 
 // send makes one HTTP request; the caller closes the response's body. A nil body makes it a GET.
-func (c *Client) send(ctx context.Context, key, path string, body []byte) (*http.Response, error) {
-	method, accept, payload := http.MethodGet, "application/json", io.Reader(http.NoBody)
-	if body != nil {
-		method, accept, payload = http.MethodPost, "text/event-stream", bytes.NewReader(body)
+func (c *Client) send(ctx context.Context, key, path string, b *body) (*http.Response, error) {
+	method, accept := http.MethodGet, "application/json"
+	if b != nil {
+		method, accept = http.MethodPost, "text/event-stream"
 	}
-	req, err := http.NewRequestWithContext(ctx, method, c.base+path, payload)
+	req, err := http.NewRequestWithContext(ctx, method, c.base+path, http.NoBody)
 	if err != nil {
 		return nil, err
+	}
+	if b != nil {
+		req.Body, req.ContentLength = b.open(), b.size
+		req.GetBody = func() (io.ReadCloser, error) { return b.open(), nil } // for a connection that was closed meanwhile
 	}
 	req.Header.Set("Authorization", "Bearer "+key)
 	req.Header.Set("Accept", accept)
 	req.Header.Set("User-Agent", "gemini-client")
-	if body != nil {
+	if b != nil {
 		req.Header.Set("Content-Type", "application/json")
 	}
 	if c.referer != "" {

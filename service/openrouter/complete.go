@@ -23,7 +23,7 @@ const (
 // Complete makes one call and waits for the whole answer. onDelta, which may be nil, gets the content's pieces in order on the
 // caller's goroutine. The error is always an *[Error]; pieces may have been given to onDelta before it.
 func (c *Client) Complete(ctx context.Context, key string, r Request, onDelta func(string)) (Completion, error) {
-	body, err := r.MarshalJSON()
+	body, err := r.body()
 	if err != nil {
 		return Completion{}, refuse(key, "encode request: "+err.Error())
 	}

@@ -2,14 +2,16 @@ package openrouter
 
 import (
 	"encoding/json"
-	"errors"
-	"fmt"
+	"io"
 )
 
 // Request is one chat completion request. Zero and nil fields are not sent, so that the model's own defaults apply.
+// Texts and raw JSON are sent from where they lie, so they must not be changed during a call.
 type Request struct {
 	Model       string
 	Models      []string        // tried in order when the one before fails
+	System      string          // a message of this text comes first
+	Prompt      string          // a message of the user comes next
 	Messages    json.RawMessage // OpenRouter's message list; Messages makes one of plain texts
 	MaxTokens   int
 	Temperature *float64 // 0 is a value and is sent
@@ -36,28 +38,9 @@ func Messages(list ...Message) json.RawMessage {
 
 // MarshalJSON returns the body as it is sent, with stream set.
 func (r Request) MarshalJSON() ([]byte, error) {
-	if len(r.Messages) == 0 {
-		return nil, errors.New("no messages")
+	b, err := r.body()
+	if err != nil {
+		return nil, err
 	}
-	body := map[string]any{"messages": r.Messages, "stream": true}
-	put(body, "model", r.Model, r.Model != "")
-	put(body, "models", r.Models, len(r.Models) > 0)
-	put(body, "max_tokens", r.MaxTokens, r.MaxTokens != 0)
-	put(body, "temperature", r.Temperature, r.Temperature != nil)
-	put(body, "top_p", r.TopP, r.TopP != nil)
-	put(body, "top_k", r.TopK, r.TopK != nil)
-	put(body, "stop", r.Stop, len(r.Stop) > 0)
-	for name, value := range r.Extra {
-		if _, taken := body[name]; taken {
-			return nil, fmt.Errorf("extra field %q is set by the request itself", name)
-		}
-		body[name] = value
-	}
-	return json.Marshal(body)
-}
-
-func put(body map[string]any, name string, value any, given bool) {
-	if given {
-		body[name] = value
-	}
+	return io.ReadAll(b.open())
 }

@@ -11,7 +11,8 @@ import (
 // chatRequest turns a request event into OpenRouter's request.
 func chatRequest(r events.Request, fallbacks []string) openrouter.Request {
 	return openrouter.Request{
-		Model: r.Model, Models: models(r, fallbacks), Messages: messages(r),
+		Model: r.Model, Models: models(r, fallbacks),
+		System: r.SystemInstruction, Prompt: r.Prompt, Messages: r.Messages, // first, before a message list as well
 		MaxTokens: r.Parameters.MaxOutputTokens, Temperature: &r.Parameters.Temperature, TopP: &r.Parameters.TopP,
 		TopK: topK(r), Stop: r.Parameters.StopSequences, Extra: extra(r),
 	}
@@ -29,31 +30,6 @@ func models(r events.Request, fallbacks []string) []string {
 		}
 	}
 	return list
-}
-
-// messages puts the system instruction first, before a message list as well.
-func messages(r events.Request) json.RawMessage {
-	var list []openrouter.Message
-	if r.SystemInstruction != "" {
-		list = append(list, openrouter.Message{Role: "system", Content: r.SystemInstruction})
-	}
-	if r.Messages == nil {
-		return openrouter.Messages(append(list, openrouter.Message{Role: "user", Content: r.Prompt})...)
-	}
-	if len(list) == 0 {
-		return r.Messages
-	}
-	var rest []json.RawMessage
-	if err := json.Unmarshal(r.Messages, &rest); err != nil {
-		return r.Messages // the decoder has checked that it is a list
-	}
-	system := openrouter.Messages(list...) // [{...}]
-	joined := append([]json.RawMessage{system[1 : len(system)-1]}, rest...)
-	encoded, err := json.Marshal(joined)
-	if err != nil {
-		return r.Messages
-	}
-	return encoded
 }
 
 // topK leaves the default out when the request insists on providers that know

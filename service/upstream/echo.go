@@ -1,7 +1,6 @@
 package upstream
 
 import (
-	"encoding/json"
 	"strings"
 
 	"gemini-client/events"
@@ -23,8 +22,8 @@ func withoutEcho(message string, request events.Request) string {
 	for at := len(message) - echo; at >= 0; at-- {
 		windows[message[at:at+echo]] = at
 	}
-	for _, source := range words(request) {
-		source = strings.Join(strings.Fields(source), " ") // as error texts have it
+	for source := range request.Texts() {
+		source = oneSpaced(source) // as error texts have it
 		if len(source) < echo {
 			if at := strings.Index(message, source); at >= 0 && len(source) >= echoWhole {
 				cut = min(cut, at)
@@ -43,31 +42,16 @@ func withoutEcho(message string, request events.Request) string {
 	return strings.ToValidUTF8(message[:cut], "") + "… (the rest quotes the request)"
 }
 
-// words are the request's texts: of its message list, the list itself and every
-// text in it as it reads, without the escapes of JSON.
-func words(request events.Request) []string {
-	list := []string{request.Prompt, request.SystemInstruction, string(request.Messages)}
-	var messages []struct {
-		Content any `json:"content"`
-	}
-	_ = json.Unmarshal(request.Messages, &messages) // what cannot be read is still looked for as it is
-	for _, message := range messages {
-		list = texts(list, message.Content)
-	}
-	return list
-}
-
-// texts adds the texts of a message's content: it is one, or a list of parts.
-func texts(list []string, content any) []string {
-	switch content := content.(type) {
-	case string:
-		return append(list, content)
-	case []any:
-		for _, part := range content {
-			list = texts(list, part)
+// oneSpaced returns the words of a text with one space between them. It makes no
+// list of them: a text of millions of words is no more than its bytes.
+func oneSpaced(text string) string {
+	var b strings.Builder
+	b.Grow(len(text))
+	for word := range strings.FieldsSeq(text) {
+		if b.Len() > 0 {
+			b.WriteByte(' ')
 		}
-	case map[string]any:
-		return texts(list, content["text"])
+		b.WriteString(word)
 	}
-	return list
+	return b.String()
 }
