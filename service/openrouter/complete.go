@@ -47,10 +47,13 @@ func (c *Client) Complete(ctx context.Context, key string, r Request, onDelta fu
 		body:   bufio.NewReaderSize(resp.Body, streamBuffer),
 		answer: answer{max: c.maxAnswer},
 	}
-	if failed := s.read(ctx); failed != nil {
-		return Completion{}, s.complete(failed)
+	s.room, _ = ctx.Value(roomKey{}).(Room)
+	failed := s.read(ctx)
+	if failed == nil {
+		failed = s.judge()
 	}
-	if failed := s.judge(); failed != nil {
+	if failed != nil {
+		s.giveBack(ctx)
 		return Completion{}, s.complete(failed)
 	}
 	done := s.answer.completion()

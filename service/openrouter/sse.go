@@ -14,8 +14,9 @@ var errLineTooLong = errors.New("line too long")
 type eventReader struct {
 	r    *bufio.Reader
 	max  int
-	line []byte // of a line longer than r's buffer
-	data []byte // of the event
+	hold func(bytes int) error // is called before a line or an event grows; nil for none
+	line []byte                // of a line longer than r's buffer
+	data []byte                // of the event
 
 	partial bool // the last event was ended by the end of the stream, not by a blank line
 	strange bool // a line was seen that is no server-sent event
@@ -40,6 +41,9 @@ func (e *eventReader) next() ([]byte, error) {
 		}
 		if len(e.data) > e.max {
 			return nil, errLineTooLong
+		}
+		if err := e.grown(0); err != nil {
+			return nil, err
 		}
 	}
 }
@@ -78,6 +82,9 @@ func (e *eventReader) readLine() ([]byte, error) {
 		if err == nil && len(e.line) == 0 {
 			return trimEnd(part), nil
 		}
+		if err := e.grown(len(part)); err != nil {
+			return nil, err
+		}
 		e.line = append(e.line, part...)
 		switch {
 		case err == nil, errors.Is(err, io.EOF) && len(e.line) > 0:
@@ -86,6 +93,14 @@ func (e *eventReader) readLine() ([]byte, error) {
 			return nil, err
 		}
 	}
+}
+
+// grown is called where a line or an event takes so many bytes more.
+func (e *eventReader) grown(bytes int) error {
+	if e.hold == nil {
+		return nil
+	}
+	return e.hold(len(e.line) + len(e.data) + bytes)
 }
 
 func trimEnd(line []byte) []byte {

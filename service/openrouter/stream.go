@@ -21,6 +21,10 @@ type stream struct {
 	body     *bufio.Reader
 	onDelta  func(string)
 	answer   answer
+
+	room    Room // nil: nobody has to be asked
+	longest int  // line or document so far
+	held    int  // bytes that room was asked for
 }
 
 // read reads the body, server-sent events or one document; nil means that the answer is complete.
@@ -39,7 +43,7 @@ func (s *stream) read(ctx context.Context) *Error {
 
 // document reads an answer, or an error, that comes as one JSON object.
 func (s *stream) document(ctx context.Context) *Error {
-	limited := &io.LimitedReader{R: s.body, N: int64(s.client.maxAnswer) + 1}
+	limited := &io.LimitedReader{R: &roomReader{ctx: ctx, stream: s, from: s.body}, N: int64(s.client.maxAnswer) + 1}
 	var raw json.RawMessage
 	err := json.NewDecoder(limited).Decode(&raw)
 	if _, bad := errors.AsType[*json.SyntaxError](err); bad {
@@ -52,12 +56,12 @@ func (s *stream) document(ctx context.Context) *Error {
 		return s.ended(ctx, err, false)
 	}
 	s.drain()
-	return s.chunk(raw)
+	return s.chunk(ctx, raw)
 }
 
 // events reads server-sent events up to [DONE] or the end.
 func (s *stream) events(ctx context.Context) *Error {
-	events := &eventReader{r: s.body, max: s.client.maxLine}
+	events := &eventReader{r: s.body, max: s.client.maxLine, hold: func(bytes int) error { return s.hold(ctx, bytes) }}
 	for {
 		data, err := events.next()
 		if err != nil {
@@ -71,7 +75,7 @@ func (s *stream) events(ctx context.Context) *Error {
 		if len(data) == 0 {
 			continue
 		}
-		failed := s.chunk(data)
+		failed := s.chunk(ctx, data)
 		switch {
 		case failed == nil:
 		case failed.Kind != KindMalformed:
@@ -85,7 +89,10 @@ func (s *stream) events(ctx context.Context) *Error {
 }
 
 // chunk adds one chunk to the answer and rearms the time limit if it brought tokens.
-func (s *stream) chunk(data []byte) *Error {
+func (s *stream) chunk(ctx context.Context, data []byte) *Error {
+	if dense(data) {
+		return &Error{Kind: KindTooLarge, Message: fmt.Sprintf("one event of the stream has more than %d values", maxValues)}
+	}
 	var c chunk
 	if err := decode(data, &c); err != nil {
 		return s.malformed("with an event that is not a JSON object")
@@ -107,6 +114,11 @@ func (s *stream) chunk(data []byte) *Error {
 		return failed
 	case s.answer.tooLarge():
 		return s.tooLarge("answer", s.client.maxAnswer)
+	}
+	if err := s.hold(ctx, 0); err != nil {
+		return s.client.fault(ctx, s.key, KindCut, err)
+	}
+	switch {
 	case s.answer.finish != "" && progress:
 		s.watch.arm(errEnding, min(s.client.gap, usageTime))
 	case progress:

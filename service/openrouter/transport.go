@@ -13,6 +13,9 @@ import (
 	"golang.org/x/net/http/httpproxy"
 )
 
+// maxResponseHeader bounds the headers of a response, which take many times their size. Go's own bound is 10 MiB.
+const maxResponseHeader = 128 << 10
+
 // dialTimeout is for a connection, and again for its TLS handshake.
 const dialTimeout = 10 * time.Second
 
@@ -31,10 +34,11 @@ func NewTransport(proxyURL, noProxy string) (*http.Transport, error) {
 		TLSHandshakeTimeout: dialTimeout,
 		ForceAttemptHTTP2:   true,
 		// Without pings a dead HTTP/2 connection would fail all of its streams, and every new one, by their time limits.
-		HTTP2:               &http.HTTP2Config{SendPingTimeout: 15 * time.Second, PingTimeout: 15 * time.Second},
-		MaxIdleConnsPerHost: 1024,
-		IdleConnTimeout:     90 * time.Second,
-		DisableCompression:  true, // a compressor delays events
+		HTTP2:                  &http.HTTP2Config{SendPingTimeout: 15 * time.Second, PingTimeout: 15 * time.Second},
+		MaxIdleConnsPerHost:    1024,
+		IdleConnTimeout:        90 * time.Second,
+		MaxResponseHeaderBytes: maxResponseHeader,
+		DisableCompression:     true, // a compressor delays events
 
 		OnProxyConnectResponse: refusedByProxy,
 	}

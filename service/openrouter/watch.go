@@ -21,6 +21,7 @@ type watch struct {
 	cancel context.CancelCauseFunc
 	timer  *time.Timer
 	limit  limitError
+	after  time.Duration
 }
 
 // startWatch returns a context for the call; the caller must call stop.
@@ -32,11 +33,13 @@ func startWatch(parent context.Context) (context.Context, *watch) {
 // arm replaces the limit in force.
 func (w *watch) arm(limit limitError, after time.Duration) {
 	if w.timer != nil && w.limit == limit {
+		w.after = after
 		w.timer.Reset(after)
 		return
 	}
 	w.pause()
 	w.limit = limit
+	w.after = after
 	w.timer = time.AfterFunc(after, func() { w.cancel(limit) })
 }
 
@@ -44,6 +47,13 @@ func (w *watch) arm(limit limitError, after time.Duration) {
 func (w *watch) pause() {
 	if w.timer != nil {
 		w.timer.Stop()
+	}
+}
+
+// again arms the limit in force from now on.
+func (w *watch) again() {
+	if w.timer != nil {
+		w.timer.Reset(w.after)
 	}
 }
 
