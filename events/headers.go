@@ -25,6 +25,9 @@ const (
 	HeaderReplay = "Gemini-Replay"
 	// HeaderReason says in a dead letter why the request failed, in a sentence.
 	HeaderReason = "Gemini-Reason"
+	// HeaderTruncated says in a dead letter without a usable id that only the
+	// beginning of the body is kept: how many bytes it had.
+	HeaderTruncated = "Gemini-Truncated"
 	// HeaderOriginalPrefix precedes the names of a dead letter's NATS headers.
 	HeaderOriginalPrefix = "Gemini-Original-"
 )

@@ -3,6 +3,7 @@ package bus
 import (
 	"context"
 	"errors"
+	"strconv"
 	"strings"
 
 	"github.com/nats-io/nats.go"
@@ -20,20 +21,44 @@ type DeadLetter struct {
 
 type deadletters struct{ streams *streams }
 
+// cut bounds what is kept of a message without a usable id: the beginning of its
+// body, and its headers if they are few.
+func cut(body []byte, header events.Header) ([]byte, events.Header) {
+	size := 0
+	for name, values := range header {
+		for _, value := range values {
+			size += len(name) + len(value)
+		}
+	}
+	if size > unusableHeaders {
+		header = events.Header{}
+	}
+	if len(body) > unusableBody {
+		header[events.HeaderTruncated] = []string{strconv.Itoa(len(body))}
+		body = body[:unusableBody]
+	}
+	return body, header
+}
+
 // put stores a delivery under its failure code and its id, if it has a usable
 // one. Storing the same queue message twice within JetStream's duplicate window is
 // one dead letter. Headers that make it too large are left behind rather than the
-// body. Errors: ErrTooLarge, ctx's cause.
+// body. Without a usable id only the beginning of it is kept. Errors: ErrTooLarge,
+// ctx's cause.
 func (l *deadletters) put(ctx context.Context, d *Delivery, kept DeadLetter) error {
+	body, header := d.Body, events.AsOriginal(d.Header)
+	if d.asked.ID == "" {
+		body, header = cut(body, header)
+	}
 	with := func(header events.Header) error {
 		_, err := l.streams.put(ctx, func() *nats.Msg {
-			m := &nats.Msg{Subject: l.streams.names.Deadletter(kept.Code, d.asked.ID), Header: cloneHeader(header), Data: d.Body}
+			m := &nats.Msg{Subject: l.streams.names.Deadletter(kept.Code, d.asked.ID), Header: cloneHeader(header), Data: body}
 			m.Header.Set(events.HeaderReason, oneLine(kept.Reason))
 			return m
 		}, jetstream.WithMsgID(d.message()))
 		return err
 	}
-	err := with(events.AsOriginal(d.Header))
+	err := with(header)
 	if errors.Is(err, ErrTooLarge) {
 		err = with(nil)
 	}

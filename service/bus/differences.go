@@ -1,6 +1,7 @@
 package bus
 
 import (
+	"fmt"
 	"slices"
 	"strings"
 	"time"
@@ -17,8 +18,9 @@ type difference struct {
 }
 
 // streamDifferences compares a stream on the server with its configuration.
-// leastAge is how long a record of answers must live.
-func streamDifferences(have, want jetstream.StreamConfig, leastAge time.Duration) []difference {
+// leastAge is how long a record of answers must live; bound is how large the
+// stream must be at least.
+func streamDifferences(have, want jetstream.StreamConfig, leastAge time.Duration, bound Bound) []difference {
 	queue := want.Retention == jetstream.WorkQueuePolicy
 	requests := queue && !want.AllowMsgSchedules
 	compare := differences{}
@@ -45,10 +47,16 @@ func streamDifferences(have, want jetstream.StreamConfig, leastAge time.Duration
 	}
 	compare.add("storage", have.Storage, want.Storage, "")
 	limited := ""
-	if queue && have.Discard == jetstream.DiscardOld {
+	switch {
+	case queue && have.Discard == jetstream.DiscardOld:
 		limited = "requests would disappear unanswered"
+	case have.MaxBytes > 0 && have.MaxBytes < int64(bound.Least):
+		limited = fmt.Sprintf("%d is the least: %s", bound.Least, bound.Why)
 	}
 	compare.add("max_bytes", unlimited(have.MaxBytes), unlimited(want.MaxBytes), limited)
+	if !queue {
+		compare.add("max_msgs_per_subject", unlimited(have.MaxMsgsPerSubject), unlimited(want.MaxMsgsPerSubject), "")
+	}
 	compare.add("max_msg_size", unlimited(int64(have.MaxMsgSize)), unlimited(int64(want.MaxMsgSize)), "")
 	compare.add("num_replicas", have.Replicas, max(1, want.Replicas), "")
 	return compare.found

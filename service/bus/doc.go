@@ -21,7 +21,8 @@
 //	GEMINI_RESPONSES    results, and the record of what has been answered.
 //	GEMINI_CLAIMS       who calls for which request; one message a subject, with TTLs. A heartbeat for
 //	                    each process beside them.
-//	GEMINI_DEADLETTERS  originals of requests that failed for good.
+//	GEMINI_DEADLETTERS  originals of requests that failed for good. Messages without a usable id
+//	                    have a bound of their own in it (bounds.go).
 //	GEMINI_CANCELS      cancelled requests.
 //
 // # How one result a request is kept

@@ -8,6 +8,8 @@ import (
 	"time"
 
 	"github.com/nats-io/nats.go/jetstream"
+
+	"gemini-client/service/config"
 )
 
 // ErrTopology is a stream or consumer that exists in a form the service must
@@ -18,15 +20,19 @@ var ErrTopology = errors.New("streams or consumers do not fit")
 // Ensure makes sure that streams and consumers are there. With create it makes
 // the missing ones; it never changes what exists, because two versions of the
 // service side by side would fight over it. Harmless differences are logged,
-// harmful ones are an ErrTopology that names all of them.
+// harmful ones are an ErrTopology that names all of them. Settings that fit no
+// stream of this server are a config.ErrInvalid.
 func (t Topology) Ensure(ctx context.Context, js jetstream.JetStream, create bool, log *slog.Logger) error {
+	if err := t.check(); err != nil {
+		return err
+	}
 	var harmful []error
 	for _, want := range t.Streams {
 		have, err := ensureStream(ctx, js, want, create)
 		if err != nil {
 			return err
 		}
-		harmful = append(harmful, judgeDifferences(ctx, log, "stream "+want.Name, streamDifferences(have, want, t.LeastAge[want.Name]))...)
+		harmful = append(harmful, judgeDifferences(ctx, log, "stream "+want.Name, streamDifferences(have, want, t.LeastAge[want.Name], t.Bounds[want.Name]))...)
 	}
 	for _, want := range t.Consumers {
 		have, err := ensureConsumer(ctx, js, want, create)
@@ -42,8 +48,12 @@ func (t Topology) Ensure(ctx context.Context, js jetstream.JetStream, create boo
 }
 
 // Provision applies the configuration to the server: it creates what is
-// missing and updates what differs. For a person to call.
+// missing and updates what differs. For a person to call. Errors: config.ErrInvalid,
+// those of JetStream.
 func (t Topology) Provision(ctx context.Context, js jetstream.JetStream) error {
+	if err := t.check(); err != nil {
+		return err
+	}
 	for _, want := range t.Streams {
 		if _, err := js.CreateOrUpdateStream(ctx, want); err != nil {
 			return fmt.Errorf("stream %s: %w", want.Name, err)
@@ -130,7 +140,7 @@ func (t Topology) await(ctx context.Context, js jetstream.JetStream, create bool
 		one, cancel := context.WithTimeout(ctx, 3*requestTimeout)
 		err := t.Ensure(one, js, create, log)
 		cancel()
-		if err == nil || errors.Is(err, ErrTopology) {
+		if err == nil || errors.Is(err, ErrTopology) || errors.Is(err, config.ErrInvalid) {
 			return err
 		}
 		if tries%15 == 0 {

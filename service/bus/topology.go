@@ -30,6 +30,7 @@ type Topology struct {
 	Streams   []jetstream.StreamConfig
 	Consumers []QueueConsumer
 	LeastAge  map[string]time.Duration // of the records, by stream: twice the sum of the retry delays
+	Bounds    map[string]Bound         // of the streams that one setting bounds
 }
 
 // QueueConsumer is a durable consumer and the stream it belongs to.
@@ -46,6 +47,7 @@ func NewTopology(c config.Config, maxPayload int64) Topology {
 	least := c.LeastRecordAge()
 	return Topology{
 		LeastAge: map[string]time.Duration{n.ResponsesStream(): least, n.CancelsStream(): least},
+		Bounds:   map[string]Bound{n.DeadlettersStream(): deadlettersBound(c, maxPayload)},
 		Streams: []jetstream.StreamConfig{
 			requestsStream(c, n, maxPayload), retriesStream(n, c.Replicas), responsesStream(c, n),
 			claimsStream(n, c.Replicas), deadlettersStream(c, n), cancelsStream(c, n),
@@ -100,12 +102,17 @@ func claimsStream(n events.Names, replicas int) jetstream.StreamConfig {
 	}
 }
 
+// deadlettersStream drops its oldest message when it is full. All messages without
+// a usable id have one subject, whose limit, with room for that many beside
+// DEADLETTERS_MAX_BYTES, keeps them from pushing out what can be replayed.
 func deadlettersStream(c config.Config, n events.Names) jetstream.StreamConfig {
+	unusable := unusableKept(c)
 	return jetstream.StreamConfig{
 		Name: n.DeadlettersStream(), Subjects: []string{n.DeadlettersAll()},
 		Description: "originals of requests that failed for good",
 		Retention:   jetstream.LimitsPolicy, Storage: jetstream.FileStorage, Replicas: c.Replicas,
-		MaxAge: c.DeadlettersMaxAge, MaxBytes: int64(c.DeadlettersMaxBytes), AllowDirect: true,
+		MaxAge: c.DeadlettersMaxAge, AllowDirect: true,
+		MaxBytes: int64(c.DeadlettersMaxBytes) + unusable*unusableBytes, MaxMsgsPerSubject: unusable,
 	}
 }
 

@@ -57,7 +57,9 @@ func TestRequestQueueFull(t *testing.T) {
 func TestStorageFull(t *testing.T) {
 	t.Parallel()
 	n := servicetest.RunNATS(t, func(o *server.Options) { o.JetStreamMaxStore = 4 << 20 })
-	b := setupOn(t, n, servicetest.RunOpenRouter(t, simulator.Config{}), func(c *config.Config) { c.RequestsMaxBytes, c.DeadlettersMaxBytes = 1<<20, 1<<20 })
+	b := setupOn(t, n, servicetest.RunOpenRouter(t, simulator.Config{}), func(c *config.Config) {
+		c.RequestsMaxBytes, c.DeadlettersMaxBytes, c.RequestMaxBytes = 1<<20, 1<<20, 512<<10
+	})
 	b.start()
 	release := b.openrouter.Hold()
 	defer release()
