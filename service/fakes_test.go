@@ -83,7 +83,9 @@ func (b *fakeBus) Run(intake, work context.Context, h bus.Handlers) error {
 
 func (b *fakeBus) Closed() <-chan struct{} { return b.closed }
 func (b *fakeBus) Unready() string         { return b.unready }
-func (b *fakeBus) Instance() string        { return "an instance" }
+
+func (b *fakeBus) Full() string     { return "" }
+func (b *fakeBus) Instance() string { return "an instance" }
 
 func (b *fakeBus) InFlight() (n, slots int) {
 	b.mu.Lock()

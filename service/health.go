@@ -76,7 +76,7 @@ func (h *health) status() Status {
 	s.InFlight, s.Slots = b.InFlight()
 	s.Ready, s.Intake = s.Why == "", s.Why
 	if _, why := h.upstream.Pause(); s.Ready {
-		s.Intake = cmp.Or(why, "open")
+		s.Intake = cmp.Or(b.Full(), why, "open")
 	}
 	return s
 }

@@ -35,6 +35,8 @@ type openBus interface {
 	Closed() <-chan struct{}
 	// Unready returns why no requests can be taken; "" if they can.
 	Unready() string
+	// Full returns why nothing is taken: no result could be stored; "" if one could.
+	Full() string
 	// InFlight is the number of messages that are worked on, and the slots.
 	InFlight() (n, slots int)
 	// Instance names this process.

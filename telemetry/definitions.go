@@ -34,12 +34,15 @@ const (
 	metricBreakerState   = "gemini.breaker.state"
 	metricKeys           = "gemini.keys"
 	metricDeadLetters    = "gemini.deadletters"
+	metricEvicted        = "gemini.deadletters.evicted"
 	metricSpansLost      = "gemini.spans.lost"
 
 	// MetricQueueMessages and MetricQueueOldest are read from NATS; see
 	// Instruments.ObserveQueues.
 	MetricQueueMessages = "gemini.queue.messages"
 	MetricQueueOldest   = "gemini.queue.oldest.age"
+	MetricQueueSize     = "gemini.queue.size"
+	metricQueueLimit    = "gemini.queue.limit"
 )
 
 // kind is the type of a metric, as a scrape shows it.
@@ -76,6 +79,7 @@ func flowMetrics() []definition {
 		{metricRetries, kindCounter, "{retry}", []attribute.Key{labelReason}, nil, "Calls repeated within the same delivery, by the failure code that made it necessary."},
 		{metricScheduled, kindCounter, "{request}", []attribute.Key{labelReason}, nil, "Requests rescheduled, by failure code; they wait as schedules (state scheduled of the queues)."},
 		{metricDeadLetters, kindCounter, "{message}", []attribute.Key{labelCode}, nil, "Dead letters written, by failure code; each is the original of a request that failed for good, or of a message without a usable id."},
+		{metricEvicted, kindCounter, "{message}", nil, nil, "Dead letters that went for want of room while this process watched: their stream was full and the oldest went; every replica counts the same ones, so take max()."},
 		{metricResultsRefused, kindCounter, "{result}", nil, nil, "Results that the server refused because another one was stored first; more than a few mean that requests are called for twice."},
 		{metricClaimsLost, kindCounter, "{claim}", nil, nil, "Requests that another worker took over while they were still in flight here; it happens when a worker was cut off from NATS."},
 		{metricSpansLost, kindCounter, "{span}", []attribute.Key{labelReason}, nil, "Spans that never reached the collector: queue_full when it is too slow, export_failed when it is away or refuses; no request suffers."},
@@ -87,6 +91,8 @@ func stateMetrics() []definition {
 	return []definition{
 		{MetricQueueMessages, kindGauge, "{message}", []attribute.Key{labelQueue, labelState}, nil, "Messages by queue and state: waiting, in_flight (delivered and not settled), scheduled (waits for its time), dead (dead letters kept); every replica reports the same numbers, so take max(); absent while NATS is away."},
 		{MetricQueueOldest, kindGauge, "s", []attribute.Key{labelQueue}, nil, "Age of the oldest message that waits for a worker, 0 if none waits; take max(); if it grows, the workers do not keep up or take nothing."},
+		{MetricQueueSize, kindGauge, "By", []attribute.Key{labelQueue}, nil, "Size in bytes of the results and of the dead letters; take max()."},
+		{metricQueueLimit, kindGauge, "By", []attribute.Key{labelQueue}, nil, "Size in bytes at which NATS stores no more results, or drops the oldest dead letters; absent where there is no limit (RESULTS_MAX_BYTES)."},
 		{metricInFlight, kindGauge, "{request}", nil, nil, "Requests in flight in this process; equal to the slots means it is full."},
 		{metricSlots, kindGauge, "{slot}", nil, nil, "Requests that may be in flight in this process at once (WORKER_CONCURRENCY)."},
 		{metricBreakerState, kindGauge, "", nil, nil, "Circuit breaker over OpenRouter: 0 closed, 1 half-open (a few probe calls), 2 open; while it is open nothing is taken from the queues."},
@@ -152,8 +158,11 @@ func MetricName(name string) string {
 // unit if it is one and not an annotation.
 func (d definition) scraped() string {
 	name := scrapedName(d.name)
-	if d.unit == "s" {
+	switch d.unit {
+	case "s":
 		name += "_seconds"
+	case "By":
+		name += "_bytes"
 	}
 	if d.kind == kindCounter {
 		name += "_total"

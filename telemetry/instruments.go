@@ -36,6 +36,7 @@ type Instruments struct {
 	scheduled      metric.Int64Counter
 	deadLetters    metric.Int64Counter
 	claimsLost     metric.Int64Counter
+	evicted        metric.Int64Counter
 	resultsRefused metric.Int64Counter
 	spansLost      metric.Int64Counter
 
@@ -70,6 +71,7 @@ func newInstruments(meter metric.Meter) (*Instruments, error) {
 		scheduled:      b.counter(metricScheduled),
 		deadLetters:    b.counter(metricDeadLetters),
 		claimsLost:     b.counter(metricClaimsLost),
+		evicted:        b.counter(metricEvicted),
 		resultsRefused: b.counter(metricResultsRefused),
 		spansLost:      b.counter(metricSpansLost),
 	}
@@ -86,6 +88,7 @@ func (i *Instruments) begin(ctx context.Context) {
 	i.inFlight.Add(ctx, 0)
 	i.claimsLost.Add(ctx, 0)
 	i.resultsRefused.Add(ctx, 0)
+	i.evicted.Add(ctx, 0)
 	i.lost(0, lostQueueFull)
 	i.lost(0, lostExportFailed)
 }
@@ -138,6 +141,11 @@ func (i *Instruments) RequestScheduled(ctx context.Context, reason string) {
 // DeadLettered counts a dead letter that was written, by its failure code.
 func (i *Instruments) DeadLettered(ctx context.Context, code string) {
 	i.deadLetters.Add(ctx, 1, metric.WithAttributes(labelCode.String(code)))
+}
+
+// DeadLettersEvicted counts dead letters that went for want of room.
+func (i *Instruments) DeadLettersEvicted(ctx context.Context, n int64) {
+	i.evicted.Add(ctx, n)
 }
 
 // lost counts spans that no collector receives.

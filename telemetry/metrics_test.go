@@ -45,6 +45,7 @@ func useEverything(t *testing.T, b bundle) {
 		return QueueNumbers{
 			Messages: []QueueMessages{{"gemini.requests", "waiting", 7}, {"gemini.retries", "later", 0}},
 			Oldest:   []QueueAge{{"gemini.requests", 1500 * time.Millisecond}},
+			Sizes:    []QueueSize{{"gemini.responses", 300, 0}, {"gemini.deadletters", 100, 200}},
 		}
 	})
 	process.End("", nil)
@@ -88,6 +89,9 @@ func TestMetrics(t *testing.T) {
 		`gemini_keys{state="cooling"} 0.0`,
 		`gemini_deadletters_total{code="rate_limited"} 1.0`,
 		`gemini_deadletters_total{code="internal"} 0.0`,
+		`gemini_deadletters_evicted_total 0.0`,
+		`gemini_queue_size_bytes{queue="gemini.responses"} 300.0`,
+		`gemini_queue_limit_bytes{queue="gemini.deadletters"} 200.0`,
 		`gemini_queue_messages{queue="gemini.requests",state="waiting"} 7.0`,
 		`gemini_queue_messages{queue="gemini.retries",state="later"} 0.0`,
 		`gemini_queue_oldest_age_seconds{queue="gemini.requests"} 1.5`,

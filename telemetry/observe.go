@@ -39,6 +39,7 @@ func (i *Instruments) ObserveKeys(source func() map[string]int64) {
 type QueueNumbers struct {
 	Messages []QueueMessages
 	Oldest   []QueueAge
+	Sizes    []QueueSize
 }
 
 // QueueMessages is how many messages of a queue are in a state.
@@ -52,6 +53,12 @@ type QueueMessages struct {
 type QueueAge struct {
 	Queue string // its subject
 	Age   time.Duration
+}
+
+// QueueSize is how large the stream behind a subject is, and may become.
+type QueueSize struct {
+	Queue        string // what its subjects begin with
+	Bytes, Limit int64  // no limit: 0
 }
 
 // ObserveQueues sets the source of the queues' numbers. It is called at each
@@ -98,6 +105,7 @@ func (b *builder) observeQueues(source *atomic.Pointer[func() QueueNumbers]) {
 	b.keep(m.name, err)
 	oldest, err := b.meter.Float64ObservableGauge(a.name, metric.WithUnit(a.unit), metric.WithDescription(a.meaning))
 	b.keep(a.name, err)
+	size, limit := b.bytes(MetricQueueSize), b.bytes(metricQueueLimit)
 	_, err = b.meter.RegisterCallback(func(_ context.Context, o metric.Observer) error {
 		ask := source.Load()
 		if ask == nil {
@@ -110,7 +118,21 @@ func (b *builder) observeQueues(source *atomic.Pointer[func() QueueNumbers]) {
 		for _, n := range numbers.Oldest {
 			o.ObserveFloat64(oldest, n.Age.Seconds(), metric.WithAttributes(labelQueue.String(n.Queue)))
 		}
+		for _, n := range numbers.Sizes {
+			of := metric.WithAttributes(labelQueue.String(n.Queue))
+			o.ObserveInt64(size, n.Bytes, of)
+			if n.Limit > 0 {
+				o.ObserveInt64(limit, n.Limit, of)
+			}
+		}
 		return nil
-	}, messages, oldest)
+	}, messages, oldest, size, limit)
 	b.keep(m.name, err)
+}
+
+func (b *builder) bytes(name string) metric.Int64ObservableGauge {
+	d := b.known[name]
+	g, err := b.meter.Int64ObservableGauge(d.name, metric.WithUnit(d.unit), metric.WithDescription(d.meaning))
+	b.keep(name, err)
+	return g
 }

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
 
 	"gemini-client/events"
 	"gemini-client/telemetry"
@@ -36,6 +37,8 @@ type backlog struct {
 	names events.Names
 	log   *slog.Logger
 
+	evictions *evictions
+
 	denied   map[string]time.Time // questions that NATS refused, and when
 	silent   map[string]int       // requests without a reply, how often in a row
 	answered bool                 // NATS has answered in this round
@@ -43,6 +46,7 @@ type backlog struct {
 	mu       sync.Mutex
 	messages map[queueState]reading
 	oldest   map[string]oldestWaiting // by queue
+	sizes    map[string]size          // of streams, by what their subjects begin with
 }
 
 type queueState struct{ queue, state string }
@@ -59,10 +63,11 @@ type oldestWaiting struct {
 	depth Depth     // of the queue then
 }
 
-func newBacklog(conn *Conn, names events.Names, log *slog.Logger) *backlog {
+func newBacklog(conn *Conn, names events.Names, log *slog.Logger, evicted func(context.Context, int64)) *backlog {
 	return &backlog{
-		conn: conn, names: names, log: log,
-		denied: map[string]time.Time{}, silent: map[string]int{}, messages: map[queueState]reading{}, oldest: map[string]oldestWaiting{},
+		conn: conn, names: names, log: log, evictions: &evictions{count: evicted, log: log},
+		denied: map[string]time.Time{}, silent: map[string]int{},
+		messages: map[queueState]reading{}, oldest: map[string]oldestWaiting{}, sizes: map[string]size{},
 	}
 }
 
@@ -86,12 +91,20 @@ func (b *backlog) read(ctx context.Context) {
 	b.readQueue(ctx, n.RequestsStream(), n.RequestQueue)
 	retries, ok := b.readQueue(ctx, n.RetriesStream(), n.Retries())
 	if all, there := b.readStream(ctx, n.RetriesStream()); there && ok {
-		b.set(n.Retries(), stateScheduled, retries.Scheduled(all))
+		b.set(n.Retries(), stateScheduled, retries.Scheduled(all.State.Msgs))
 	}
 	if all, there := b.readStream(ctx, n.DeadlettersStream()); there {
-		b.set(strings.TrimSuffix(n.DeadlettersAll(), ".>"), stateDead, all)
+		b.set(root(n.DeadlettersAll()), stateDead, all.State.Msgs)
+		b.setSize(root(n.DeadlettersAll()), all)
+		b.evictions.observe(ctx, all, b.conn.MaxPayload()+storedMore)
+	}
+	if all, there := b.readStream(ctx, n.ResponsesStream()); there {
+		b.setSize(root(n.ResponsesAll()), all)
 	}
 }
+
+// root is what all subjects under a filter begin with.
+func root(filter string) string { return strings.TrimSuffix(filter, ".>") }
 
 // readQueue reads how full a queue is, and since when its oldest message waits.
 func (b *backlog) readQueue(ctx context.Context, stream, queue string) (d Depth, ok bool) {
@@ -132,12 +145,16 @@ func (b *backlog) readOldest(ctx context.Context, stream, queue string, d Depth)
 	b.oldest[queue] = now
 }
 
-func (b *backlog) readStream(ctx context.Context, stream string) (messages uint64, ok bool) {
-	err := b.ask(ctx, telemetry.MetricQueueMessages, streamInfo(stream), func() (err error) {
-		messages, err = b.conn.messages(ctx, stream)
+func (b *backlog) readStream(ctx context.Context, stream string) (info jetstream.StreamInfo, ok bool) {
+	metric := telemetry.MetricQueueMessages
+	if stream == b.names.ResponsesStream() {
+		metric = telemetry.MetricQueueSize
+	}
+	err := b.ask(ctx, metric, streamInfo(stream), func() (err error) {
+		info, err = b.conn.stream(ctx, stream)
 		return err
 	})
-	return messages, err == nil
+	return info, err == nil
 }
 
 func (b *backlog) set(queue, state string, n uint64) {
@@ -191,6 +208,11 @@ func (b *backlog) numbers(now time.Time) (q telemetry.QueueNumbers) {
 			age.Age = max(0, now.Sub(w.since)) // the server's clock may be ahead
 		}
 		q.Oldest = append(q.Oldest, age)
+	}
+	for queue, s := range b.sizes {
+		if now.Sub(s.at) <= staleAfter {
+			q.Sizes = append(q.Sizes, telemetry.QueueSize{Queue: queue, Bytes: s.bytes, Limit: s.limit})
+		}
 	}
 	return q
 }

@@ -27,7 +27,7 @@ func newBacklogBench(t *testing.T, n *servicetest.NATS, changes ...func(*config.
 	b := setupOn(t, n, changes...)
 	b.provision()
 	conn := b.connect()
-	return &backlogBench{bench: b, backlog: newBacklog(conn, b.config.Names(), slog.New(slog.NewTextHandler(b.log, nil)))}
+	return &backlogBench{bench: b, backlog: newBacklog(conn, b.config.Names(), slog.New(slog.NewTextHandler(b.log, nil)), func(context.Context, int64) {})}
 }
 
 func (b *backlogBench) put(m *nats.Msg, options ...jetstream.PublishOpt) {

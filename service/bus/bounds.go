@@ -50,6 +50,15 @@ func deadlettersBound(c config.Config, maxPayload int64) Bound {
 	}
 }
 
+// resultsBound has room for two results: while there is none for another one,
+// nothing is called for.
+func resultsBound(c config.Config, maxPayload int64) Bound {
+	return Bound{
+		Setting: "RESULTS_MAX_BYTES", Value: c.ResultsMaxBytes, Least: config.Size(2 * (maxPayload + storedMore)),
+		Why: "a result may be as large as the server's max_payload, and two of them must fit",
+	}
+}
+
 // check returns every setting that is below its bound, as config.ErrInvalid.
 func (t Topology) check() error {
 	var problems []error

@@ -64,9 +64,10 @@ func open(ctx context.Context, conn *Conn, c config.Config, tel *telemetry.Telem
 	b := &Bus{
 		conn: conn, names: c.Names(), tel: tel, queues: queues, slots: newSlots(c.Concurrency),
 		results:   &results{streams: s, source: "/gemini-client/" + c.RequestQueue, tel: tel},
-		schedules: &schedules{s}, cancels: &cancels{s}, deadletters: &deadletters{s}, backlog: newBacklog(conn, c.Names(), tel.Logger),
+		schedules: &schedules{s}, cancels: &cancels{s}, deadletters: &deadletters{s}, backlog: newBacklog(conn, c.Names(), tel.Logger, tel.Instruments.DeadLettersEvicted),
 	}
 	b.heartbeat = newHeartbeat(s, uuid.NewString(), ackWait, b.claimLost)
+	b.backlog.setSize(root(b.names.ResponsesAll()), *s.responses.CachedInfo())
 	b.claims = &claims{streams: s, heartbeat: b.heartbeat}
 	tel.SetBroker(b.Server)
 	tel.Instruments.ObserveQueues(func() telemetry.QueueNumbers { return b.backlog.numbers(time.Now()) })
@@ -157,6 +158,10 @@ func (b *Bus) Unready() (why string) {
 	}
 	return ""
 }
+
+// Full returns why no requests are taken although they could be: no result could
+// be stored. It is "" if one could.
+func (b *Bus) Full() (why string) { return b.backlog.full(time.Now()) }
 
 // InFlight is the number of messages that are worked on, and how many can be at
 // once.

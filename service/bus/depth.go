@@ -49,11 +49,10 @@ func (c *Conn) OldestWaiting(ctx context.Context, stream, subject string, d Dept
 	return found.Message.Time, err
 }
 
-// messages asks how many messages a stream holds.
-func (c *Conn) messages(ctx context.Context, stream string) (uint64, error) {
-	var info jetstream.StreamInfo
-	err := c.ask(ctx, streamInfo(stream), nil, &info)
-	return info.State.Msgs, err
+// stream asks how full a stream is.
+func (c *Conn) stream(ctx context.Context, stream string) (info jetstream.StreamInfo, err error) {
+	err = c.ask(ctx, streamInfo(stream), nil, &info)
+	return info, err
 }
 
 // Scheduled returns how many of a stream's messages are schedules: those that

@@ -44,6 +44,8 @@ func streamDifferences(have, want jetstream.StreamConfig, leastAge time.Duration
 		compare.add("max_msgs_per_subject", unlimited(have.MaxMsgsPerSubject), int64(-1), "requests would disappear unanswered")
 	} else {
 		compare.age(have.MaxAge, want.MaxAge, leastAge)
+		compare.full(have, want)
+		compare.add("max_msgs_per_subject", unlimited(have.MaxMsgsPerSubject), unlimited(want.MaxMsgsPerSubject), "")
 	}
 	compare.add("storage", have.Storage, want.Storage, "")
 	limited := ""
@@ -54,9 +56,6 @@ func streamDifferences(have, want jetstream.StreamConfig, leastAge time.Duration
 		limited = fmt.Sprintf("%d is the least: %s", bound.Least, bound.Why)
 	}
 	compare.add("max_bytes", unlimited(have.MaxBytes), unlimited(want.MaxBytes), limited)
-	if !queue {
-		compare.add("max_msgs_per_subject", unlimited(have.MaxMsgsPerSubject), unlimited(want.MaxMsgsPerSubject), "")
-	}
 	compare.add("max_msg_size", unlimited(int64(have.MaxMsgSize)), unlimited(int64(want.MaxMsgSize)), "")
 	compare.add("num_replicas", have.Replicas, max(1, want.Replicas), "")
 	return compare.found
@@ -91,6 +90,14 @@ func (d *differences) age(have, want, least time.Duration) {
 		harm = "what was answered or cancelled would be forgotten while retries still wait (twice the sum of the retry delays is the least)"
 	}
 	d.add("max_age", have, want, harm)
+}
+
+// full allows a stream that drops nothing to have another policy as long as it is
+// never full.
+func (d *differences) full(have, want jetstream.StreamConfig) {
+	if want.Discard == jetstream.DiscardNew && (have.MaxBytes > 0 || have.MaxMsgs > 0) {
+		d.add("discard", have.Discard, want.Discard, "a full stream would drop the oldest results, and with them the record of what has been answered")
+	}
 }
 
 func without(all, some []string) []string {

@@ -18,7 +18,8 @@
 //	GEMINI_RETRIES      work queue with schedules: rescheduled requests (gemini.later.…), and those
 //	                    whose schedule has fired (gemini.retries). Apart from the requests, because
 //	                    schedules force rollups on. Only the service and operators publish here.
-//	GEMINI_RESPONSES    results, and the record of what has been answered.
+//	GEMINI_RESPONSES    results, and the record of what has been answered. Full = refuse: nothing is
+//	                    called for while no result could be stored (sizes.go).
 //	GEMINI_CLAIMS       who calls for which request; one message a subject, with TTLs. A heartbeat for
 //	                    each process beside them.
 //	GEMINI_DEADLETTERS  originals of requests that failed for good. Messages without a usable id

@@ -122,7 +122,7 @@ func TestTopologyThatIsRefused(t *testing.T) {
 	}()
 	small.Until("the log says what to do", func() (string, bool) {
 		text := small.log.String()
-		return text, strings.Contains(text, "JetStream sets REQUESTS_MAX_BYTES and DEADLETTERS_MAX_BYTES aside")
+		return text, strings.Contains(text, "JetStream sets REQUESTS_MAX_BYTES, RESULTS_MAX_BYTES and DEADLETTERS_MAX_BYTES aside")
 	})
 	cancel(errTest)
 	if err := <-opened; !errors.Is(err, errTest) {

@@ -22,6 +22,7 @@ type intake struct {
 	*slots
 	queues   []*queue // in the order in which they are asked
 	handlers Handlers
+	pause    func() (time.Duration, string)
 	settle   func(context.Context, *Delivery, End) (Settled, error)
 	conn     *Conn
 	tel      *telemetry.Telemetry
@@ -33,8 +34,18 @@ type intake struct {
 func (b *Bus) newIntake(h Handlers) *intake {
 	acks := retrypolicy.NewBuilder[any]().WithMaxAttempts(3).WithDelay(100 * time.Millisecond).ReturnLastFailure().Build()
 	return &intake{
-		slots: b.slots, queues: b.queues, handlers: h, settle: b.Settle, conn: b.conn,
+		slots: b.slots, queues: b.queues, handlers: h, pause: b.pause(h.Pause), settle: b.Settle, conn: b.conn,
 		tel: b.tel, log: b.tel.Logger, acks: failsafe.With[any](acks),
+	}
+}
+
+// pause adds what the bus itself knows to a reason for taking nothing.
+func (b *Bus) pause(upstream func() (time.Duration, string)) func() (time.Duration, string) {
+	return func() (time.Duration, string) {
+		if why := b.Full(); why != "" {
+			return time.Second, why
+		}
+		return upstream()
 	}
 }
 
@@ -64,7 +75,7 @@ func (in *intake) run(intake, work context.Context) {
 // change; false when intake ends.
 func (in *intake) open(intake context.Context) bool {
 	for {
-		wait, why := in.handlers.Pause()
+		wait, why := in.pause()
 		if why != in.paused {
 			in.paused = why
 			if why != "" {

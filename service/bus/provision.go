@@ -112,7 +112,7 @@ func refused(what string, err error) error {
 		return fmt.Errorf("%w: %s: %w", ErrTopology, what, err)
 	}
 	if errors.As(err, &api) && api.ErrorCode == jsErrStorageResources {
-		return fmt.Errorf("%s: %w: JetStream sets REQUESTS_MAX_BYTES and DEADLETTERS_MAX_BYTES aside: lower them, or give it more room", what, err)
+		return fmt.Errorf("%s: %w: JetStream sets REQUESTS_MAX_BYTES, RESULTS_MAX_BYTES and DEADLETTERS_MAX_BYTES aside: lower them, or give it more room", what, err)
 	}
 	return fmt.Errorf("%s: %w", what, err)
 }

@@ -47,7 +47,9 @@ func NewTopology(c config.Config, maxPayload int64) Topology {
 	least := c.LeastRecordAge()
 	return Topology{
 		LeastAge: map[string]time.Duration{n.ResponsesStream(): least, n.CancelsStream(): least},
-		Bounds:   map[string]Bound{n.DeadlettersStream(): deadlettersBound(c, maxPayload)},
+		Bounds: map[string]Bound{
+			n.DeadlettersStream(): deadlettersBound(c, maxPayload), n.ResponsesStream(): resultsBound(c, maxPayload),
+		},
 		Streams: []jetstream.StreamConfig{
 			requestsStream(c, n, maxPayload), retriesStream(n, c.Replicas), responsesStream(c, n),
 			claimsStream(n, c.Replicas), deadlettersStream(c, n), cancelsStream(c, n),
@@ -83,13 +85,15 @@ func retriesStream(n events.Names, replicas int) jetstream.StreamConfig {
 	}
 }
 
-// responsesStream is also the record of what has been answered.
+// responsesStream is also the record of what has been answered: when it is full
+// it refuses new results rather than dropping old ones.
 func responsesStream(c config.Config, n events.Names) jetstream.StreamConfig {
 	return jetstream.StreamConfig{
 		Name: n.ResponsesStream(), Subjects: []string{n.ResponsesAll()},
 		Description: "results, and the record of what has been answered",
 		Retention:   jetstream.LimitsPolicy, Storage: jetstream.FileStorage, Replicas: c.Replicas,
 		MaxAge: c.ResultsMaxAge, AllowDirect: true,
+		Discard: jetstream.DiscardNew, MaxBytes: unlimited(int64(c.ResultsMaxBytes)),
 	}
 }
 

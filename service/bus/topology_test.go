@@ -115,6 +115,12 @@ func TestHarmfulDifferences(t *testing.T) {
 		"cancels that age too soon": {"max_age", func(b *bench) {
 			change(b, b.Names.CancelsStream(), func(c *jetstream.StreamConfig) { c.MaxAge = 2 * time.Hour; c.Duplicates = time.Minute })
 		}},
+		"results that go when there are many": {"discard", func(b *bench) {
+			change(b, b.Names.ResponsesStream(), func(c *jetstream.StreamConfig) { c.Discard, c.MaxBytes = jetstream.DiscardOld, 64<<20 })
+		}},
+		"results that are hardly kept": {"max_bytes", func(b *bench) {
+			change(b, b.Names.ResponsesStream(), func(c *jetstream.StreamConfig) { c.MaxBytes = 1 << 20 })
+		}},
 		"no direct get": {"allow_direct", func(b *bench) {
 			change(b, b.Names.ResponsesStream(), func(c *jetstream.StreamConfig) { c.AllowDirect = false })
 		}},
@@ -166,6 +172,7 @@ func TestHarmlessDifference(t *testing.T) {
 	b := setup(t)
 	b.provision()
 	change(b, b.Names.DeadlettersStream(), func(c *jetstream.StreamConfig) { c.MaxAge = time.Hour })
+	change(b, b.Names.ResponsesStream(), func(c *jetstream.StreamConfig) { c.Discard = jetstream.DiscardOld }) // as older versions made it, without a limit
 	b.run(b.open(), Handlers{})
 	if log := b.log.String(); strings.Count(log, "differs from the configuration") != 1 {
 		t.Errorf("the log says it not once:\n%s", log)
@@ -198,13 +205,14 @@ func TestProvisionApplies(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
 	b.provision()
-	b.config.ResultsMaxAge = 100 * time.Hour
+	change(b, b.Names.ResponsesStream(), func(c *jetstream.StreamConfig) { c.Discard = jetstream.DiscardOld }) // as older versions made it
+	b.config.ResultsMaxAge, b.config.ResultsMaxBytes = 100*time.Hour, 64<<20
 	b.provision()
 	s, err := b.JS.Stream(b.Context(), b.Names.ResponsesStream())
 	if err != nil {
 		t.Fatal(err)
 	}
-	if age := s.CachedInfo().Config.MaxAge; age != 100*time.Hour {
-		t.Errorf("max age: got %s, want 100h", age)
+	if c := s.CachedInfo().Config; c.MaxAge != 100*time.Hour || c.MaxBytes != 64<<20 || c.Discard != jetstream.DiscardNew {
+		t.Errorf("got %+v", c)
 	}
 }

@@ -86,6 +86,7 @@ func (c *Config) checkNumbers() error {
 		between("CALL_TIMEOUT", c.CallTimeout, 10*time.Millisecond, 24*time.Hour),
 		between("DEADLETTERS_MAX_AGE", c.DeadlettersMaxAge, time.Minute, 10*365*24*time.Hour),
 		between("DEADLETTERS_MAX_BYTES", c.DeadlettersMaxBytes, 1<<20, 1<<50),
+		between("RESULTS_MAX_BYTES", c.ResultsMaxBytes, 0, 1<<50),
 		between("REQUEST_MAX_BYTES", c.RequestMaxBytes, 0, 64<<20),
 		between("REQUESTS_MAX_BYTES", c.RequestsMaxBytes, 1<<20, 1<<50),
 		oneOf("NATS_REPLICAS", c.Replicas, 1, 3, 5),
