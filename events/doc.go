@@ -25,7 +25,8 @@
 //
 // A [Result] is one JSON object whose fields are always all there, null where
 // nothing is known. [Request.Completed] and [Request.Failed] start one. The
-// requester's metadata is returned byte for byte, its spacing included.
+// requester's metadata is returned byte for byte, its spacing included; over
+// UnpaidMetadataMax not with a failure that was not billed.
 // [ResultHeader] makes the headers that belong to it.
 //
 // A [Delta] is a piece of an answer that is still being written: best

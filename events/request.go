@@ -40,7 +40,8 @@ type Request struct {
 	Timestamp time.Time `json:"timestamp,omitzero"`
 	// RetryCount is how often the request had been rescheduled when it was sent.
 	RetryCount int `json:"retry_count"`
-	// Metadata is an object returned with the result byte for byte. Nil if there is none.
+	// Metadata is an object returned with the result byte for byte (see
+	// UnpaidMetadataMax). Nil if there is none.
 	Metadata json.RawMessage `json:"metadata,omitempty"`
 	// Stream asks for deltas while the answer is being written.
 	Stream bool `json:"stream"`

@@ -2,6 +2,7 @@ package events
 
 import (
 	"encoding/json"
+	"fmt"
 	"time"
 )
 
@@ -34,7 +35,8 @@ type Result struct {
 	ProcessingTimeMS *float64 `json:"processing_time_ms"`
 	// ModelUsed is the model that answered, as OpenRouter names it.
 	ModelUsed *string `json:"model_used"`
-	// Metadata is the request's, byte for byte.
+	// Metadata is the request's, byte for byte; nil in a result that
+	// WithoutUnpaidMetadata has made smaller.
 	Metadata json.RawMessage `json:"metadata"`
 	// FinishReason is why the model stopped, such as stop or length.
 	FinishReason *string `json:"finish_reason"`
@@ -97,6 +99,25 @@ func (r Request) Failed(failure Failure, at time.Time) Result {
 		ErrorCode:  &failure.Code,
 		Retryable:  &retryable,
 	}
+}
+
+// UnpaidMetadataMax is how many bytes of metadata a failed result returns if no
+// call was billed: an invalid request must not store its own size for nothing.
+const UnpaidMetadataMax = 64 << 10
+
+// WithoutUnpaidMetadata returns the result as it may be stored: without the
+// metadata, and with a sentence about it, if it failed, nothing was billed and the
+// metadata is larger than UnpaidMetadataMax.
+func (r Result) WithoutUnpaidMetadata() Result {
+	if r.Status != StatusError || r.Usage != nil || r.Cost != nil || len(r.Metadata) <= UnpaidMetadataMax {
+		return r
+	}
+	text := fmt.Sprintf("The metadata has %d bytes and is not returned: with a failure that was not billed at most %d are.", len(r.Metadata), UnpaidMetadataMax)
+	if r.Error != nil {
+		text = *r.Error + " " + text
+	}
+	r.Metadata, r.Error = nil, &text
+	return r
 }
 
 // Subject is where the result is published, for the callback of its request.

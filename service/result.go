@@ -56,7 +56,7 @@ func (v verdict) result(j job, re upstream.Reply) events.Result {
 	r.FinishReason, r.Provider, r.GenerationID = known(re.Usage.FinishReason), known(re.Usage.Provider), known(re.Usage.GenerationID)
 	bill := billed(j.delivery, re)
 	r.Usage, r.Cost = bill.Usage, bill.Cost
-	return r
+	return r.WithoutUnpaidMetadata()
 }
 
 // known is nil for a text that is not known.

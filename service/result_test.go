@@ -1,12 +1,14 @@
 package service
 
 import (
+	"strings"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
 
 	"gemini-client/events"
 	"gemini-client/service/bus"
+	"gemini-client/service/upstream"
 )
 
 // What a schedule's headers count.
@@ -29,6 +31,34 @@ func TestHeadersOfTheNextDelivery(t *testing.T) {
 	} {
 		if diff := cmp.Diff(c.want, c.v.headers(d, c.bill)); diff != "" {
 			t.Errorf("%s (-want +got):\n%s", name, diff)
+		}
+	}
+}
+
+// Metadata over the bound comes back with what was paid for, and with nothing
+// else.
+func TestLargeMetadata(t *testing.T) {
+	t.Parallel()
+	metadata := func(n int) []byte { return []byte(`{"a":"` + strings.Repeat("x", n-8) + `"}`) }
+	paid := upstream.Usage{Cost: new(0.0)}
+	for name, c := range map[string]struct {
+		v        verdict
+		usage    upstream.Usage
+		bytes    int
+		returned bool
+	}{
+		"unpaid, as large as it may be": {failed(events.InvalidRequest, "No."), upstream.Usage{}, events.UnpaidMetadataMax, true},
+		"unpaid, and larger":            {failed(events.InvalidRequest, "No."), upstream.Usage{}, events.UnpaidMetadataMax + 1, false},
+		"a failure that was billed":     {failed(events.ContentFiltered, "No."), paid, 1 << 20, true},
+		"completed":                     {completed(&upstream.Answer{Content: "yes"}), upstream.Usage{}, 1 << 20, true},
+	} {
+		j := job{delivery: &bus.Delivery{}, request: events.Request{ID: anID, Metadata: metadata(c.bytes)}}
+		r := c.v.result(j, upstream.Reply{Usage: c.usage})
+		if c.returned != (len(r.Metadata) == c.bytes) {
+			t.Errorf("%s: %d bytes of %d", name, len(r.Metadata), c.bytes)
+		}
+		if says := r.Error != nil && strings.Contains(*r.Error, "metadata has 65537 bytes"); says == c.returned {
+			t.Errorf("%s: the text is %v", name, *r.Error)
 		}
 	}
 }
