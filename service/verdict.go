@@ -49,11 +49,20 @@ func judgeError(e *upstream.Error, s situation) verdict {
 	if s.called && s.retryCount >= s.maxRetries {
 		return failed(e.Code, fmt.Sprintf("%s Given up after %s (QUEUE_MAX_RETRIES).", e.Message, retries(s.retryCount)))
 	}
-	at := s.now.Add(max(s.delay, e.Wait))
+	at := s.now.Add(s.wait(e))
 	if !s.deadline.IsZero() && !at.Before(s.deadline) {
 		return failed(events.DeadlineExceeded, fmt.Sprintf("%s The next try would be at %s, after the request's deadline.", e.Message, at.UTC().Format(time.RFC3339)))
 	}
 	return verdict{outcome: Rescheduled, free: !s.called, failure: events.Failure{Code: e.Code, Message: e.Message}, at: at}
+}
+
+// wait is how long until the next try. A request that was not called for comes
+// again as soon as it can be: only calls use up the delays.
+func (s situation) wait(e *upstream.Error) time.Duration {
+	if !s.called && e.Wait > 0 {
+		return e.Wait
+	}
+	return max(s.delay, e.Wait)
 }
 
 func retries(n int) string {

@@ -38,6 +38,7 @@ func TestJudgeError(t *testing.T) {
 		"no retry left":                  {passing, with(minute, func(s *situation) { s.retryCount = 4 }), Failed, passing.Code, time.Time{}, "after 4 retries"},
 		"more retries than allowed":      {long, with(minute, func(s *situation) { s.retryCount = 9 }), Failed, long.Code, time.Time{}, "after 9 retries"},
 		"no call was made":               {long, with(minute, func(s *situation) { s.retryCount, s.called = 9, false }), Rescheduled, long.Code, in(time.Minute), ""},
+		"no call, and a time is known":   {asks(long, 5*time.Second), with(minute, func(s *situation) { s.retryCount, s.called = 9, false }), Rescheduled, long.Code, in(5 * time.Second), ""},
 		"no retries at all":              {passing, with(minute, func(s *situation) { s.maxRetries = 0 }), Failed, passing.Code, time.Time{}, "after 0 retries"},
 		"Retry-After below the delay":    {asks(passing, 30*time.Second), minute, Rescheduled, passing.Code, in(time.Minute), ""},
 		"Retry-After above the delay":    {asks(passing, 2*time.Minute), minute, Rescheduled, passing.Code, in(2 * time.Minute), ""},

@@ -76,6 +76,7 @@ func (c *Config) checkNumbers() error {
 		between("WORKER_CONCURRENCY", c.Concurrency, 1, MaxConcurrency),
 		between("KEYS_MAX_PER_MINUTE", c.KeysMaxPerMinute, 0, 1_000_000),
 		between("KEYS_COOLDOWN_SECONDS", c.KeysCooldownSeconds, 1, 24*3600),
+		between("KEYS_REST_MAX", c.KeysRestMax, time.Second, 24*time.Hour),
 		between("QUEUE_MAX_RETRIES", c.MaxRetries, 0, 100),
 		between("MAX_STRIKES", c.MaxStrikes, 1, 100),
 		between("ACK_WAIT", c.AckWait, 3*time.Second, time.Hour),

@@ -29,7 +29,9 @@ type OpenRouter struct {
 	NoProxy        string `yaml:"no_proxy" env:"NO_PROXY" env-description:"hosts that are called without the proxy"`
 
 	KeysMaxPerMinute    int `yaml:"keys_max_per_minute" env:"KEYS_MAX_PER_MINUTE" env-default:"0" env-description:"calls a minute with one key, spread evenly; 0 = no limit (it was 10 for Gemini's free tier; OpenRouter has none for paid models)"`
-	KeysCooldownSeconds int `yaml:"keys_cooldown_seconds" env:"KEYS_COOLDOWN_SECONDS" env-default:"60" env-description:"cool-down of a key, in seconds, after a 429 without Retry-After"`
+	KeysCooldownSeconds int `yaml:"keys_cooldown_seconds" env:"KEYS_COOLDOWN_SECONDS" env-default:"60" env-description:"cool-down of a key, in seconds, after a 429 without Retry-After; KEYS_REST_MAX bounds it"`
+
+	KeysRestMax time.Duration `yaml:"keys_rest_max" env:"KEYS_REST_MAX" env-default:"10m" env-description:"longest rest of a key, or of a model with a key, whatever Retry-After asks for: then one call probes it"`
 
 	FirstTokenTimeout time.Duration `yaml:"first_token_timeout" env:"FIRST_TOKEN_TIMEOUT" env-default:"60s" env-description:"longest wait for the first token of an answer"`
 	TokenGapTimeout   time.Duration `yaml:"token_gap_timeout" env:"TOKEN_GAP_TIMEOUT" env-default:"30s" env-description:"longest silence between two tokens"`

@@ -2,6 +2,7 @@ package openrouter
 
 import (
 	"fmt"
+	"strconv"
 	"strings"
 	"time"
 )
@@ -87,6 +88,41 @@ func (e *Error) KeyLimit() bool {
 		return true
 	}
 	return (e.Status == 402 || e.Status == 403) && !e.Relayed && e.says("key limit exceeded")
+}
+
+// Affords returns how many tokens of an answer the credit affords, where a 402 says that it does not afford max_tokens: a call that
+// asks for no more may pass. 0 if it does not say.
+func (e *Error) Affords() int {
+	const phrase = "can only afford "
+	message := strings.ToLower(e.Message)
+	at := strings.Index(message, phrase)
+	if e.Status != 402 && e.Status != 403 || e.Relayed || at < 0 {
+		return 0
+	}
+	number := message[at+len(phrase):]
+	end := strings.IndexFunc(number, func(r rune) bool { return (r < '0' || r > '9') && r != ',' })
+	if end >= 0 {
+		number = number[:end]
+	}
+	tokens, err := strconv.Atoi(strings.ReplaceAll(number, ",", ""))
+	if err != nil {
+		return 0
+	}
+	return tokens
+}
+
+// ModelLimit reports whether a 429 is about the model that was asked for, and not about the key or its account: a provider's limit,
+// passed on, or one of OpenRouter's own that names the model or the free models.
+func (e *Error) ModelLimit() bool {
+	switch {
+	case e.Status != 429:
+		return false
+	case e.LimitSource == "upstream_provider_shared_pool", e.says("limit_rpm/", "limit_rpd/", "high demand for ", "free-models-per-min"):
+		return true
+	case strings.HasPrefix(e.LimitSource, "openrouter_"):
+		return false
+	}
+	return e.Relayed || e.Provider != "" || e.Availability != ""
 }
 
 // ContextLength reports whether the prompt, or the answer asked for, does not fit the model.

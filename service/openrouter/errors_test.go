@@ -242,6 +242,48 @@ func TestErrorQuestions(t *testing.T) {
 	}
 }
 
+// TestLimits tells the limits of a model from those of the account, and reads what the credit affords.
+func TestLimits(t *testing.T) {
+	t.Parallel()
+	const afford = "This request requires more credits, or fewer max_tokens. You requested up to 8192 tokens, but can only afford "
+	tests := map[string]struct {
+		status            int
+		message, metadata string
+		model             bool
+		affords           int
+	}{
+		"platform":                          {429, "Rate limit exceeded: limit_rpm", `"limit_source":"openrouter_shared_capacity"`, false, 0},
+		"platform, with a provider's name":  {429, "m", `"limit_source":"openrouter_key_limit","provider_name":"Google"`, false, 0},
+		"platform, nothing known":           {429, "m", `"provider_name":null`, false, 0},
+		"platform's for one model":          {429, "Rate limit exceeded: limit_rpm/google/gemini-2.5-flash/1", "", true, 0},
+		"high demand for one model":         {429, "High demand for google/gemma-4 on OpenRouter - limited to 20 requests per minute", "", true, 0},
+		"free models, a minute":             {429, "Rate limit exceeded: free-models-per-min", `"limit_source":"openrouter_free_tier"`, true, 0},
+		"a provider's name":                 {429, "m", `"provider_name":"Google"`, true, 0},
+		"a provider's own words":            {429, "Provider returned error", `"raw":"busy"`, true, 0},
+		"a provider's pool":                 {429, "m", `"limit_source":"upstream_provider_shared_pool"`, true, 0},
+		"503 of a provider":                 {503, "m", `"provider_name":"Google"`, false, 0},
+		"credit for some tokens":            {402, afford + "600. To increase, visit https://openrouter.ai", `"provider_name":null`, false, 600},
+		"with a separator":                  {402, afford + "12,345.", "", false, 12345},
+		"at the end":                        {402, afford + "7", "", false, 7},
+		"the same of a key's limit":         {403, afford + "600.", `"limit_source":"openrouter_key_limit"`, false, 600},
+		"for none":                          {402, afford + "0.", "", false, 0},
+		"for a number that is none":         {402, afford + "99999999999999999999.", "", false, 0},
+		"for no number":                     {402, afford + "little", "", false, 0},
+		"a provider's, who has no contract": {402, afford + "600.", `"raw":"x"`, false, 0},
+		"no 402":                            {400, afford + "600.", "", false, 0},
+	}
+	for name, tt := range tests {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			re := reply{status: tt.status, steps: text(`{"error":{"message":"` + tt.message + `","metadata":{` + tt.metadata + `}}}`).steps}
+			e := ask(t, newClient(t, openrouter.Config{Transport: re.transport(t)})).err
+			if e.ModelLimit() != tt.model || e.Affords() != tt.affords {
+				t.Errorf("got %v, %d tokens, want %v, %d, of %v", e.ModelLimit(), e.Affords(), tt.model, tt.affords, e)
+			}
+		})
+	}
+}
+
 func TestErrorText(t *testing.T) {
 	t.Parallel()
 	status := ask(t, newClient(t, openrouter.Config{Transport: reply{status: http.StatusConflict}.transport(t)})).err

@@ -17,9 +17,12 @@ import (
 // other. Its context carries it to the policies, which all calls share.
 type call struct {
 	caller  *Caller
-	request openrouter.Request
+	request openrouter.Request // as it is sent in the next attempt
 	piece   func(attempt int, text string)
 	start   time.Time
+
+	asked openrouter.Request // as it came
+	chain []string           // the models that may answer; nil until somebody asks
 
 	attempts   int           // that were really made
 	billed     events.Bill   // of all of them

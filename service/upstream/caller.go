@@ -28,6 +28,7 @@ type Caller struct {
 	waitMax  time.Duration
 	client   *openrouter.Client
 	keys     *keys
+	seats    chan struct{} // a place for each new call that may wait for its model
 	breaker  circuitbreaker.CircuitBreaker[answer]
 	openings atomic.Int32 // of the breaker, in a row
 	policies failsafe.Executor[answer]
@@ -61,7 +62,7 @@ func New(c config.Config, tel *telemetry.Telemetry) (*Caller, error) {
 func newCaller(c config.Config, endpoint *url.URL, client *openrouter.Client, tel *telemetry.Telemetry) *Caller {
 	u := &Caller{
 		config: c.OpenRouter, model: c.DefaultModel(), endpoint: endpoint, waitMax: c.RetryWaitMax,
-		client: client, keys: newKeys(c.OpenRouter), tel: tel,
+		client: client, keys: newKeys(c.OpenRouter), seats: make(chan struct{}, max(1, c.Concurrency/modelWaiters)), tel: tel,
 	}
 	u.breaker = u.newBreaker()
 	u.policies = u.compose()

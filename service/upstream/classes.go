@@ -17,6 +17,8 @@ const (
 	kindKeysLimited
 	kindKeysRefused
 	kindKeysSpent
+	kindModelLimited
+	kindModelDear
 	kindBadRequest
 	// There is no answer, or no whole one.
 	kindConnection
@@ -35,6 +37,7 @@ const (
 	kindKeyRefused
 	kindRelayed401
 	kindKeySpent
+	kindTooDear
 	kindBudgetInFlight
 	kindBudgetTooSmall
 	kindForbidden
@@ -87,11 +90,13 @@ var classes = map[kind]class{ //nolint:gochecknoglobals // a table, never change
 	kindStopping:  {events.Internal, Never, healthUnknown, keyFine, "The service was stopping before there was an answer", "the service is stopping"},
 	kindEnded:     {events.Internal, Never, healthUnknown, keyFine, broke, "the call was not made ({what})"},
 
-	kindBreakerOpen: {events.UpstreamUnavailable, Later, healthUnknown, keyFine, "OpenRouter has been failing and is left alone for a moment", "the circuit breaker is open"},
-	kindKeysLimited: {events.RateLimited, Later, healthUnknown, keyFine, "Every API key of the service has reached its rate limit; the next one is tried at {detail}", "no API key can be used"},
-	kindKeysRefused: {events.Unauthorized, Later, healthUnknown, keyFine, "OpenRouter refuses every API key of the service; the next one is tried at {detail}", "no API key can be used"},
-	kindKeysSpent:   {events.InsufficientCredits, Later, healthUnknown, keyFine, "The credits of every API key of the service are used up; the next one is tried at {detail}", "no API key can be used"},
-	kindBadRequest:  {events.InvalidRequest, Never, healthGood, keyFine, broke, "the call was not made ({what})"},
+	kindBreakerOpen:  {events.UpstreamUnavailable, Later, healthUnknown, keyFine, "OpenRouter has been failing and is left alone for a moment", "the circuit breaker is open"},
+	kindKeysLimited:  {events.RateLimited, Later, healthUnknown, keyFine, "Every API key of the service has reached its rate limit; the next one is tried at {detail}", "no API key can be used"},
+	kindKeysRefused:  {events.Unauthorized, Later, healthUnknown, keyFine, "OpenRouter refuses every API key of the service; the next one is tried at {detail}", "no API key can be used"},
+	kindKeysSpent:    {events.InsufficientCredits, Later, healthUnknown, keyFine, "The credits of every API key of the service are used up; the next one is tried at {detail}", "no API key can be used"},
+	kindModelLimited: {events.RateLimited, Later, healthUnknown, keyFine, "The model's providers are at their limit; it is asked again at {detail}", "the model rests"},
+	kindModelDear:    {events.InsufficientCredits, Later, healthUnknown, keyFine, "The credits of the service afford only a shorter answer of this model (max_output_tokens); a longer one is tried again at {detail}", "longer answers of the model rest"},
+	kindBadRequest:   {events.InvalidRequest, Never, healthGood, keyFine, broke, "the call was not made ({what})"},
 
 	kindConnection:     {events.UpstreamUnavailable, Soon, healthBad, keyFine, broke, "OpenRouter could not be reached ({detail})"},
 	kindFirstToken:     {events.UpstreamTimeout, Soon, healthBad, keyFine, broke, "no token came within FIRST_TOKEN_TIMEOUT"},
@@ -108,14 +113,15 @@ var classes = map[kind]class{ //nolint:gochecknoglobals // a table, never change
 	kindModeration:      {events.ContentFiltered, soonIfTold, healthGood, keyFine, answered, "a filter refused the prompt ({what})"},
 	kindKeyRefused:      {events.Unauthorized, Soon, healthGood, keyRefused, answered, "OpenRouter does not accept the key ({what})"}, // another key, or this one once more
 	kindRelayed401:      {events.UpstreamUnavailable, Soon, healthGood, keyFine, answered, "OpenRouter or the provider behind it is failing ({what})"},
-	kindKeySpent:        {events.InsufficientCredits, Soon, healthGood, keySpent, answered, "the credit of the key or its account is used up ({what})"}, // with another key
+	kindKeySpent:        {events.InsufficientCredits, Soon, healthGood, keySpent, answered, "the credit of the key or its account is used up ({what})"},                   // with another key
+	kindTooDear:         {events.InsufficientCredits, Soon, healthGood, keyDear, answered, "the credit of the key or its account affords only a shorter answer ({what})"}, // another key may afford it
 	kindBudgetInFlight:  {events.RateLimited, soonIfTold, healthGood, keyLimited, answered, "the budget of the key is taken by calls in flight, or too small for this one ({what})"},
 	kindBudgetTooSmall:  {events.InsufficientCredits, Never, healthGood, keyFine, answered, "the budget of the key is taken by calls in flight, or too small for this one ({what})"}, // no retry makes the call cheaper
 	kindForbidden:       {events.Unauthorized, soonIfTold, healthGood, keyFine, answered, "OpenRouter refused the call ({what})"},
 	kindModelGone:       {events.ModelUnavailable, soonIfTold, healthGood, keyFine, answered, "OpenRouter does not offer the model ({what})"},
 	kindRequestTooLarge: {events.PayloadTooLarge, soonIfTold, healthGood, keyFine, answered, "OpenRouter refused the call ({what})"},
 	kindKeyLimited:      {events.RateLimited, soonOrLater, healthGood, keyLimited, answered, "OpenRouter limits our calls ({what})"},
-	kindProviderLimited: {events.RateLimited, soonOrLater, healthGood, keyLimited, answered, "the provider behind OpenRouter is at its limit ({what})"}, // it named a time
+	kindProviderLimited: {events.RateLimited, soonOrLater, healthGood, keyModelLimited, answered, "the provider behind OpenRouter is at its limit ({what})"}, // it named a time
 	kindProviderBusy:    {events.RateLimited, soonOrLater, healthGood, keyFine, answered, "the provider behind OpenRouter is at its limit ({what})"},
 	kindCapacityShared:  {events.RateLimited, soonOrLater, healthGood, keyFine, answered, "OpenRouter limits our calls ({what})"},
 	kindDailyLimit:      {events.RateLimited, soonOrLater, healthGood, keyFine, answered, "OpenRouter limits our calls ({what})"}, // of free models: the key goes on with the others

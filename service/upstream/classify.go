@@ -97,6 +97,7 @@ func classifyCall(api *openrouter.Error, err error) *Error {
 		e.Heals = Never
 	}
 	e.say(what, detail)
+	e.affords = api.Affords()
 	if api.Kind == openrouter.KindStatus && api.Status == 0 {
 		e.log = classes[kindNoStatus].log
 	}
@@ -144,6 +145,8 @@ func statusKind(e *openrouter.Error) kind {
 		return kindContextLength
 	case e.Moderation():
 		return kindModeration
+	case e.Affords() > 0:
+		return kindTooDear
 	case e.KeyLimit():
 		return kindKeySpent
 	case e.Status >= 500, e.Status == http.StatusRequestTimeout:
@@ -195,16 +198,16 @@ func paymentKind(e *openrouter.Error) kind {
 	return kindKeySpent
 }
 
-// limitKind tells a limit of ours, where the key must cool down, from a provider
-// that is busy and names no time, where that would not help.
+// limitKind tells a limit of ours, where the key must cool down, from that of a
+// model, where the key goes on with the others, and from a provider that is busy
+// and names no time, where a rest would not help.
 func limitKind(e *openrouter.Error) kind {
-	provider := e.Relayed || e.LimitSource == "upstream_provider_shared_pool"
 	switch {
 	case e.FreeTierDaily():
 		return kindDailyLimit
-	case provider && e.RetryAfter > 0:
+	case e.ModelLimit() && e.RetryAfter > 0:
 		return kindProviderLimited
-	case provider:
+	case e.ModelLimit():
 		return kindProviderBusy
 	case e.LimitSource == "openrouter_shared_capacity" && e.RetryAfter == 0:
 		return kindCapacityShared

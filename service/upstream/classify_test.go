@@ -45,6 +45,7 @@ func TestClassifySimulatedFaults(t *testing.T) {
 	garbled := &Error{Code: events.UpstreamInvalidResponse, Heals: Soon} // an answer came: OpenRouter is up
 	busy := &Error{Code: events.RateLimited, Heals: Soon}                // the provider's pool: no key of ours is the matter
 	resting := &Error{Code: events.RateLimited, Heals: Soon, key: keyLimited}
+	full := &Error{Code: events.RateLimited, Heals: Soon, key: keyModelLimited} // the model's providers
 	refused := &Error{Code: events.Unauthorized, Heals: Soon, key: keyRefused}
 	spent := &Error{Code: events.InsufficientCredits, Heals: Soon, key: keySpent}
 	tests := map[string]struct {
@@ -65,7 +66,7 @@ func TestClassifySimulatedFaults(t *testing.T) {
 		"401 of the provider, not about our key": {"401_provider", &Error{Code: events.UpstreamUnavailable, Heals: Soon}},
 		// 402: only in_flight_budget_exhausted passes with the same key
 		"no credit":                            {"402", spent},
-		"credit for fewer tokens only":         {"402_afford", spent},
+		"credit for fewer tokens only":         {"402_afford", &Error{Code: events.InsufficientCredits, Heals: Soon, key: keyDear}},
 		"in-flight budget passes":              {"402_in_flight", asks(resting, 5*time.Second)},
 		"in-flight budget with another wait":   {"402_in_flight retry_after=9", asks(resting, 9*time.Second)},
 		"one call above the budget: permanent": {"402_weight", never(events.InsufficientCredits)},
@@ -107,11 +108,11 @@ func TestClassifySimulatedFaults(t *testing.T) {
 		"408 of the edge":                 {"status code=408 body=html", late},
 		// 429: yes with wait, not for the free tier's day
 		"platform limit, Reset in milliseconds":  {"429_platform reset=30s", asks(resting, 30*time.Second)},
-		"with Retry-After":                       {"429 retry_after=3", asks(resting, 3*time.Second)},
+		"with Retry-After":                       {"429 retry_after=3", asks(full, 3*time.Second)},
 		"of the provider without Retry-After":    {"429_provider", busy},
 		"of a provider that names no time":       {"429", busy},
 		"not known to be the provider's":         {"status code=429", resting},
-		"all providers at capacity":              {"capacity_exhausted", asks(resting, 40*time.Second)},
+		"all providers at capacity":              {"capacity_exhausted", asks(full, 40*time.Second)},
 		"free tier's day: only free models wait": {"free_tier_daily", &Error{Code: events.RateLimited, Heals: Later, Wait: untilMidnight(time.Now())}},
 		// 5xx: yes
 		"500":                       {"500", unavailable},
@@ -133,7 +134,7 @@ func TestClassifySimulatedFaults(t *testing.T) {
 		"error code in words":                  {"first_event_error code=server_error", unavailable},
 		"error code nobody knows":              {"first_event_error code=odd", garbled},
 		"error in mid-stream":                  {"mid_error code=504", late},
-		"429 in mid-stream":                    {"mid_error code=429", resting},
+		"429 in mid-stream":                    {"mid_error code=429", busy},
 		"error in the choice":                  {"choice_error", unavailable},
 		"finish_reason error, no object":       {"finish_error", garbled},
 		"empty answer":                         {"empty", garbled},
@@ -176,7 +177,7 @@ func TestClassifyOtherShapes(t *testing.T) {
 		"403 without a reason":                {403, `{"error":{"code":403,"message":"Forbidden"}}`, never(events.Unauthorized)},
 		"404 that OpenRouter calls retryable": {404, `{"error":{"message":"m","http_status":404,"availability":{"code":"no_endpoints","retryable":true,"retry_after":4}}}`, &Error{Code: events.ModelUnavailable, Heals: Soon, Wait: 4 * time.Second}},
 		"503 that it calls not retryable":     {503, `{"error":{"message":"m","http_status":503,"availability":{"code":"temporarily_unavailable","retryable":false}}}`, &Error{Code: events.UpstreamUnavailable, Heals: Later, health: healthBad}},
-		"429 that it calls not retryable":     {429, `{"error":{"message":"m","http_status":429,"availability":{"code":"capacity_exhausted","retryable":false,"retry_after":90}}}`, &Error{Code: events.RateLimited, Heals: Later, Wait: 90 * time.Second, key: keyLimited}},
+		"429 that it calls not retryable":     {429, `{"error":{"message":"m","http_status":429,"availability":{"code":"capacity_exhausted","retryable":false,"retry_after":90}}}`, &Error{Code: events.RateLimited, Heals: Later, Wait: 90 * time.Second, key: keyModelLimited}},
 		"429 of the shared pool":              {429, `{"error":{"code":429,"message":"m","metadata":{"limit_source":"openrouter_shared_capacity"}}}`, &Error{Code: events.RateLimited, Heals: Soon}},
 		"429 of the free tier by its words":   {429, `{"error":{"code":429,"message":"Rate limit exceeded: free-models-per-day-high-balance"}}`, &Error{Code: events.RateLimited, Heals: Later, Wait: untilMidnight(time.Now())}},
 		"400 content policy":                  {400, `{"error":{"code":400,"message":"no","metadata":{"error_type":"content_policy_violation"}}}`, never(events.ContentFiltered)},
@@ -300,16 +301,3 @@ func (c simulated) fail(t *testing.T, prompt string) error {
 type roundTrip func(*http.Request) (*http.Response, error)
 
 func (f roundTrip) RoundTrip(r *http.Request) (*http.Response, error) { return f(r) }
-
-// Each kind has a row in the table, and each row its texts.
-func TestClassesAreComplete(t *testing.T) {
-	t.Parallel()
-	for k := kindUnknown; k <= kindInvalidRequest; k++ {
-		if c, ok := classes[k]; !ok || c.code == "" || c.message == "" || c.log == "" {
-			t.Errorf("kind %d: got %+v", k, c)
-		}
-	}
-	if len(classes) != int(kindInvalidRequest)+1 {
-		t.Errorf("rows: got %d, want %d", len(classes), kindInvalidRequest+1)
-	}
-}

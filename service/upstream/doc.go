@@ -2,8 +2,8 @@
 // everything between the event and the HTTP client (package openrouter).
 //
 //	request ─▶ chat.go ─▶ policies.go ─────────────────────────────▶ attempt.go ─▶ openrouter
-//	           OpenRouter's  retry, wait while open, breaker, key,      one call, classified
-//	           request       turn of the key, attempt timeout           where it ends
+//	           OpenRouter's  retry, model, wait while open, breaker,    one call, classified
+//	           request       key, turn of the key, attempt timeout      where it ends
 //
 // policies.go shows the whole composition, from outside in. A file a concern:
 //
@@ -11,13 +11,22 @@
 //	policies.go    the composition of policies, and their numbers
 //	retry.go       what is repeated, and after which wait
 //	breaker.go     the circuit breaker, and waiting while it is open
+//	modelpolicy.go the policy that chooses the model of an attempt: the request's, or a fallback
 //	keys.go        the pool of API keys: which may be used now (keys_effect.go: what the end of an attempt does to its key)
+//	rests.go       for how long a key, or a model with a key, is left alone
 //	keypolicy.go   the policy that chooses a key for an attempt
 //	turns.go       the rate limit of a key
 //	attempt.go     one attempt with one key
 //	classify.go    which class an error belongs to; classes.go: the table of classes
 //	usage.go       what a call consumed and cost
 //	span.go, log.go, status.go  its span, its log lines, its part of the status
+//
+// What was limited rests: the key, for a limit of the account; one model with that
+// key, for a limit of the model's providers, or for answers that are longer than
+// the account's credit affords. A rest of KEYS_REST_MAX ends with a probe, however
+// long it was asked for. While a model rests with every key its requests ask a
+// fallback, else they are rescheduled for the end of the rest and give their slots to
+// others: the intake pauses only when no key can be used for anything.
 //
 // An error is classified once, into an [*Error]. Policies, key pool, metrics,
 // log lines and the service's verdict read that.

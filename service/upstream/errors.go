@@ -36,6 +36,7 @@ type Error struct {
 	log     string    // a clause for people on call, in words of our own
 	health  health    // what it says about OpenRouter
 	key     keyEffect // what it says about the key
+	affords int       // of keyDear: how many tokens the credit affords
 	usage   Usage     // what was billed
 	tooLong bool      // the wait that would heal it is longer than a call waits in the process
 	cause   error
@@ -60,8 +61,10 @@ const (
 type keyEffect int
 
 const (
-	keyFine    keyEffect = iota
-	keyLimited           // it made too many calls: let it cool down
-	keyRefused           // OpenRouter does not know it
-	keySpent             // its budget, or its account's, is used up
+	keyFine         keyEffect = iota
+	keyLimited                // it made too many calls: let it cool down
+	keyModelLimited           // the model's providers are at their limit: leave the model alone with it
+	keyDear                   // its credit affords a shorter answer only: leave the model alone with it for longer ones
+	keyRefused                // OpenRouter does not know it
+	keySpent                  // its budget, or its account's, is used up
 )

@@ -18,13 +18,13 @@ import (
 
 // testKeys is a pool of keys, with a limit of calls a minute; 0: none.
 func testKeys(perMinute int, secrets ...string) *keys {
-	return newKeys(config.OpenRouter{APIKeys: secrets, KeysMaxPerMinute: perMinute, KeysCooldownSeconds: int(cooldown / time.Second), CallTimeout: callTime})
+	return newKeys(config.OpenRouter{APIKeys: secrets, KeysMaxPerMinute: perMinute, KeysCooldownSeconds: int(cooldown / time.Second), KeysRestMax: restMax, CallTimeout: callTime})
 }
 
 // begin waits for a key and for its turn, as an attempt does.
 func begin(ctx context.Context, k *keys, wait time.Duration, avoid *apiKey) (*lease, error) {
 	for {
-		l, err := k.acquire(ctx, wait, avoid)
+		l, err := k.acquire(ctx, wait, need{avoid: avoid})
 		if err != nil {
 			return nil, err
 		}
@@ -83,7 +83,7 @@ func noneInUse(t *testing.T, k *keys) {
 func newTestCaller(t *testing.T, change func(*config.Config), reactions ...reaction) (testCaller, *fakeRouter) {
 	t.Helper()
 	var c config.Config
-	c.APIKeys, c.KeysCooldownSeconds, c.RetryWaitMax, c.CallTimeout = []string{"key-a"}, int(cooldown/time.Second), 20*time.Second, callTime
+	c.APIKeys, c.KeysCooldownSeconds, c.KeysRestMax, c.RetryWaitMax, c.CallTimeout = []string{"key-a"}, int(cooldown/time.Second), restMax, 20*time.Second, callTime
 	if change != nil {
 		change(&c)
 	}

@@ -19,7 +19,7 @@ func (u *Caller) withKey(exec failsafe.Execution[answer], inner func() *result) 
 	c := callOf(ctx)
 	giveUp := time.Now().Add(u.patience(ctx))
 	for {
-		l, err := u.keys.acquire(ctx, time.Until(giveUp), c.refused)
+		l, err := u.keys.acquire(ctx, time.Until(giveUp), c.need(c.at()))
 		if err != nil {
 			return failure(err)
 		}
@@ -42,12 +42,12 @@ func (u *Caller) useKey(ctx context.Context, c *call, inner func() *result) *res
 		u.keys.succeeded(c.lease)
 	case errors.As(r.Error, &e):
 		if cools := u.keys.failed(c.lease, e); cools > 0 {
-			u.logCooldown(ctx, c.lease.key, e, cools)
+			u.logCooldown(ctx, c.lease, e, cools)
 		}
 		wait := e.Wait
 		if c.refused = nil; e.key != keyFine { // another key may do; else the first that is free
 			c.refused = c.lease.key
-			wait, _ = u.keys.cooling()
+			wait = u.usableIn(c)
 		}
 		e.tooLong = wait > u.patience(ctx)
 	}

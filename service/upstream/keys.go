@@ -13,9 +13,11 @@ import (
 
 // keys is the pool of API keys. A call gets a key whose turn is soonest, and of
 // those the one with the fewest calls in flight. A key that cools down is not
-// used until its time.
+// used until its time, and one that a provider has limited for a model is not used
+// for that model.
 type keys struct {
 	cooldown time.Duration
+	restMax  time.Duration // without a probe
 	newKey   func(secret string) *apiKey
 
 	mu   sync.Mutex
@@ -28,22 +30,22 @@ type apiKey struct {
 	policies failsafe.Executor[answer] // of one attempt with this key
 	turns    *turns                    // its rate limit; nil if there is none
 
-	inFlight  int
-	refusals  int         // 401 since the last success
-	probing   bool        // one call probes it before others may use it
-	probe     *lease      // that call
-	coolUntil time.Time   // not to be used before
-	why       events.Code // it cools down, or is probed
+	inFlight int
+	refusals int // 401 since the last success
+	rest         // its cool-down
+	models   map[limit]*modelRest
 }
 
 // lease is the use of a key for one attempt.
 type lease struct {
-	key  *apiKey
-	over bool
+	key    *apiKey
+	need   need
+	probes []*rest // that it is the probe of
+	over   bool
 }
 
 func newKeys(c config.OpenRouter) *keys {
-	k := &keys{cooldown: c.Cooldown(), newKey: func(secret string) *apiKey {
+	k := &keys{cooldown: c.Cooldown(), restMax: c.KeysRestMax, newKey: func(secret string) *apiKey {
 		key := &apiKey{secret: secret}
 		key.policies, key.turns = composeKey(c)
 		return key
@@ -55,16 +57,16 @@ func newKeys(c config.OpenRouter) *keys {
 }
 
 // acquire returns a key for one attempt, waiting up to maxWait for one that
-// cools down, but not for its turn. It avoids one key if another is as good. The
-// caller ends the lease with release, succeeded or failed. Errors: an *Error if no
-// key can be used soon enough; ctx's cause.
-func (k *keys) acquire(ctx context.Context, maxWait time.Duration, avoid *apiKey) (*lease, error) {
+// cools down, but not for its turn. The caller ends the lease with release,
+// succeeded or failed. Errors: an *Error if no key can be used soon enough; ctx's
+// cause.
+func (k *keys) acquire(ctx context.Context, maxWait time.Duration, n need) (*lease, error) {
 	giveUp := time.Now().Add(maxWait)
 	for {
 		if ctx.Err() != nil {
 			return nil, context.Cause(ctx)
 		}
-		l, wait, err := k.choose(ctx, giveUp, avoid)
+		l, wait, err := k.choose(ctx, giveUp, n)
 		if l != nil || err != nil {
 			return l, err
 		}
@@ -74,16 +76,16 @@ func (k *keys) acquire(ctx context.Context, maxWait time.Duration, avoid *apiKey
 
 // choose returns a key, or how long until there may be one, or that this is too
 // long.
-func (k *keys) choose(ctx context.Context, giveUp time.Time, avoid *apiKey) (*lease, time.Duration, error) {
+func (k *keys) choose(ctx context.Context, giveUp time.Time, n need) (*lease, time.Duration, error) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	now := time.Now()
-	best, cooling := k.search(now, avoid)
+	best, cooling := k.search(now, n)
 	k.next++
 	if best == nil {
-		until := cooling.readyAt(now)
+		until, why := cooling.readyAt(now, n)
 		if until.After(giveUp) {
-			return nil, 0, noKey(cooling.why, until, now)
+			return nil, 0, noKey(why, until, now)
 		}
 		return nil, until.Sub(now), nil
 	}
@@ -91,39 +93,30 @@ func (k *keys) choose(ctx context.Context, giveUp time.Time, avoid *apiKey) (*le
 	if deadline, ok := ctx.Deadline(); ok && turn.After(deadline) {
 		return nil, 0, noKey(events.RateLimited, turn, now)
 	}
-	l := &lease{key: best}
+	l := &lease{key: best, need: n}
 	best.turns.join()
 	best.inFlight++
-	if best.probing {
-		best.probe = l
-	}
+	l.probe()
 	return l, 0, nil
 }
 
 // search returns the best key that is usable now, or the one that is the first
 // to become so. The caller holds the lock.
-func (k *keys) search(now time.Time, avoid *apiKey) (best, cooling *apiKey) {
+func (k *keys) search(now time.Time, n need) (best, cooling *apiKey) {
+	var soonest time.Time
 	for i := range k.all {
 		key := k.all[(k.next+i)%len(k.all)]
+		at, _ := key.readyAt(now, n)
 		switch {
-		case !key.readyAt(now).After(now):
-			if best == nil || key.better(best, now, avoid) {
+		case !at.After(now):
+			if best == nil || key.better(best, now, n.avoid) {
 				best = key
 			}
-		case cooling == nil || key.readyAt(now).Before(cooling.readyAt(now)):
-			cooling = key
+		case cooling == nil || at.Before(soonest):
+			cooling, soonest = key, at
 		}
 	}
 	return best, cooling
-}
-
-// readyAt returns when the key can be used: now, after it has cooled down, or,
-// while a call probes it, when to look at that again.
-func (key *apiKey) readyAt(now time.Time) time.Time {
-	if key.probe != nil && !key.coolUntil.After(now) {
-		return now.Add(probePolling)
-	}
-	return latest(now, key.coolUntil)
 }
 
 // better prefers the sooner turn, then a key that is not to be avoided, then the
@@ -143,22 +136,30 @@ func (key *apiKey) better(than *apiKey, now time.Time, avoid *apiKey) bool {
 func (k *keys) usable(l *lease) bool {
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	key := l.key
-	if key.probing && key.probe == nil {
-		key.probe = l
+	l.probe()
+	now := time.Now()
+	for _, r := range l.key.rests(l.need) {
+		if r.until.After(now) || r.probe != nil && r.probe != l {
+			return false
+		}
 	}
-	return !key.coolUntil.After(time.Now()) && (key.probe == nil || key.probe == l)
+	return true
 }
 
 // cooling returns how long until a key can be used, and why: 0 if one can be
 // used now. Rate limits do not count: calls wait for their turn in their slots.
-func (k *keys) cooling() (time.Duration, events.Code) {
+func (k *keys) cooling() (time.Duration, events.Code) { return k.wait(need{}) }
+
+// wait returns how long until a key can be used for a call, and why: 0 if one can
+// be used now.
+func (k *keys) wait(n need) (time.Duration, events.Code) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	now := time.Now()
-	best, cooling := k.search(now, nil)
+	best, cooling := k.search(now, n)
 	if best != nil {
 		return 0, ""
 	}
-	return cooling.readyAt(now).Sub(now), cooling.why
+	until, why := cooling.readyAt(now, n)
+	return until.Sub(now), why
 }

@@ -15,8 +15,20 @@ const (
 func (l *lease) end() {
 	l.over = true
 	l.key.inFlight--
-	if l.key.probe == l {
-		l.key.probe = nil
+	for _, r := range l.probes {
+		if r.probe == l {
+			r.probe = nil
+		}
+	}
+}
+
+// probe makes the lease the probe of what has to be probed and is not.
+func (l *lease) probe() {
+	for _, r := range l.key.rests(l.need) {
+		if r.probing && r.probe == nil {
+			r.probe = l
+			l.probes = append(l.probes, r)
+		}
 	}
 }
 
@@ -29,8 +41,10 @@ func (k *keys) works(l *lease) {
 
 func (l *lease) works() {
 	l.key.refusals = 0
-	if l.key.probe == l {
-		l.key.probe, l.key.probing = nil, false
+	for _, r := range l.probes {
+		if r.probe == l {
+			r.probe, r.probing = nil, false
+		}
 	}
 }
 
@@ -52,42 +66,58 @@ func (k *keys) succeeded(l *lease) {
 	l.end()
 }
 
-// failed ends a lease whose attempt failed, which may make the key cool down. It
-// returns how long, if it did not before or not for this reason.
-func (k *keys) failed(l *lease, e *Error) (cools time.Duration) {
+// failed ends a lease whose attempt failed, which may make the key cool down, or
+// rest for the model alone. It returns how long, if it did not before or not for
+// this reason. No rest is longer than KEYS_REST_MAX: then a probe shows whether the
+// limit still stands.
+func (k *keys) failed(l *lease, e *Error) (rests time.Duration) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	l.end()
-	key, now := l.key, time.Now()
-	until := now.Add(k.cooldownAfter(key, e))
-	if !until.After(now) || !until.After(key.coolUntil) {
+	now := time.Now()
+	r, wait := k.restAfter(l, e, now)
+	if r == nil {
 		return 0
 	}
-	if !key.coolUntil.After(now) || key.why != e.Code { // or it cools down for a worse reason now
-		cools = until.Sub(now)
+	if wait > k.restMax {
+		wait, r.probing = k.restMax, true
 	}
-	key.coolUntil, key.why = until, e.Code
-	return cools
+	return r.lengthen(now, wait, e.Code)
 }
 
-// cooldownAfter is how long a key cools down after a failure. The caller
-// holds the lock.
-func (k *keys) cooldownAfter(key *apiKey, e *Error) time.Duration {
+// restAfter returns what has to rest after a failure, and for how long; nil if
+// nothing has. The caller holds the lock.
+func (k *keys) restAfter(l *lease, e *Error, now time.Time) (*rest, time.Duration) {
+	key := l.key
 	switch e.key {
 	case keyFine:
 	case keyLimited:
-		if e.Wait > 0 {
-			return e.Wait
+		return &key.rest, k.limitedFor(e)
+	case keyModelLimited:
+		return &key.modelRest(limit{model: l.need.model}, now).rest, k.limitedFor(e)
+	case keyDear:
+		r := key.modelRest(limit{model: l.need.model, dear: true}, now)
+		if !r.until.After(now) || e.affords < r.above {
+			r.above = e.affords
 		}
-		return k.cooldown
+		r.probing = true
+		return &r.rest, spentCooldown
 	case keyRefused:
 		if key.refusals++; key.refusals >= refusals {
 			key.probing = true
-			return refusedCooldown
+			return &key.rest, refusedCooldown
 		}
 	case keySpent:
 		key.probing = true
-		return spentCooldown
+		return &key.rest, spentCooldown
 	}
-	return 0
+	return nil, 0
+}
+
+// limitedFor is the wait that was asked for, or KEYS_COOLDOWN_SECONDS.
+func (k *keys) limitedFor(e *Error) time.Duration {
+	if e.Wait > 0 {
+		return e.Wait
+	}
+	return k.cooldown
 }

@@ -35,7 +35,7 @@ func TestKeysFileIsFollowed(t *testing.T) {
 			return strings.Join(k.secrets(), " ")
 		}
 		old := k.all[0]
-		old.coolUntil = time.Now().Add(time.Hour)
+		old.until = time.Now().Add(time.Hour)
 		if got := after("sk-or-new\nsk-or-old\n"); got != "sk-or-new sk-or-old" {
 			t.Errorf("both: got %q", got)
 		}
@@ -70,12 +70,12 @@ func TestKeysFileIsFollowed(t *testing.T) {
 func TestKeyList(t *testing.T) {
 	t.Parallel()
 	k := testKeys(0, "sk-or-v1-aaaaaaaaaaaaabcd", "sk-or-v1-bbbbbbbbbbbbefgh")
-	l, err := k.acquire(t.Context(), 0, nil)
+	l, err := k.acquire(t.Context(), 0, need{})
 	if err != nil {
 		t.Fatal(err)
 	}
 	k.failed(l, asks(tooMany(), time.Hour))
-	if _, err := k.acquire(t.Context(), 0, nil); err != nil {
+	if _, err := k.acquire(t.Context(), 0, need{}); err != nil {
 		t.Fatal(err)
 	}
 	states := map[string]KeyStatus{}

@@ -13,7 +13,10 @@ import (
 // The tests of this file run in bubbles, where time passes only when everybody
 // waits.
 
-const cooldown = time.Minute
+const (
+	cooldown = time.Minute
+	restMax  = 10 * time.Minute
+)
 
 func tooMany() *Error   { return &Error{Code: events.RateLimited, key: keyLimited} }
 func forbidden() *Error { return &Error{Code: events.Unauthorized, key: keyRefused} }

@@ -31,7 +31,7 @@ func WayOut(code events.Code) string {
 func (u *Caller) logRetry(ctx context.Context, e *Error, attempt int, wait time.Duration) {
 	next := "the call is repeated in " + rounded(wait).String()
 	if e.key != keyFine { // the pool does the waiting
-		wait, _ = u.keys.cooling()
+		wait = u.usableIn(callOf(ctx))
 		next = "the call is repeated at once, with another key if one is free"
 		if wait > 0 {
 			next = "the call is repeated with the first key that is free, in " + rounded(wait).String()
@@ -41,14 +41,22 @@ func (u *Caller) logRetry(ctx context.Context, e *Error, attempt int, wait time.
 	u.tel.Logger.InfoContext(ctx, e.log+": "+next, "code", e.Code, "attempt", attempt, "wait", rounded(wait))
 }
 
-// logCooldown writes the line of a key that is left alone from now on.
-func (u *Caller) logCooldown(ctx context.Context, key *apiKey, e *Error, cools time.Duration) {
-	line := e.log + ": the key cools down for " + rounded(cools).String()
-	if e.key == keyLimited { // it passes by itself
-		u.tel.Logger.InfoContext(ctx, line, "code", e.Code, "key", "…"+key.end())
+// logCooldown writes the line of a key that is left alone from now on, or of a
+// model that is with this key.
+func (u *Caller) logCooldown(ctx context.Context, l *lease, e *Error, cools time.Duration) {
+	line, attrs := ": the key cools down for ", []any{"code", e.Code, "key", "…" + l.key.end()}
+	switch e.key { //nolint:exhaustive // the others are about the key
+	case keyModelLimited:
+		line, attrs = ": the model rests with this key for ", append(attrs, "model", l.need.model)
+	case keyDear:
+		line, attrs = ": longer answers of the model rest with this key for ", append(attrs, "model", l.need.model, "tokens", e.affords)
+	}
+	line = e.log + line + rounded(cools).String()
+	if e.key == keyLimited || e.key == keyModelLimited { // it passes by itself
+		u.tel.Logger.InfoContext(ctx, line, attrs...)
 		return
 	}
-	u.tel.Logger.WarnContext(ctx, line, "code", e.Code, "key", "…"+key.end(), "way_out", WayOut(e.Code))
+	u.tel.Logger.WarnContext(ctx, line, append(attrs, "way_out", WayOut(e.Code))...)
 }
 
 // rounded makes a duration short enough to read.

@@ -24,6 +24,8 @@ const (
 	probes          = 3 // calls that a half-open breaker lets through
 	probeSuccesses  = 2
 	probePolling    = 250 * time.Millisecond // how often a call looks whether a probe has ended
+	modelLater      = 5 * time.Second        // the least wait of a request that is rescheduled because of its model
+	modelWaiters    = 4                      // one of so many slots may hold a call that waits for its model
 )
 
 // answer is what the policies hand on: nil beside an error.
@@ -35,6 +37,7 @@ type answer = *openrouter.Completion
 func (u *Caller) compose() failsafe.Executor[answer] {
 	return failsafe.With[answer](
 		u.newRetry(),            // repeats what a short wait heals: 3 attempts
+		around(u.withModel),     // the model, or a fallback where that one is left alone
 		around(u.waitWhileOpen), // keeps the call in its slot while the breaker is open
 		u.breaker,               // over OpenRouter's health: 50 % of 20 calls in 30 s open it
 		around(u.withKey),       // a key that may be used; the next attempt gets another one where the key was at fault

@@ -55,7 +55,7 @@ const usable = "usable"
 // or spent and has not worked since, however long ago that is. The caller holds
 // the lock.
 func (key *apiKey) state(now time.Time) string {
-	if key.probing || key.coolUntil.After(now) {
+	if key.standsAt(now) {
 		return string(key.why)
 	}
 	return usable
@@ -70,7 +70,7 @@ func (k *keys) list() []KeyStatus {
 	for _, key := range k.all {
 		s := KeyStatus{End: key.end(), State: key.state(now), InFlight: key.inFlight}
 		if s.State != usable {
-			until := latest(now, key.coolUntil).UTC()
+			until := latest(now, key.until).UTC()
 			s.Until = &until
 		}
 		list = append(list, s)

@@ -26,7 +26,7 @@ func TestFailuresReadAsSentences(t *testing.T) {
 			`^request completed$`,
 		}, ""},
 		{"429 with its wait", "[sim:429 retry_after=1 times=1]", []string{
-			`^the provider behind OpenRouter is at its limit \(429\) and asks to wait 1s: the key cools down for 1s$`,
+			`^the provider behind OpenRouter is at its limit \(429\) and asks to wait 1s: the model rests with this key for 1s$`,
 			`^the provider behind OpenRouter is at its limit \(429\) and asks to wait 1s: the call is repeated at once, with another key if one is free$`,
 			`^request completed$`,
 		}, ""},

@@ -116,6 +116,8 @@ func (s *Simulator) covers(f Fault, e *exchange) bool {
 		return false
 	case f.Model != "" && f.Model != e.call.Model:
 		return false
+	case f.spares(e.asked.limit()):
+		return false
 	case f.Share > 0 && s.chance(e.call.Number, f.Name) >= f.Share:
 		return false
 	}

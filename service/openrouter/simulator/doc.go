@@ -60,7 +60,7 @@
 //	401                  text=user|credentials|header, the three messages
 //	401_provider         a provider's 401, not your key's
 //	402                  no credit
-//	402_afford           max_tokens is more than the credit affords: tokens=256
+//	402_afford           max_tokens is more than the credit affords, smaller calls pass: tokens=256
 //	402_in_flight        in_flight_budget_exhausted, it passes: retry_after=5
 //	402_weight           weight_exceeds_budget, it does not
 //	403_moderation       with reasons and flagged_input
@@ -83,7 +83,7 @@
 // of providers, of OpenRouter's servers and of the edge in front of them:
 //
 //	429                  with Retry-After if it is given: retry_after=
-//	429_provider         a provider's 429, relayed with its raw text, without Retry-After
+//	429_provider         a provider's 429, relayed with its raw text, with Retry-After if it is given: retry_after=
 //	500 502 504          the plain status
 //	503 529              with Retry-After if it is given: retry_after=
 //	502_html 520 522 524 an HTML page

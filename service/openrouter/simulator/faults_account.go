@@ -1,6 +1,7 @@
 package simulator
 
 import (
+	"cmp"
 	"fmt"
 	"net/http"
 	"strconv"
@@ -28,7 +29,7 @@ func accountFaults() []kind {
 		},
 		{
 			name: "402_afford", about: "402, the credit affords fewer tokens than max_tokens", answer: cannotAfford,
-			params: []param{{name: "tokens", value: "256", form: whole, about: "how many the credit affords"}},
+			params: []param{{name: "tokens", value: affordedTokens, form: whole, about: "how many the credit affords"}},
 		},
 		{
 			name: "402_in_flight", about: "402 in_flight_budget_exhausted with Retry-After: it passes",
@@ -74,6 +75,14 @@ func unauthorized(_ *exchange, a args) reply {
 		text = "Missing Authentication header"
 	}
 	return refused{401, "authentication", text}.reply(nil)
+}
+
+const affordedTokens = "256"
+
+// spares reports whether a call asks for no more tokens than the credit affords; 0 is any number of them.
+func (f Fault) spares(limit int) bool {
+	tokens, err := strconv.Atoi(cmp.Or(f.Params["tokens"], affordedTokens))
+	return f.Name == "402_afford" && err == nil && limit > 0 && limit <= tokens
 }
 
 func cannotAfford(e *exchange, a args) reply {

@@ -15,8 +15,8 @@ func providerFaults() []kind {
 				fault(map[string]any{"provider_code": "rate_limited", "provider_name": "Google"}),
 		},
 		{
-			name: "429_provider", about: "429 that a provider returned, relayed with its raw text and no Retry-After",
-			routed: true,
+			name: "429_provider", about: "429 that a provider returned, relayed with its raw text; with Retry-After if every provider gave a hint",
+			routed: true, params: []param{retryAfter("")},
 			answer: relayed(429, `{"error":{"code":429,"message":"Resource exhausted. Please try again later.","status":"RESOURCE_EXHAUSTED"}}`,
 				map[string]any{"limit_source": "upstream_provider_shared_pool", "remedy_hint": "Retry shortly"}),
 		},
