@@ -65,7 +65,16 @@ func (b *Bus) admit(ctx context.Context, ask Ask) Admission {
 		return Admission{State: state}
 	}
 	d.claim = claim
-	return Admission{State: b.claimed(ctx, ask), Starts: claim.starts}
+	found := b.claimed(ctx, ask)
+	switch kept, err := b.claims.keep(ctx, claim); {
+	case err != nil:
+		return Admission{State: Interrupted}
+	case !kept: // while NATS was away
+		b.claimLost(claim.subject)
+		d.claim = nil
+		return Admission{State: b.busy(ctx, ask)}
+	}
+	return Admission{State: found, Starts: claim.holder.Starts}
 }
 
 // beside is the answer of a message whose request this very process works on.

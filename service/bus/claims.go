@@ -30,7 +30,8 @@ type claims struct {
 type claim struct {
 	subject  string
 	sequence uint64 // of the claim's message, for compare-and-set
-	starts   int    // of this queue message that never settled, this one included
+	holder   Holder // what that says
+	gaps     int    // of the heartbeat when it was written
 }
 
 // Holder is what a claim's message says: which process works on which queue
@@ -64,7 +65,7 @@ func (h Holder) sameMessage(d *Delivery) bool {
 }
 
 // take claims a request for a delivery: Admitted and the claim, unless a live
-// process holds it (Duplicate, Busy). The caller has made sure that this process
+// process holds it (Duplicate, Busy) or may do so (Busy). The caller has made sure that this process
 // does not work on the request already, so a claim of our own is one that was
 // left behind. The error is ctx's cause.
 func (c *claims) take(ctx context.Context, callback, id string, d *Delivery) (*claim, State, error) {
@@ -72,9 +73,10 @@ func (c *claims) take(ctx context.Context, callback, id string, d *Delivery) (*c
 	mine := Holder{Stream: d.Stream, Sequence: d.Sequence, Instance: c.heartbeat.instance, Starts: 1}
 	expect := uint64(0)
 	for {
+		gaps := c.heartbeat.gap()
 		sequence, err := c.write(ctx, subject, mine, expect)
 		if err == nil {
-			return &claim{subject: subject, sequence: sequence, starts: mine.Starts}, Admitted, nil
+			return &claim{subject: subject, sequence: sequence, holder: mine, gaps: gaps}, Admitted, nil
 		}
 		if !errors.Is(err, errConflict) {
 			return nil, Busy, err
@@ -88,15 +90,36 @@ func (c *claims) take(ctx context.Context, callback, id string, d *Delivery) (*c
 			expect = sequenceOf(held)
 			continue
 		}
-		alive, err := c.heartbeat.elsewhere(ctx, owner.Instance)
-		if err != nil {
+		switch life, err := c.heartbeat.of(ctx, owner.Instance); {
+		case err != nil:
 			return nil, Busy, err
-		}
-		if alive {
+		case life == alive:
 			return nil, yield(owner, d), nil
+		case life == uncertain:
+			return nil, Busy, nil
 		}
 		expect, mine.Starts = held.Sequence, inherit(owner, c.heartbeat.instance, d)
 	}
+}
+
+// keep reports whether a claim still holds: it asks NATS only if the heartbeat had
+// a gap since the claim was written, in which another process may have taken the
+// claim over. Once the heartbeat is there again, nobody does. The error is ctx's cause.
+func (c *claims) keep(ctx context.Context, held *claim) (bool, error) {
+	for !c.heartbeat.unbroken(held.gaps) {
+		if !c.heartbeat.assure(ctx) {
+			return false, context.Cause(ctx)
+		}
+		held.gaps = c.heartbeat.gap()
+		there, err := c.streams.last(ctx, c.streams.claims, held.subject)
+		if err != nil {
+			return false, err
+		}
+		if sequenceOf(there) != held.sequence {
+			return false, nil
+		}
+	}
+	return true, nil
 }
 
 // parseHeld reads the claim that stands on a subject. One that cannot be read

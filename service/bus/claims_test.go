@@ -45,12 +45,19 @@ func beats(t *testing.T, h *heartbeat) (stop func()) {
 // dead is a process that was killed: it never had, or lost, its heartbeat.
 func dead(s *streams, name string) *claims {
 	c, _ := claimsOf(s, name, time.Second)
+	c.heartbeat.connected()
 	return c
 }
 
 func claimsOf(s *streams, name string, ttl time.Duration) (*claims, chan string) {
 	lost := make(chan string, 10)
 	return &claims{streams: s, heartbeat: newHeartbeat(s, name, ttl, func(subject string) { lost <- subject })}, lost
+}
+
+// connected makes a heartbeat think that it is stored, and was without a gap.
+func (h *heartbeat) connected() {
+	h.stored(time.Now().Add(time.Hour), h.connection())
+	h.since = time.Time{}
 }
 
 // errTest is the cause of contexts that end in tests.
@@ -95,8 +102,8 @@ func TestClaimLeftBehind(t *testing.T) {
 	one, _ := process(t, b, "one")
 	mustTake(t, one, message(1), Admitted)
 	for _, d := range []*Delivery{message(1), message(2), fired(1)} {
-		if held := mustTake(t, one, d, Admitted); held.starts != 1 {
-			t.Errorf("%s: starts %d, want 1", d.message(), held.starts)
+		if held := mustTake(t, one, d, Admitted); held.holder.Starts != 1 {
+			t.Errorf("%s: starts %d, want 1", d.message(), held.holder.Starts)
 		}
 	}
 }
@@ -108,18 +115,18 @@ func TestClaimOfTheDead(t *testing.T) {
 	b, _ := testStreams(t)
 	mustTake(t, dead(b, "first"), message(1), Admitted)
 	for n, name := range []string{"second", "third", "fourth"} {
-		if held := mustTake(t, dead(b, name), message(1), Admitted); held.starts != n+2 {
-			t.Errorf("%s: starts %d, want %d", name, held.starts, n+2)
+		if held := mustTake(t, dead(b, name), message(1), Admitted); held.holder.Starts != n+2 {
+			t.Errorf("%s: starts %d, want %d", name, held.holder.Starts, n+2)
 		}
 	}
-	if held := mustTake(t, dead(b, "other"), message(2), Admitted); held.starts != 1 {
-		t.Errorf("another message with this request: starts %d, want 1", held.starts)
+	if held := mustTake(t, dead(b, "other"), message(2), Admitted); held.holder.Starts != 1 {
+		t.Errorf("another message with this request: starts %d, want 1", held.holder.Starts)
 	}
 	last := dead(b, "last")
 	held := mustTake(t, last, message(2), Admitted)
 	last.heartbeat.release(t.Context(), held)
-	if held := mustTake(t, dead(b, "again"), message(2), Admitted); held.starts != 1 {
-		t.Errorf("after a release: starts %d, want 1", held.starts)
+	if held := mustTake(t, dead(b, "again"), message(2), Admitted); held.holder.Starts != 1 {
+		t.Errorf("after a release: starts %d, want 1", held.holder.Starts)
 	}
 }
 

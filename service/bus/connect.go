@@ -23,9 +23,11 @@ type Conn struct {
 	*nats.Conn
 	JetStream jetstream.JetStream
 
-	api     func(question string) string // config.NATS.API
-	pending *pending
-	closed  chan struct{} // closed with the connection
+	api         func(question string) string // config.NATS.API
+	pending     *pending
+	waited      bool          // NATS was not there at once
+	reconnected chan struct{} // gets one after a reconnect
+	closed      chan struct{} // closed with the connection
 }
 
 // Connect returns a connection that is up, waiting for the servers as long as
@@ -34,14 +36,15 @@ type Conn struct {
 // attempt). The caller closes it. The error is config.ErrInvalid when the options
 // cannot work, else ctx's cause; it shows no password.
 func Connect(ctx context.Context, c config.NATS, log *slog.Logger) (*Conn, error) {
-	connected, closed := make(chan struct{}, 1), make(chan struct{})
+	connected, reconnected, closed := make(chan struct{}, 1), make(chan struct{}, 1), make(chan struct{})
 	pending := newPending()
-	nc, err := nats.Connect(c.URL, append(options(c, pending, log), nats.ConnectHandler(func(*nats.Conn) {
-		select {
-		case connected <- struct{}{}:
-		default:
-		}
-	}), nats.ClosedHandler(func(*nats.Conn) { close(closed) }))...)
+	nc, err := nats.Connect(c.URL, append(options(c, pending, log),
+		nats.ConnectHandler(func(*nats.Conn) { signal(connected) }),
+		nats.ReconnectHandler(func(nc *nats.Conn) {
+			log.Info("connected to NATS again", "server", nc.ConnectedServerName())
+			signal(reconnected)
+		}),
+		nats.ClosedHandler(func(*nats.Conn) { close(closed) }))...)
 	if err != nil {
 		return nil, fmt.Errorf("%w: NATS_URL=%s: %w", config.ErrInvalid, config.MaskURL(c.URL), withoutURL(err))
 	}
@@ -50,11 +53,20 @@ func Connect(ctx context.Context, c config.NATS, log *slog.Logger) (*Conn, error
 		nc.Close()
 		return nil, fmt.Errorf("%w: NATS_JS_API_PREFIX=%s: %w", config.ErrInvalid, c.APIPrefix, err)
 	}
+	waited := !nc.IsConnected()
 	if err := await(ctx, nc, connected, log.With("url", config.MaskURL(c.URL))); err != nil {
 		nc.Close()
 		return nil, err
 	}
-	return &Conn{Conn: nc, JetStream: js, api: c.API, pending: pending, closed: closed}, nil
+	return &Conn{Conn: nc, JetStream: js, api: c.API, pending: pending, waited: waited, reconnected: reconnected, closed: closed}, nil
+}
+
+// signal tells whoever waits; one signal is enough.
+func signal(to chan<- struct{}) {
+	select {
+	case to <- struct{}{}:
+	default:
+	}
 }
 
 // await returns when the connection is up, or ctx's cause.
@@ -119,9 +131,6 @@ func options(c config.NATS, pending *pending, log *slog.Logger) []nats.Option {
 			if err != nil { // nil is our own Close
 				log.Warn("lost the connection to NATS, reconnecting", "error", err)
 			}
-		}),
-		nats.ReconnectHandler(func(nc *nats.Conn) {
-			log.Info("connected to NATS again", "server", nc.ConnectedServerName())
 		}),
 		nats.ErrorHandler(func(_ *nats.Conn, _ *nats.Subscription, err error) {
 			if pending.refused(err) {

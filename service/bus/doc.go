@@ -37,6 +37,9 @@
 //     holds as long as its process's heartbeat, which the server's clock ends
 //     (claims.go, heartbeat.go, release.go). It also counts the starts of a message
 //     that never settled.
+//   - A process that was cut off NATS renews its heartbeat before it takes
+//     messages, and takes nobody for dead until ten seconds later: the others may
+//     have been cut off as well, and their calls go on (heartbeat.go).
 //   - Slots come first: no more messages are pulled than can be worked on, so none
 //     waits in a buffer while its ack timer runs (intake.go, slot.go).
 //   - While NATS is away, streams.go repeats what has to happen until it has.

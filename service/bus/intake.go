@@ -23,6 +23,7 @@ type intake struct {
 	queues   []*queue // in the order in which they are asked
 	handlers Handlers
 	pause    func() (time.Duration, string)
+	alive    func(context.Context) bool // heartbeat.assure
 	settle   func(context.Context, *Delivery, End) (Settled, error)
 	conn     *Conn
 	tel      *telemetry.Telemetry
@@ -34,7 +35,7 @@ type intake struct {
 func (b *Bus) newIntake(h Handlers) *intake {
 	acks := retrypolicy.NewBuilder[any]().WithMaxAttempts(3).WithDelay(100 * time.Millisecond).ReturnLastFailure().Build()
 	return &intake{
-		slots: b.slots, queues: b.queues, handlers: h, pause: b.pause(h.Pause), settle: b.Settle, conn: b.conn,
+		slots: b.slots, queues: b.queues, handlers: h, pause: b.pause(h.Pause), alive: b.heartbeat.assure, settle: b.Settle, conn: b.conn,
 		tel: b.tel, log: b.tel.Logger, acks: failsafe.With[any](acks),
 	}
 }
@@ -63,7 +64,7 @@ func (in *intake) run(intake, work context.Context) {
 			return
 		}
 		for _, q := range in.queues {
-			if free > 0 && intake.Err() == nil {
+			if free > 0 && intake.Err() == nil && in.alive(intake) {
 				free -= in.fetch(intake, work, q, free)
 			}
 		}

@@ -3,6 +3,8 @@ package bus
 import (
 	"context"
 	"errors"
+	"sync"
+	"sync/atomic"
 
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
@@ -32,15 +34,38 @@ func (h *heartbeat) tryRelease(ctx context.Context, subject string, sequence uin
 	return err
 }
 
-// releasePending repeats the pending releases, after a heartbeat that NATS has
-// stored.
+// releases repeats pending releases beside the heartbeat, which they must not hold
+// up: after an absence of NATS there may be one for each slot.
+type releases struct {
+	running atomic.Bool
+	wait    sync.WaitGroup
+}
+
+// start begins, if there is something to do and nobody does it yet. ctx ends it.
+func (r *releases) start(ctx context.Context, h *heartbeat) {
+	h.mu.Lock()
+	n := len(h.pending)
+	h.mu.Unlock()
+	if n == 0 || !r.running.CompareAndSwap(false, true) {
+		return
+	}
+	r.wait.Go(func() {
+		defer r.running.Store(false)
+		h.releasePending(ctx)
+	})
+}
+
+// end waits for its end.
+func (r *releases) end() { r.wait.Wait() }
+
+// releasePending repeats the pending releases until ctx ends.
 func (h *heartbeat) releasePending(ctx context.Context) {
 	h.mu.Lock()
 	pending := h.pending
 	h.pending = map[string]uint64{}
 	h.mu.Unlock()
 	for subject, sequence := range pending {
-		if h.retryRelease(ctx, subject, sequence) {
+		if ctx.Err() == nil && h.retryRelease(ctx, subject, sequence) {
 			continue
 		}
 		h.mu.Lock()
@@ -55,6 +80,8 @@ func (h *heartbeat) releasePending(ctx context.Context) {
 // first try, whose acknowledgement was lost, so it counts only where another's
 // claim stands.
 func (h *heartbeat) retryRelease(ctx context.Context, subject string, sequence uint64) bool {
+	ctx, cancel := context.WithTimeout(ctx, requestTimeout)
+	defer cancel()
 	err := h.tryRelease(ctx, subject, sequence)
 	if !errors.Is(err, errConflict) {
 		return err == nil
