@@ -40,7 +40,7 @@ func TestHeadersOfTheNextDelivery(t *testing.T) {
 func TestLargeMetadata(t *testing.T) {
 	t.Parallel()
 	metadata := func(n int) []byte { return []byte(`{"a":"` + strings.Repeat("x", n-8) + `"}`) }
-	paid := upstream.Usage{Cost: new(0.0)}
+	paid := upstream.Usage{Bill: events.Bill{Cost: new(0.0)}}
 	for name, c := range map[string]struct {
 		v        verdict
 		usage    upstream.Usage

@@ -11,7 +11,7 @@ import (
 // status says: it costs delay and no request.
 func TestEdgePage(t *testing.T) {
 	t.Parallel()
-	b := setup(t)
+	b := setup(t, quick)
 	b.start()
 	b.openrouter.SetFault(simulator.Fault{Name: "status", Params: map[string]string{"code": "403", "body": "html"}, Times: 20})
 	var ids []string
