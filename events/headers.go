@@ -9,7 +9,7 @@ import (
 // Header is the headers of a NATS message. Names keep their case on the wire.
 type Header = map[string][]string
 
-// The service's own headers, on rescheduled requests and on dead letters.
+// The service's own headers, on rescheduled requests, dead letters and results.
 const (
 	// HeaderRetryCount counts how often the service rescheduled the request; it
 	// adds to the body's retry_count.
@@ -28,6 +28,8 @@ const (
 	// HeaderTruncated says in a dead letter without a usable id that only the
 	// beginning of the body is kept: how many bytes it had.
 	HeaderTruncated = "Gemini-Truncated"
+	// HeaderDropped says in a copy which headers of the original it could not carry.
+	HeaderDropped = "Gemini-Headers-Dropped"
 	// HeaderOriginalPrefix precedes the names of a dead letter's NATS headers.
 	HeaderOriginalPrefix = "Gemini-Original-"
 )

@@ -71,7 +71,7 @@ func (h *handler) cancelWaiting(ctx context.Context, callback, id string) {
 		r.request = request
 		h.nack(ctx, d, r)
 		r.record(ctx, h.tel, d)
-	case bus.Answered, bus.Busy, bus.Duplicate, bus.Expired, bus.Interrupted:
+	case bus.Answered, bus.Busy, bus.Duplicate, bus.Expired, bus.Interrupted, bus.Unclear:
 		_, _ = h.bus.Settle(ctx, d, bus.End{}) // there is nothing to acknowledge: it releases the claim
 	}
 }

@@ -18,6 +18,10 @@ import (
 // another live worker holds the claim of.
 const busyDelay = time.Second
 
+// unclearDelay is after which time a message is delivered again that NATS refused
+// to have claimed.
+const unclearDelay = time.Minute
+
 // handler takes one delivery from its bytes to its stored result.
 type handler struct {
 	rules         events.Rules
@@ -82,6 +86,8 @@ func (h *handler) answer(ctx context.Context, j job) report {
 		return report{outcome: Nacked, after: busyDelay, note: "another worker is answering it"}
 	case bus.Interrupted:
 		return report{outcome: Nacked, note: fmt.Sprint(context.Cause(ctx))}
+	case bus.Unclear:
+		return report{outcome: Nacked, after: unclearDelay, note: "NATS refuses to say whether it may be called for"}
 	case bus.Admitted, bus.Cancelled, bus.Expired:
 	}
 	v, re := h.decide(calls, j, a)
@@ -120,17 +126,6 @@ func (h *handler) nack(ctx context.Context, d *bus.Delivery, r report) {
 	}
 }
 
-// keepUnusable keeps a message that has no usable id, since no result can name
-// it.
-func (h *handler) keepUnusable(ctx context.Context, d *bus.Delivery, broken error) report {
-	settled, err := h.bus.Settle(ctx, d, bus.End{DeadLetter: &bus.DeadLetter{Code: events.InvalidRequest, Reason: broken.Error()}})
-	if err != nil {
-		return report{outcome: Nacked, note: err.Error()}
-	}
-	h.countDeadLetter(ctx, events.InvalidRequest, settled)
-	return report{outcome: Failed, code: events.InvalidRequest, text: broken.Error(), note: "kept as a dead letter"}
-}
-
 // decide returns the verdict, calling upstream only if nothing speaks against
 // it. A panic fails this request alone.
 func (h *handler) decide(ctx context.Context, j job, a bus.Admission) (v verdict, re upstream.Reply) {
@@ -165,29 +160,39 @@ func (h *handler) decide(ctx context.Context, j job, a bus.Admission) (v verdict
 	}), re
 }
 
-// conclude has a verdict stored, or what it becomes where the server finds it too
-// large, and the message acknowledged.
+// conclude has a verdict stored, or what it becomes where the server refuses it,
+// and the message acknowledged.
 func (h *handler) conclude(ctx context.Context, j job, v verdict, re upstream.Reply) report {
 	for {
 		settled, err := h.bus.Settle(ctx, j.delivery, v.end(j, re))
 		h.countDeadLetter(ctx, v.failure.Code, settled)
-		if smaller, ok := v.smaller(); ok && errors.Is(err, bus.ErrTooLarge) {
-			v = smaller
-			continue
+		v.deadLettered = v.deadLettered || settled.DeadLettered
+		if err == nil {
+			return h.concluded(ctx, v, re, settled)
 		}
-		if err != nil {
+		if !bus.Refused(err) {
 			return report{outcome: Nacked, note: err.Error()}
 		}
-		r := report{outcome: v.outcome, code: v.failure.Code, text: v.failure.Message, reply: re, at: v.at}
-		switch {
-		case v.outcome == Rescheduled:
-			h.tel.Instruments.RequestScheduled(ctx, string(r.code))
-		case !settled.Stored:
-			h.tel.Instruments.ResultRefused(ctx)
-			r.outcome, r.note = Duplicate, "another result was stored first"
+		smaller, ok := v.smaller(errors.Is(err, bus.ErrTooLarge))
+		if !ok {
+			return h.keepUnanswerable(ctx, j, v, re, err)
 		}
-		return r
+		smaller.deadLettered = v.deadLettered
+		v = smaller
 	}
+}
+
+// concluded reports a verdict that is stored.
+func (h *handler) concluded(ctx context.Context, v verdict, re upstream.Reply, settled bus.Settled) report {
+	r := report{outcome: v.outcome, code: v.failure.Code, text: v.failure.Message, reply: re, at: v.at}
+	switch {
+	case v.outcome == Rescheduled:
+		h.tel.Instruments.RequestScheduled(ctx, string(r.code))
+	case !settled.Stored:
+		h.tel.Instruments.ResultRefused(ctx)
+		r.outcome, r.note = Duplicate, "another result was stored first"
+	}
+	return r
 }
 
 func (h *handler) countDeadLetter(ctx context.Context, code events.Code, settled bus.Settled) {

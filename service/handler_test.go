@@ -68,6 +68,7 @@ func TestAdmissions(t *testing.T) {
 		"rescheduled": {bus.Admission{State: bus.Rescheduled}, Duplicate, bus.End{}, "", false},
 		"busy":        {bus.Admission{State: bus.Busy}, Nacked, bus.End{Nack: true, After: busyDelay}, "", false},
 		"interrupted": {bus.Admission{State: bus.Interrupted}, Nacked, bus.End{Nack: true}, "", false},
+		"unclear":     {bus.Admission{State: bus.Unclear}, Nacked, bus.End{Nack: true, After: unclearDelay}, "", false},
 	}
 	for name, tt := range tests {
 		t.Run(name, func(t *testing.T) {
@@ -179,7 +180,8 @@ func TestTooLarge(t *testing.T) {
 		"its reasoning":           {answer, 1, func(e bus.End) bool { return e.Result.Reasoning == nil && *e.Result.Content == "hello" }, Completed},
 		"its content":             {answer, 2, func(e bus.End) bool { return tooLarge(e) && *e.Result.Cost == 0.5 && e.Result.Metadata != nil }, Failed},
 		"its metadata":            {answer, 3, func(e bus.End) bool { return tooLarge(e) && e.Result.Metadata == nil }, Failed},
-		"whatever it is":          {answer, 4, func(e bus.End) bool { return e.Nack }, Nacked},
+		"whatever it is":          {answer, 4, func(e bus.End) bool { return e.Result == nil && e.DeadLetter.Code == events.Internal }, Failed},
+		"its dead letter too":     {answer, 5, func(e bus.End) bool { return e.Nack && e.After >= keepAgain }, Nacked},
 		"a failure's metadata":    {fails(upstream.Error{Code: events.Internal, Message: "no"}), 1, func(e bus.End) bool { return tooLarge(e) && e.DeadLetter == nil }, Failed},
 		"a request with a header": {fails(upstream.Error{Code: events.RateLimited, Message: "no.", Heals: upstream.Later}), 1, func(e bus.End) bool { return *e.Result.ErrorCode == events.RateLimited && e.DeadLetter != nil }, Failed},
 	}

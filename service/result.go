@@ -24,7 +24,7 @@ func (v verdict) end(j job, re upstream.Reply) bus.End {
 	}
 	result := v.result(j, re)
 	end := bus.End{Result: &result}
-	if v.outcome == Failed && v.failure.Code.Deadletter() {
+	if v.outcome == Failed && v.failure.Code.Deadletter() && !v.deadLettered {
 		end.DeadLetter = &bus.DeadLetter{Code: v.failure.Code, Reason: v.failure.Message}
 	}
 	return end

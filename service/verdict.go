@@ -19,7 +19,8 @@ type verdict struct {
 	crashLoops int              // of rescheduled, if the request may be crashing its workers
 	free       bool             // of rescheduled, if no call was made: it uses up no retry
 
-	withoutReasoning, withoutMetadata bool // the result was too large with it
+	withoutReasoning, withoutMetadata bool // the server refused the result with it
+	deadLettered                      bool // the original is kept already
 }
 
 // situation is what a verdict depends on besides the error.
@@ -88,17 +89,22 @@ func judgeAnswer(a *upstream.Answer) verdict {
 	return v
 }
 
-// smaller is the verdict that follows when the server found what this one
-// publishes too large; false if there is none left. A request that cannot be
-// rescheduled fails. A result loses its reasoning first, then becomes a failure,
-// and then loses the requester's metadata.
-func (v verdict) smaller() (verdict, bool) {
+// smaller is the verdict that follows when the server refused what this one
+// publishes, as too large or as something else; false if there is none left. A
+// request that cannot be rescheduled fails. A result that is too large loses its
+// reasoning first; then it becomes a failure, which at last loses the requester's
+// metadata.
+func (v verdict) smaller(tooLarge bool) (verdict, bool) {
 	switch {
+	case v.outcome == Rescheduled && tooLarge:
+		return failed(v.failure.Code, v.failure.Message+" It could not be rescheduled: it is larger than the server accepts."), true
 	case v.outcome == Rescheduled:
-		return failed(v.failure.Code, v.failure.Message+" It could not be rescheduled: with its headers it is larger than the server accepts."), true
+		return failed(v.failure.Code, v.failure.Message+" It could not be rescheduled: the message bus refuses it."), true
+	case v.outcome == Completed && !tooLarge:
+		v = failed(events.Internal, "The answer could not be stored: the message bus refuses it.")
 	case v.outcome == Completed && v.answer.Reasoning != "" && !v.withoutReasoning:
 		v.withoutReasoning = true
-	case v.failure.Code != events.PayloadTooLarge:
+	case v.failure.Code != events.PayloadTooLarge && tooLarge:
 		v = failed(events.PayloadTooLarge, "The result is larger than the message bus accepts (NATS max_payload); ask for a shorter answer or less metadata.")
 	case !v.withoutMetadata:
 		v.withoutMetadata = true

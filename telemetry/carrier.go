@@ -92,9 +92,38 @@ func (t *Telemetry) Extract(ctx context.Context, header map[string][]string) con
 }
 
 // Inject writes the trace context of ctx into the headers of a message that is
-// about to be sent. It does nothing to a nil map.
+// about to be sent, the trace state in at most 512 bytes. It does nothing to a nil
+// map.
 func (t *Telemetry) Inject(ctx context.Context, header map[string][]string) {
-	if header != nil {
-		t.propagator.Inject(ctx, Carrier(header))
+	if header == nil {
+		return
 	}
+	c := Carrier(header)
+	t.propagator.Inject(ctx, c)
+	if state := c.Get("tracestate"); len(state) > maxTraceState {
+		c.Set("tracestate", shortTraceState(state))
+	}
+}
+
+// W3C Trace Context, section 3.3.1.5: at least 512 characters are propagated. Who
+// has to leave something out leaves out whole members, first those of more than 128
+// characters, from the end.
+const (
+	maxTraceState  = 512
+	maxStateMember = 128
+)
+
+// shortTraceState returns the members of a trace state that are propagated.
+func shortTraceState(state string) string {
+	members := strings.Split(state, ",")
+	size := len(state)
+	for _, least := range []int{maxStateMember + 1, 0} {
+		for i := len(members) - 1; i >= 0 && size > maxTraceState; i-- {
+			if len(members[i]) >= least {
+				size -= len(members[i]) + 1
+				members = slices.Delete(members, i, i+1)
+			}
+		}
+	}
+	return strings.Join(members, ",")
 }

@@ -3,6 +3,7 @@ package telemetry
 import (
 	"fmt"
 	"slices"
+	"strings"
 	"testing"
 
 	"go.opentelemetry.io/otel/baggage"
@@ -62,6 +63,30 @@ func TestInjectWritesLowerCaseOnce(t *testing.T) {
 		t.Errorf("headers are %v, want %v", header, want)
 	}
 	nop().Inject(withRemoteSpan(t), nil)
+}
+
+// A trace state of the longest legal length is cut to what W3C has everybody
+// propagate: long members go first, then the last ones.
+func TestTraceStateIsCut(t *testing.T) {
+	t.Parallel()
+	long := func(name string, n int) string { return name + "=" + strings.Repeat("x", n-len(name)-1) }
+	tests := []struct{ name, state, want string }{
+		{"short", "a=1,b=2", "a=1,b=2"},
+		{"512", long("a", 255) + "," + long("b", 256), long("a", 255) + "," + long("b", 256)},
+		{"long ones first", long("a", 200) + "," + long("b", 100) + "," + long("c", 256) + "," + long("d", 120), long("a", 200) + "," + long("b", 100) + "," + long("d", 120)},
+		{"then the last", strings.Join([]string{long("a", 128), long("b", 128), long("c", 128), long("d", 128)}, ","), strings.Join([]string{long("a", 128), long("b", 128), long("c", 128)}, ",")},
+	}
+	for _, test := range tests {
+		t.Run(test.name, func(t *testing.T) {
+			t.Parallel()
+			ctx := nop().Extract(t.Context(), map[string][]string{"traceparent": {traceparent}, "tracestate": {test.state}})
+			header := map[string][]string{}
+			nop().Inject(ctx, header)
+			if got := header["tracestate"]; len(got) != 1 || got[0] != test.want {
+				t.Errorf("state is %q, want %q", got, test.want)
+			}
+		})
+	}
 }
 
 func TestBaggageTravels(t *testing.T) {

@@ -27,6 +27,7 @@ const (
 	Rescheduled              // a schedule waits for it: acknowledge
 	Busy                     // a live worker holds it: nack, it has to be delivered again
 	Interrupted              // ctx has ended: nack
+	Unclear                  // NATS refuses to say: nack, it has to be delivered again after a while
 )
 
 // Admission is the answer to an [Ask].
@@ -58,7 +59,7 @@ func (b *Bus) admit(ctx context.Context, ask Ask) Admission {
 	claim, state, err := b.claims.take(ctx, ask.Callback, ask.ID, d)
 	switch {
 	case err != nil:
-		return Admission{State: Interrupted}
+		return Admission{State: b.unanswered(ctx, err)}
 	case state == Busy:
 		return Admission{State: b.busy(ctx, ask)}
 	case state != Admitted:
@@ -75,6 +76,16 @@ func (b *Bus) admit(ctx context.Context, ask Ask) Admission {
 		return Admission{State: b.busy(ctx, ask)}
 	}
 	return Admission{State: found, Starts: claim.holder.Starts}
+}
+
+// unanswered is the answer where NATS gave none: because ctx has ended, or because
+// it refuses to.
+func (b *Bus) unanswered(ctx context.Context, err error) State {
+	if ctx.Err() != nil {
+		return Interrupted
+	}
+	b.claims.streams.refusals.say("requests go back to their queue, because NATS refuses to have them claimed or looked up", err)
+	return Unclear
 }
 
 // beside is the answer of a message whose request this very process works on.
@@ -100,21 +111,21 @@ func (b *Bus) claimed(ctx context.Context, ask Ask) State {
 	answered, err := b.results.answered(ctx, ask.Delivery, ask.Callback, ask.ID)
 	switch {
 	case err != nil:
-		return Interrupted
+		return b.unanswered(ctx, err)
 	case answered:
 		return Answered
 	}
 	waiting, err := b.schedules.waiting(ctx, ask.Delivery, ask.Callback, ask.ID)
 	switch {
 	case err != nil:
-		return Interrupted
+		return b.unanswered(ctx, err)
 	case waiting:
 		return Rescheduled
 	}
 	cancelled, err := b.cancels.has(ctx, ask.ID)
 	switch {
 	case err != nil:
-		return Interrupted
+		return b.unanswered(ctx, err)
 	case cancelled:
 		return Cancelled
 	case !ask.Deadline.IsZero() && !ask.Deadline.After(time.Now()):
@@ -125,7 +136,7 @@ func (b *Bus) claimed(ctx context.Context, ask Ask) State {
 
 // Waiting returns the request of this id that waits as a schedule on a callback,
 // as if it were delivered; nil if there is none. It has nothing to acknowledge,
-// and is admitted and settled like a delivery. The error is ctx's cause.
+// and is admitted and settled like a delivery. Errors: ErrRefused, ctx's cause.
 func (b *Bus) Waiting(ctx context.Context, callback, id string) (*Delivery, error) {
 	return b.schedules.find(ctx, callback, id)
 }

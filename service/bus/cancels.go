@@ -35,7 +35,7 @@ func (c *cancels) follow(ctx context.Context, cancelled func(id string)) (stop f
 	return func() { _ = subscription.Unsubscribe() }, nil
 }
 
-// has returns whether a request was cancelled. The error is ctx's cause.
+// has returns whether a request was cancelled. Errors: ErrRefused, ctx's cause.
 func (c *cancels) has(ctx context.Context, id string) (found bool, err error) {
 	s := c.streams
 	last := map[string]any{"last_by_subj": s.names.Cancel(events.CanonicalID(id)), "no_hdr": true}
@@ -45,7 +45,7 @@ func (c *cancels) has(ctx context.Context, id string) (found bool, err error) {
 		if errors.Is(err, errNoMessage) {
 			return nil
 		}
-		return err
+		return classify(err)
 	})
 	return found, err
 }

@@ -67,7 +67,7 @@ func (h Holder) sameMessage(d *Delivery) bool {
 // take claims a request for a delivery: Admitted and the claim, unless a live
 // process holds it (Duplicate, Busy) or may do so (Busy). The caller has made sure that this process
 // does not work on the request already, so a claim of our own is one that was
-// left behind. The error is ctx's cause.
+// left behind. Errors: ErrRefused, ErrTooLarge, ctx's cause.
 func (c *claims) take(ctx context.Context, callback, id string, d *Delivery) (*claim, State, error) {
 	subject := c.streams.names.Claim(callback, id)
 	mine := Holder{Stream: d.Stream, Sequence: d.Sequence, Instance: c.heartbeat.instance, Starts: 1}
@@ -162,7 +162,7 @@ func inherit(owner Holder, us string, d *Delivery) int {
 }
 
 // write stores a claim if the last message of its subject has the expected
-// sequence. Errors: errConflict, ctx's cause.
+// sequence. Errors: errConflict, ErrRefused, ErrTooLarge, ctx's cause.
 func (c *claims) write(ctx context.Context, subject string, h Holder, expect uint64) (uint64, error) {
 	return c.streams.put(ctx, func() *nats.Msg { return &nats.Msg{Subject: subject, Data: []byte(h.String())} },
 		jetstream.WithMsgTTL(claimTTL), jetstream.WithExpectLastSequencePerSubject(expect))

@@ -2,9 +2,8 @@ package bus
 
 import (
 	"context"
-	"errors"
+	"maps"
 	"strconv"
-	"strings"
 
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
@@ -21,56 +20,33 @@ type DeadLetter struct {
 
 type deadletters struct{ streams *streams }
 
-// cut bounds what is kept of a message without a usable id: the beginning of its
-// body, and its headers if they are few.
-func cut(body []byte, header events.Header) ([]byte, events.Header) {
-	size := 0
-	for name, values := range header {
-		for _, value := range values {
-			size += len(name) + len(value)
-		}
-	}
-	if size > unusableHeaders {
-		header = events.Header{}
-	}
-	if len(body) > unusableBody {
-		header[events.HeaderTruncated] = []string{strconv.Itoa(len(body))}
-		body = body[:unusableBody]
-	}
-	return body, header
-}
-
 // put stores a delivery under its failure code and its id, if it has a usable
 // one. Storing the same queue message twice within JetStream's duplicate window is
-// one dead letter. Headers that make it too large are left behind rather than the
-// body. Without a usable id only the beginning of it is kept. Errors: ErrTooLarge,
-// ctx's cause.
+// one dead letter. Headers that it cannot carry are left behind rather than the
+// body. Without a usable id only the beginning of the body is kept, and few headers.
+// Errors: ErrTooLarge, ErrRefused, ctx's cause.
 func (l *deadletters) put(ctx context.Context, d *Delivery, kept DeadLetter) error {
-	body, header := d.Body, events.AsOriginal(d.Header)
-	if d.asked.ID == "" {
-		body, header = cut(body, header)
+	body := d.Body
+	own := events.Header{events.HeaderReason: {oneLine(kept.Reason)}, jetstream.MsgIDHeader: {d.message()}}
+	if d.asked.ID == "" && len(body) > unusableBody {
+		own[events.HeaderTruncated] = []string{strconv.Itoa(len(body))}
+		body = body[:unusableBody]
 	}
-	with := func(header events.Header) error {
+	room := l.streams.room(body, own, 0)
+	if d.asked.ID == "" {
+		room = min(room, unusableHeaders)
+	}
+	with := func(room int) error {
+		header := fitting(events.AsOriginal(d.Header), room)
+		maps.Copy(header, own)
 		_, err := l.streams.put(ctx, func() *nats.Msg {
-			m := &nats.Msg{Subject: l.streams.names.Deadletter(kept.Code, d.asked.ID), Header: cloneHeader(header), Data: body}
-			m.Header.Set(events.HeaderReason, oneLine(kept.Reason))
-			return m
-		}, jetstream.WithMsgID(d.message()))
+			return &nats.Msg{Subject: l.streams.names.Deadletter(kept.Code, d.asked.ID), Header: cloneHeader(header), Data: body}
+		})
 		return err
 	}
-	err := with(header)
-	if errors.Is(err, ErrTooLarge) {
-		err = with(nil)
+	err := with(room)
+	if Refused(err) && len(d.Header) > 0 { // by a limit of the stream
+		err = with(0)
 	}
 	return err
-}
-
-// oneLine makes a sentence fit for a header.
-func oneLine(s string) string {
-	return strings.Map(func(r rune) rune {
-		if r < ' ' || r == 0x7f {
-			return ' '
-		}
-		return r
-	}, s)
 }

@@ -42,7 +42,13 @@
 //     have been cut off as well, and their calls go on (heartbeat.go).
 //   - Slots come first: no more messages are pulled than can be worked on, so none
 //     waits in a buffer while its ack timer runs (intake.go, slot.go).
-//   - While NATS is away, streams.go repeats what has to happen until it has.
+//   - While NATS is away, streams.go repeats what has to happen until it has. What
+//     JetStream refuses is sorted in errors.go: an outage is repeated, and what will
+//     never be stored is settled in another way; a code that nobody knows is repeated
+//     a few times and is the latter then. A result becomes smaller, then a failure,
+//     then a dead letter; what can be neither answered nor kept stays in its queue
+//     and holds no slot.
+//   - Headers of a requester are copied as far as they fit (headers.go).
 //
 // pull.go speaks the pull protocol itself, and cancels.go reads in JSON, because a
 // message without a body that carries a Status header is taken for a status

@@ -54,7 +54,8 @@ func newHeartbeat(s *streams, instance string, ttl time.Duration, lost func(subj
 }
 
 // start stores the first heartbeat, which has to come before the first claim. A
-// NATS that had to be waited for was away for others too. The error is ctx's cause.
+// NATS that had to be waited for was away for others too. The error is ErrRefused
+// or ctx's cause.
 func (h *heartbeat) start(ctx context.Context) error {
 	begun := time.Now()
 	if err := h.streams.patiently(ctx, h.renew); err != nil {

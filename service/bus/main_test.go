@@ -144,7 +144,7 @@ func (b *bench) answer(bus *Bus) func(context.Context, *Delivery) {
 		case Cancelled:
 			result := r.Failed(events.Failure{Code: events.Cancelled, Message: "cancelled"}, time.Now())
 			end.Result = &result
-		case Busy, Interrupted:
+		case Busy, Interrupted, Unclear:
 			end.Nack, end.After = true, 100*time.Millisecond
 		case Expired, Duplicate, Answered, Rescheduled:
 		}

@@ -43,7 +43,7 @@ type results struct {
 
 // lookup returns the last result of a request. It may miss a result stored in
 // this moment (a direct get is answered by any replica); the compare-and-set
-// will not. The error is ctx's cause.
+// will not. Errors: ErrRefused, ctx's cause.
 func (r *results) lookup(ctx context.Context, callback, id string) (record, error) {
 	m, err := r.streams.last(ctx, r.streams.responses, events.AnyResult(callback, id))
 	if m == nil || err != nil {
@@ -69,7 +69,7 @@ func (r *results) answered(ctx context.Context, d *Delivery, callback, id string
 func (r *results) publish(ctx context.Context, callback string, result events.Result, follows uint64) (bool, error) {
 	body, err := result.Encode()
 	if err != nil {
-		return false, err
+		return false, errors.Join(ErrRefused, err)
 	}
 	subject := events.Failed
 	if result.Status == events.StatusSuccess {
@@ -81,11 +81,13 @@ func (r *results) publish(ctx context.Context, callback string, result events.Re
 	}
 	ctx, span := r.tel.StartPublish(ctx, subject(callback, "{request_id}"), p.messageID)
 	p.header = events.ResultHeader(result, p.messageID, r.source, result.Timestamp)
-	r.tel.Inject(ctx, p.header)
+	maps.Copy(p.header, r.trace(ctx, p))
 	stored, err := r.store(ctx, p)
 	switch {
 	case errors.Is(err, ErrTooLarge):
 		span.End("too_large", err)
+	case errors.Is(err, ErrRefused):
+		span.End("refused", err)
 	case err != nil:
 		span.End("store", err)
 	case !stored:
@@ -96,10 +98,19 @@ func (r *results) publish(ctx context.Context, callback string, result events.Re
 	return stored, err
 }
 
+// trace is the trace context of a result, with as much of what the requester added
+// to it as there is room for: baggage is no reason to lose an answer.
+func (r *results) trace(ctx context.Context, p publication) events.Header {
+	header, set := events.Header{}, maps.Clone(p.header)
+	r.tel.Inject(ctx, header)
+	set[jetstream.ExpectedLastSubjSeqSubjHeader] = []string{events.AnyResult(p.callback, p.id)}
+	return fitting(header, r.streams.room(p.body, set, r.streams.responses.CachedInfo().Config.MaxMsgSize))
+}
+
 // store returns whether the result is the stored one: true when it was stored,
 // by this try or by one whose acknowledgement was lost, false when another
 // result is there. It waits for NATS for as long as it takes. Errors:
-// ErrTooLarge, ctx's cause; then nothing may be acknowledged.
+// ErrTooLarge, ErrRefused, ctx's cause; then it is not stored.
 func (r *results) store(ctx context.Context, p publication) (bool, error) {
 	filter := events.AnyResult(p.callback, p.id)
 	for {

@@ -2,6 +2,8 @@ package bus
 
 import (
 	"context"
+	"fmt"
+	"maps"
 	"time"
 
 	"github.com/nats-io/nats.go"
@@ -23,18 +25,42 @@ type Schedule struct {
 type schedules struct{ streams *streams }
 
 // put stores a delivery again for a time. The body stays untouched. No Nats-*
-// header is copied: each would break this or a later publish. Errors:
-// ErrTooLarge, ctx's cause.
+// header is copied: each would break this or a later publish. Others that it cannot
+// carry are left behind. Errors: ErrTooLarge, ErrRefused, ctx's cause.
 func (s *schedules) put(ctx context.Context, d *Delivery, schedule Schedule) error {
-	n := s.streams.names
-	_, err := s.streams.put(ctx, func() *nats.Msg {
-		m := &nats.Msg{Subject: n.Later(d.asked.Callback, d.asked.ID), Header: cloneHeader(events.WithoutNATS(d.Header)), Data: d.Body}
-		for key, value := range schedule.Header {
-			m.Header[key] = []string{value}
+	subject := s.streams.names.Later(d.asked.Callback, d.asked.ID)
+	set := make(events.Header, len(schedule.Header))
+	for name, value := range schedule.Header {
+		set[name] = []string{value}
+	}
+	most := s.streams.retries.CachedInfo().Config.MaxMsgSize
+	with := func(room int) error {
+		header := fitting(events.WithoutNATS(d.Header), room)
+		maps.Copy(header, set)
+		fired := nats.Msg{Header: s.fired(header, subject), Data: d.Body}
+		if most > 0 && fired.Size() > int(most) {
+			return fmt.Errorf("%w: it would be %d bytes when its schedule fires, and the stream takes %d", ErrTooLarge, fired.Size(), most)
 		}
-		return m
-	}, jetstream.WithScheduleAt(wholeSeconds(schedule.At)), jetstream.WithScheduleTarget(n.Retries()))
+		_, err := s.streams.put(ctx, func() *nats.Msg {
+			return &nats.Msg{Subject: subject, Header: cloneHeader(header), Data: d.Body}
+		}, jetstream.WithScheduleAt(wholeSeconds(schedule.At)), jetstream.WithScheduleTarget(s.streams.names.Retries()))
+		return err
+	}
+	err := with(s.streams.room(d.Body, s.fired(set, subject), most))
+	if Refused(err) && len(d.Header) > 0 {
+		err = with(0)
+	}
 	return err
+}
+
+// fired adds what the server sets on the message that a schedule becomes, in the
+// place of two headers that are shorter (nats-server: scheduler.go). If it does not
+// fit then, the server drops the message without a word.
+func (s *schedules) fired(header events.Header, subject string) nats.Header {
+	header = maps.Clone(header)
+	header["Nats-Scheduler"] = []string{subject}
+	header["Nats-Schedule-Next"] = []string{"purge"}
+	return header
 }
 
 // wholeSeconds rounds up: a schedule's time is cut to whole seconds, and then
@@ -55,7 +81,7 @@ func (s *schedules) waiting(ctx context.Context, d *Delivery, callback, id strin
 }
 
 // find returns the schedule that waits for a request as if it were delivered;
-// nil if there is none. The error is ctx's cause.
+// nil if there is none. Errors: ErrRefused, ctx's cause.
 func (s *schedules) find(ctx context.Context, callback, id string) (*Delivery, error) {
 	m, err := s.last(ctx, callback, id)
 	if m == nil || err != nil {

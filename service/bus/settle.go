@@ -28,14 +28,15 @@ var errNotAdmitted = errors.New("the delivery was not admitted")
 // Settled says what became of an [End].
 type Settled struct {
 	Stored       bool // the result is the one that is stored; false if another one was first
-	DeadLettered bool // the dead letter is stored; false if it was too large
+	DeadLettered bool // the dead letter is stored; false if the server refused it
 }
 
 // Settle ends a delivery: it keeps what is to be kept, releases the claim and
-// acknowledges or nacks the message. It waits for NATS for as long as it
-// takes. Errors: ErrTooLarge for a result or a schedule, ctx's cause. After an
-// error the delivery is not settled, nothing of it is acknowledged, and it has to
-// be settled in another way.
+// acknowledges or nacks the message. It waits for NATS for as long as it takes.
+// Errors: ErrTooLarge and ErrRefused, ctx's cause. After an error the delivery is
+// not settled, nothing of it is acknowledged, and it has to be settled in another
+// way. A dead letter that is refused is an error only where it is all that would be
+// kept.
 func (b *Bus) Settle(ctx context.Context, d *Delivery, end End) (Settled, error) {
 	s, err := b.keep(ctx, d, end)
 	if err != nil {
@@ -60,10 +61,12 @@ func (b *Bus) keep(ctx context.Context, d *Delivery, end End) (s Settled, err er
 	}
 	if end.DeadLetter != nil {
 		err := b.deadletters.put(ctx, d, *end.DeadLetter)
-		if err != nil && !errors.Is(err, ErrTooLarge) {
+		if err != nil && (end.Result == nil || !Refused(err)) {
 			return s, err
 		}
-		s.DeadLettered = err == nil
+		if s.DeadLettered = err == nil; err != nil {
+			b.tel.Logger.ErrorContext(ctx, "a failed request is answered, but its original is not kept: it cannot be replayed", "code", end.DeadLetter.Code, "error", err)
+		}
 	}
 	if end.Result != nil {
 		if s.Stored, err = b.results.publish(ctx, d.asked.Callback, *end.Result, d.Follows); err != nil {

@@ -23,6 +23,7 @@ type streams struct {
 	responses jetstream.Stream
 	claims    jetstream.Stream
 	retries   jetstream.Stream
+	refusals  *repeats               // logs what is refused for good
 	committed failsafe.Executor[any] // of one request: waits until no uncommitted write is in its way
 	patience  failsafe.Executor[any] // around it: waits for NATS
 }
@@ -30,11 +31,13 @@ type streams struct {
 // bindStreams binds the streams that are read. They exist: the topology is made
 // sure of before.
 func bindStreams(ctx context.Context, conn *Conn, names events.Names, log *slog.Logger) (*streams, error) {
-	s := &streams{conn: conn, names: names, log: log, committed: newCommitted(), patience: newPatience(log)}
+	s := &streams{conn: conn, names: names, log: log, refusals: newRepeats(log), committed: newCommitted(), patience: newPatience(log)}
 	for _, bind := range []struct {
 		to   *jetstream.Stream
 		name string
-	}{{&s.responses, names.ResponsesStream()}, {&s.claims, names.ClaimsStream()}, {&s.retries, names.RetriesStream()}} {
+	}{
+		{&s.responses, names.ResponsesStream()}, {&s.claims, names.ClaimsStream()}, {&s.retries, names.RetriesStream()},
+	} {
 		stream, err := conn.JetStream.Stream(ctx, bind.name)
 		if err != nil {
 			return nil, err
@@ -72,22 +75,34 @@ func newCommitted() failsafe.Executor[any] {
 		Build())
 }
 
-// patiently repeats a request until it succeeds, is decided, or ctx ends. The
-// error is then errConflict, ErrTooLarge or ctx's cause.
+// patiently repeats a request until it succeeds, is decided, or ctx ends. A
+// refusal that nobody knows is repeated unknownTries times, and then counts as one
+// for good. Errors: errConflict, ErrTooLarge, ErrRefused, ctx's cause.
 func (s *streams) patiently(ctx context.Context, do func(ctx context.Context) error) error {
+	unknown := 0
 	err := s.patience.WithContext(ctx).RunWithExecution(func(e failsafe.Execution[any]) error {
 		one, cancel := context.WithTimeout(e.Context(), requestTimeout)
 		defer cancel()
-		return do(one)
+		err := do(one)
+		if !errors.Is(err, errUnknown) {
+			return err
+		}
+		if unknown++; unknown < unknownTries {
+			return err
+		}
+		return errors.Join(ErrRefused, err)
 	})
+	if errors.Is(err, ErrRefused) {
+		s.refusals.say("NATS refuses what the service asks of it, and is not asked again", err)
+	}
 	if err != nil && ctx.Err() != nil {
 		return context.Cause(ctx)
 	}
 	return err
 }
 
-// last returns the last message whose subject matches, nil if there is none. The
-// error is ctx's cause.
+// last returns the last message whose subject matches, nil if there is none.
+// Errors: ErrRefused, ctx's cause.
 func (s *streams) last(ctx context.Context, stream jetstream.Stream, subject string) (*jetstream.RawStreamMsg, error) {
 	var found *jetstream.RawStreamMsg
 	err := s.patiently(ctx, func(ctx context.Context) error {
@@ -96,14 +111,14 @@ func (s *streams) last(ctx context.Context, stream jetstream.Stream, subject str
 			return nil
 		}
 		found = m
-		return err
+		return classify(err)
 	})
 	return found, err
 }
 
 // put stores a message and returns its sequence, trying patiently. newMessage
 // makes the message of one try: a publish writes into its headers. Errors:
-// errConflict, ErrTooLarge, ctx's cause.
+// errConflict, ErrTooLarge, ErrRefused, ctx's cause.
 func (s *streams) put(ctx context.Context, newMessage func() *nats.Msg, options ...jetstream.PublishOpt) (sequence uint64, err error) {
 	err = s.patiently(ctx, func(ctx context.Context) error {
 		sequence, err = s.putOnce(ctx, newMessage, options...)

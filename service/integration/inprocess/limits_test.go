@@ -265,7 +265,7 @@ func (c check) Check(client server.ClientAuthentication) bool {
 // request has its end.
 func TestHeadersNearTheLimit(t *testing.T) {
 	t.Parallel()
-	b := setup(t, func(c *config.Config) { c.Concurrency, c.MaxRetries = 2, 1 })
+	b := setup(t, func(c *config.Config) { c.Concurrency, c.MaxRetries, c.RetryDelays = 2, 1, []int{1} })
 	b.start()
 	heavy := nats.Header{"X": {strings.Repeat("x", 65_400)}}
 	for range 2 {
@@ -274,7 +274,7 @@ func TestHeadersNearTheLimit(t *testing.T) {
 	id := servicetest.NewID()
 	b.Publish(servicetest.Body(id, "nothing [sim:empty]", nil), heavy)
 	b.Result(b.Ask("a neighbour", nil))
-	if got := b.Result(id); got.Result.Status != events.StatusError || !strings.Contains(*got.Result.Error, "could not be rescheduled") {
+	if got := b.Result(id); got.Result.Status != events.StatusError || got.Result.RetryCount != 1 {
 		t.Errorf("result: %s", got.Body)
 	}
 	b.Idle()
