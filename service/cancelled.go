@@ -14,8 +14,7 @@ const cancelBacklog = 1024
 
 // cancelledWaiting answers requests that are cancelled while they wait as a
 // schedule. Every worker receives a cancellation; the claim lets one of them
-// answer. The schedule stays: it fires at its time, and the look-up finds the
-// result.
+// answer, which also removes the schedule.
 type cancelledWaiting struct {
 	handler *handler
 	ids     chan string
@@ -71,7 +70,9 @@ func (h *handler) cancelWaiting(ctx context.Context, callback, id string) {
 		r.request = request
 		h.nack(ctx, d, r)
 		r.record(ctx, h.tel, d)
-	case bus.Answered, bus.Busy, bus.Duplicate, bus.Expired, bus.Interrupted, bus.Unclear:
-		_, _ = h.bus.Settle(ctx, d, bus.End{}) // there is nothing to acknowledge: it releases the claim
+	case bus.Answered: // by somebody who could not remove the schedule
+		_, _ = h.bus.Settle(ctx, d, bus.End{})
+	case bus.Busy, bus.Duplicate, bus.Expired, bus.Interrupted, bus.Unclear:
+		_, _ = h.bus.Settle(ctx, d, bus.End{Nack: true}) // it goes on waiting
 	}
 }

@@ -27,6 +27,7 @@ type handler struct {
 	rules         events.Rules
 	queue         config.Queue
 	maxCrashLoops int
+	longestWait   time.Duration // of a rescheduled request; 0: any
 	bus           messageBus
 	upstream      answerer
 	inFlight      *inFlight
@@ -156,7 +157,7 @@ func (h *handler) decide(ctx context.Context, j job, a bus.Admission) (v verdict
 	n := retryCount(j.delivery, j.request.RetryCount)
 	return judgeError(re.Err, situation{
 		now: time.Now(), deadline: j.request.Deadline, called: re.Attempts > 0,
-		retryCount: n, maxRetries: h.queue.MaxRetries, delay: upstream.WithJitter(h.queue.RetryDelay(n)),
+		longest: h.longestWait, retryCount: n, maxRetries: h.queue.MaxRetries, delay: upstream.WithJitter(h.queue.RetryDelay(n)),
 	}), re
 }
 

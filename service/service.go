@@ -54,7 +54,9 @@ func (s *Service) Run(ctx context.Context) error {
 	s.announce(ctx, b)
 	s.health.running(b)
 	defer s.health.stopping()
-	return s.serve(ctx, b, s.newHandler(b, b.MaxRequest()))
+	h := s.newHandler(b, b.MaxRequest())
+	h.longestWait = b.LongestWait()
+	return s.serve(ctx, b, h)
 }
 
 // unlessStopped returns nil where ctx has ended: the stop was asked for.

@@ -30,6 +30,7 @@ type situation struct {
 	called     bool      // at least one call was made: only then a retry is used up
 	retryCount int
 	maxRetries int
+	longest    time.Duration // that the request may wait; 0: any
 	delay      time.Duration // of the retry that would be next, jitter included
 }
 
@@ -50,9 +51,13 @@ func judgeError(e *upstream.Error, s situation) verdict {
 	if s.called && s.retryCount >= s.maxRetries {
 		return failed(e.Code, fmt.Sprintf("%s Given up after %s (QUEUE_MAX_RETRIES).", e.Message, retries(s.retryCount)))
 	}
-	at := s.now.Add(s.wait(e))
+	wait := s.wait(e)
+	at := s.now.Add(wait)
 	if !s.deadline.IsZero() && !at.Before(s.deadline) {
 		return failed(events.DeadlineExceeded, fmt.Sprintf("%s The next try would be at %s, after the request's deadline.", e.Message, at.UTC().Format(time.RFC3339)))
+	}
+	if s.longest > 0 { // a try before the time that was asked for is better than one that nobody remembers
+		at = s.now.Add(min(wait, s.longest))
 	}
 	return verdict{outcome: Rescheduled, free: !s.called, failure: events.Failure{Code: e.Code, Message: e.Message}, at: at}
 }

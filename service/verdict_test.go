@@ -68,6 +68,22 @@ func TestJudgeError(t *testing.T) {
 	}
 }
 
+// No wait is longer than the records of results and cancellations let it be, but a
+// deadline before the time that was asked for fails at once.
+func TestLongestWait(t *testing.T) {
+	t.Parallel()
+	now := time.Now()
+	e := &upstream.Error{Code: events.RateLimited, Heals: upstream.Later, Wait: 28 * 24 * time.Hour}
+	for longest, want := range map[time.Duration]time.Duration{0: e.Wait, time.Hour: time.Hour, 1000 * time.Hour: e.Wait} {
+		if got := judgeError(e, situation{now: now, maxRetries: 1, longest: longest}); got.outcome != Rescheduled || !got.at.Equal(now.Add(want)) {
+			t.Errorf("longest %s: got %s at %s, want %s from now", longest, got.outcome, got.at, want)
+		}
+	}
+	if got := judgeError(e, situation{now: now, maxRetries: 1, longest: time.Hour, deadline: now.Add(48 * time.Hour)}); got.failure.Code != events.DeadlineExceeded {
+		t.Errorf("with a deadline: got %+v", got)
+	}
+}
+
 // asks is an error with the wait that was asked for.
 func asks(e *upstream.Error, wait time.Duration) *upstream.Error {
 	return &upstream.Error{Code: e.Code, Message: e.Message, Heals: e.Heals, Wait: wait}

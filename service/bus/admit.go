@@ -136,7 +136,8 @@ func (b *Bus) claimed(ctx context.Context, ask Ask) State {
 
 // Waiting returns the request of this id that waits as a schedule on a callback,
 // as if it were delivered; nil if there is none. It has nothing to acknowledge,
-// and is admitted and settled like a delivery. Errors: ErrRefused, ctx's cause.
+// and is admitted and settled like a delivery: what would acknowledge it removes
+// the schedule. Errors: ErrRefused, ctx's cause.
 func (b *Bus) Waiting(ctx context.Context, callback, id string) (*Delivery, error) {
 	return b.schedules.find(ctx, callback, id)
 }

@@ -98,6 +98,12 @@ func (b *Bus) Server() string { return config.MaskURL(b.conn.ConnectedUrl()) }
 // headers that the service adds to it.
 func (b *Bus) MaxRequest() int { return int(b.conn.MaxPayload() - payloadReserve) }
 
+// LongestWait is how long a request may wait as a schedule: half as long as the
+// records of results and cancellations are kept in the streams that this Bus found,
+// so that a request which was answered or cancelled meanwhile is known as such when
+// it comes back. 0 means that they are kept for ever.
+func (b *Bus) LongestWait() time.Duration { return b.results.streams.recordAge / 2 }
+
 // Handlers are what Run calls.
 type Handlers struct {
 	// Deliver works on a delivery and settles it. It runs on a goroutine of its

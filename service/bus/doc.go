@@ -49,6 +49,9 @@
 //     then a dead letter; what can be neither answered nor kept stays in its queue
 //     and holds no slot.
 //   - Headers of a requester are copied as far as they fit (headers.go).
+//   - No request waits longer than the records of results and cancellations are kept
+//     (Bus.LongestWait), and one that is cancelled while it waits is removed
+//     (schedules.go).
 //
 // pull.go speaks the pull protocol itself, and cancels.go reads in JSON, because a
 // message without a body that carries a Status header is taken for a status
@@ -59,4 +62,6 @@
 // Backends, workers and operators are users of three accounts
 // (deploy/nats/nats.conf). NATS reports a permission violation
 // asynchronously, apart from the request that caused it; [Conn.Do] matches the two.
+// A worker may purge and delete nothing: those rights of JetStream's API cannot be
+// bound to a subject. It removes a schedule with the right to store one.
 package bus

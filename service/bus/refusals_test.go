@@ -7,11 +7,13 @@ import (
 	"strings"
 	"sync/atomic"
 	"testing"
+	"time"
 
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 
 	"gemini-client/events"
+	"gemini-client/service/config"
 )
 
 // Each refusal of a publish is sorted: for good, or for now.
@@ -139,4 +141,57 @@ func TestOneLine(t *testing.T) {
 	if got := oneLine(strings.Repeat("ä\n", 5000)); len(got) > sentenceMax+3 || strings.Contains(got, "\n") || !strings.HasSuffix(got, "…") {
 		t.Errorf("got %d bytes: %.40q", len(got), got)
 	}
+}
+
+// A wait ends while the records are kept, as the server keeps them.
+func TestLongestWait(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	b.provision()
+	change(b, b.Names.CancelsStream(), func(c *jetstream.StreamConfig) { c.MaxAge = 100 * time.Hour })
+	if got := b.open().LongestWait(); got != 50*time.Hour {
+		t.Errorf("got %s, want half of the shorter age", got)
+	}
+	for _, tt := range [][3]time.Duration{{0, 0, 0}, {0, 2, 2}, {2, 0, 2}, {1, 2, 1}, {2, 1, 1}} {
+		if got := shorter(tt[0], tt[1]); got != tt[2] {
+			t.Errorf("%v: got %d", tt, got)
+		}
+	}
+}
+
+// Only the schedule that was found is removed, and what is due in its place is no
+// prompt.
+func TestRemoveSchedule(t *testing.T) {
+	t.Parallel()
+	b := setup(t, func(c *config.Config) { c.Concurrency = 1 })
+	bus := b.open()
+	const id = "0A000000-0000-4000-8000-000000000001"
+	ask := b.deliver(bus, id, nil)
+	d := b.admitted(bus, ask)
+	later := End{Schedule: &Schedule{At: time.Now().Add(time.Hour)}}
+	b.settle(bus, d, later)
+	found, err := bus.Waiting(b.Context(), b.Names.ResponseQueue, id)
+	if err != nil || found == nil {
+		t.Fatalf("waiting: %v, %v", found, err)
+	}
+	b.settle(bus, found, End{Nack: true})
+	if again, err := bus.Waiting(b.Context(), b.Names.ResponseQueue, id); err != nil || again.Sequence != found.Sequence {
+		t.Fatalf("after a nack: %v, %v", again, err)
+	}
+	older := *found
+	older.Sequence--
+	older.asked = ask
+	bus.schedules.remove(b.Context(), &older)
+	if again, err := bus.Waiting(b.Context(), b.Names.ResponseQueue, id); err != nil || again.Sequence != found.Sequence {
+		t.Fatalf("another schedule was removed: %v, %v", again, err)
+	}
+	found = b.admitted(bus, Ask{Delivery: found, Callback: b.Names.ResponseQueue, ID: id})
+	b.settle(bus, found, completed(id))
+	b.Until("what is due in its place", func() (string, bool) {
+		m, err := bus.claims.streams.retries.GetLastMsgForSubject(b.Context(), b.Names.Retries())
+		if err != nil {
+			return err.Error(), false
+		}
+		return string(m.Data), string(m.Data) == `{"callback_queue":"gemini.responses","request_id":"`+id+`"}`
+	})
 }

@@ -2,6 +2,8 @@ package bus
 
 import (
 	"context"
+	"encoding/json"
+	"errors"
 	"fmt"
 	"maps"
 	"time"
@@ -93,6 +95,24 @@ func (s *schedules) find(ctx context.Context, callback, id string) (*Delivery, e
 	}
 	d.guardReplay()
 	return d, nil
+}
+
+// remove removes the schedule that a delivery was found as: its request has a
+// result. What takes its place is due now and has no prompt: it is delivered like
+// any other, its result is found, and it is acknowledged. So a worker needs no right
+// to purge or delete, which JetStream's permissions do not bound to a subject. A
+// schedule that has fired meanwhile, or was replaced, stays as it is.
+func (s *schedules) remove(ctx context.Context, d *Delivery) {
+	n := s.streams.names
+	body, err := json.Marshal(map[string]string{"request_id": d.asked.ID, "callback_queue": d.asked.Callback})
+	if err == nil {
+		_, err = s.streams.put(ctx, func() *nats.Msg {
+			return &nats.Msg{Subject: n.Later(d.asked.Callback, d.asked.ID), Data: body}
+		}, jetstream.WithScheduleAt(time.Now()), jetstream.WithScheduleTarget(n.Retries()), jetstream.WithExpectLastSequencePerSubject(d.Sequence))
+	}
+	if err != nil && !errors.Is(err, errConflict) {
+		s.streams.log.WarnContext(ctx, "the schedule of an answered request was not removed; it ends at its time", "error", err)
+	}
 }
 
 func (s *schedules) last(ctx context.Context, callback, id string) (*jetstream.RawStreamMsg, error) {

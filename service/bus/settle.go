@@ -32,7 +32,8 @@ type Settled struct {
 }
 
 // Settle ends a delivery: it keeps what is to be kept, releases the claim and
-// acknowledges or nacks the message. It waits for NATS for as long as it takes.
+// acknowledges or nacks the message; a request that waits as a schedule is
+// acknowledged by removing that. It waits for NATS for as long as it takes.
 // Errors: ErrTooLarge and ErrRefused, ctx's cause. After an error the delivery is
 // not settled, nothing of it is acknowledged, and it has to be settled in another
 // way. A dead letter that is refused is an error only where it is all that would be
@@ -45,7 +46,9 @@ func (b *Bus) Settle(ctx context.Context, d *Delivery, end End) (Settled, error)
 	b.heartbeat.release(ctx, d.claim)
 	d.claim = nil
 	switch {
+	case d.slot == nil && end.Nack:
 	case d.slot == nil:
+		b.schedules.remove(ctx, d)
 	case end.Nack:
 		d.slot.nack(ctx, end.After)
 	default:

@@ -23,6 +23,7 @@ type streams struct {
 	responses jetstream.Stream
 	claims    jetstream.Stream
 	retries   jetstream.Stream
+	recordAge time.Duration          // how long results and cancellations are kept; 0: for ever
 	refusals  *repeats               // logs what is refused for good
 	committed failsafe.Executor[any] // of one request: waits until no uncommitted write is in its way
 	patience  failsafe.Executor[any] // around it: waits for NATS
@@ -32,11 +33,12 @@ type streams struct {
 // sure of before.
 func bindStreams(ctx context.Context, conn *Conn, names events.Names, log *slog.Logger) (*streams, error) {
 	s := &streams{conn: conn, names: names, log: log, refusals: newRepeats(log), committed: newCommitted(), patience: newPatience(log)}
+	var cancels jetstream.Stream
 	for _, bind := range []struct {
 		to   *jetstream.Stream
 		name string
 	}{
-		{&s.responses, names.ResponsesStream()}, {&s.claims, names.ClaimsStream()}, {&s.retries, names.RetriesStream()},
+		{&s.responses, names.ResponsesStream()}, {&s.claims, names.ClaimsStream()}, {&s.retries, names.RetriesStream()}, {&cancels, names.CancelsStream()},
 	} {
 		stream, err := conn.JetStream.Stream(ctx, bind.name)
 		if err != nil {
@@ -44,7 +46,16 @@ func bindStreams(ctx context.Context, conn *Conn, names events.Names, log *slog.
 		}
 		*bind.to = stream
 	}
+	s.recordAge = shorter(s.responses.CachedInfo().Config.MaxAge, cancels.CachedInfo().Config.MaxAge)
 	return s, nil
+}
+
+// shorter returns the shorter of two ages, of which 0 has no end.
+func shorter(a, b time.Duration) time.Duration {
+	if a == 0 || b != 0 && b < a {
+		return b
+	}
+	return a
 }
 
 // newPatience repeats a request until NATS has decided it.

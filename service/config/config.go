@@ -55,7 +55,7 @@ type Queue struct {
 
 	RequestMaxBytes     Size          `yaml:"request_max_bytes" env:"REQUEST_MAX_BYTES" env-default:"0" env-description:"largest request body; 0 = what the server lets through (max_payload less 16 KiB)"`
 	RequestsMaxBytes    Size          `yaml:"requests_max_bytes" env:"REQUESTS_MAX_BYTES" env-default:"1GiB" env-description:"size of the request queue; a full queue refuses the publisher. Leave half of the account's storage to the other streams"`
-	ResultsMaxAge       time.Duration `yaml:"results_max_age" env:"RESULTS_MAX_AGE" env-default:"168h" env-description:"how long results are kept; they are also the record of what has been answered"`
+	ResultsMaxAge       time.Duration `yaml:"results_max_age" env:"RESULTS_MAX_AGE" env-default:"168h" env-description:"how long results are kept; they are also the record of what has been answered, and no request waits longer than half of it"`
 	ResultsMaxBytes     Size          `yaml:"results_max_bytes" env:"RESULTS_MAX_BYTES" env-default:"0" env-description:"size of the results; while it is used up nothing is called for, and no result is dropped. JetStream sets it aside; 0 = as much as the account's storage has room for"`
 	DeadlettersMaxBytes Size          `yaml:"deadletters_max_bytes" env:"DEADLETTERS_MAX_BYTES" env-default:"256MiB" env-description:"size of the dead letters, at least that of the largest request; beyond it the oldest go, so that they cannot fill the disk that results need. A quarter of it is set aside beside it for messages without a usable id"`
 	DeadlettersMaxAge   time.Duration `yaml:"deadletters_max_age" env:"DEADLETTERS_MAX_AGE" env-default:"720h" env-description:"how long the originals of failed requests are kept"`

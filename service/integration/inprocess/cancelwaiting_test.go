@@ -2,7 +2,6 @@ package inprocess_test
 
 import (
 	"fmt"
-	"maps"
 	"strings"
 	"testing"
 	"time"
@@ -28,23 +27,8 @@ func isCancelled(r events.Result) bool {
 	return r.ErrorCode != nil && *r.ErrorCode == events.Cancelled
 }
 
-// fire makes the schedule of a request fire now.
-func (b *bench) fire(id string) {
-	b.t.Helper()
-	s, err := b.JS.Stream(b.Context(), b.Names.RetriesStream())
-	if err != nil {
-		b.t.Fatal(err)
-	}
-	m, err := s.GetLastMsgForSubject(b.Context(), b.Names.Later(b.Names.ResponseQueue, id))
-	if err != nil {
-		b.t.Fatal(err)
-	}
-	maps.DeleteFunc(m.Header, func(name string, _ []string) bool { return strings.HasPrefix(name, "Nats-") })
-	b.schedule(m.Data, m.Header, time.Now())
-}
-
 // A request that is cancelled while it waits is answered at once, by one of
-// three processes; when its schedule fires, it is only acknowledged.
+// three processes, and its schedule is removed.
 func TestCancelledWhileItWaits(t *testing.T) {
 	t.Parallel()
 	b := setup(t, quick, func(c *config.Config) { c.RetryDelays = []int{3600} })
@@ -69,7 +53,6 @@ func TestCancelledWhileItWaits(t *testing.T) {
 	if !isCancelled(got.Result) || got.Result.RetryCount != 1 || string(got.Result.Metadata) != `{"a":1}` {
 		t.Errorf("result: %s", got.Body)
 	}
-	b.fire(id)
 	b.Idle()
 	if results := b.Results(); len(results) != 1 {
 		t.Errorf("results: got %d, want 1", len(results))
@@ -79,6 +62,44 @@ func TestCancelledWhileItWaits(t *testing.T) {
 	}
 	if n := b.stream(b.Names.DeadlettersStream()).Msgs; n != 0 {
 		t.Errorf("dead letters: %d", n)
+	}
+}
+
+// A request that waits longer than results and cancellations are kept would be
+// called for after it was answered or cancelled. A Retry-After of weeks is cut to
+// half of that age; a cancellation ends the wait.
+func TestNoWaitOutlivesTheRecords(t *testing.T) {
+	t.Parallel()
+	b := setup(t, quick, func(c *config.Config) { c.ResultsMaxAge = 20 * time.Second })
+	b.start()
+	answered := b.Ask("wait [sim:503 times=1 retry_after=2419200]", nil)
+	cancelled := b.Ask("wait [sim:503 retry_after=2419200]", nil)
+	b.Until("both wait", func() (string, bool) {
+		return "", b.stream(b.Names.RetriesStream()).Msgs == 2 && b.stream(b.Names.RequestsStream()).Msgs == 0
+	})
+	for _, id := range []string{answered, cancelled} {
+		m, err := b.mustStream(b.Names.RetriesStream()).GetLastMsgForSubject(b.Context(), b.Names.Later(b.Names.ResponseQueue, id))
+		if err != nil {
+			t.Fatal(err)
+		}
+		at, err := time.Parse(time.RFC3339, strings.TrimPrefix(m.Header.Get("Nats-Schedule"), "@at "))
+		if wait := at.Sub(m.Time); err != nil || wait > 12*time.Second {
+			t.Errorf("a request waits %s (%v), want half of the records' 20 s at most", wait, err)
+		}
+	}
+	b.cancel(cancelled)
+	if got := b.Result(cancelled); !isCancelled(got.Result) {
+		t.Errorf("result: %s", got.Body)
+	}
+	if got := b.Result(answered); got.Result.Status != events.StatusSuccess {
+		t.Errorf("result: %s", got.Body)
+	}
+	b.Idle()
+	b.Until("the records have aged out", func() (string, bool) {
+		return "", b.stream(b.Names.ResponsesStream()).Msgs == 0 && b.stream(b.Names.CancelsStream()).Msgs == 0
+	})
+	if n, waiting := b.openrouter.Count(), b.stream(b.Names.RetriesStream()).Msgs; n != 3 || waiting != 0 {
+		t.Errorf("%d calls and %d that wait, want 3 and none", n, waiting)
 	}
 }
 

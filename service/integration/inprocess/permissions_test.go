@@ -156,18 +156,10 @@ func (s *stack) cancelWaiting() {
 		s.t.Fatal(err)
 	}
 	wantSubject(s.t, s.Result(id), events.Failed("gemini.responses", id))
+	s.Idle() // the worker has removed the schedule
 	if err := s.mustStream(s.Names.RetriesStream()).Purge(s.Context(), jetstream.WithPurgeSubject(s.Names.LaterAll())); err != nil {
 		s.t.Errorf("the admin purges: %v", err)
 	}
-}
-
-func (s *stack) mustStream(name string) jetstream.Stream {
-	s.t.Helper()
-	stream, err := s.JS.Stream(s.Context(), name)
-	if err != nil {
-		s.t.Fatal(err)
-	}
-	return stream
 }
 
 // replay sends a dead letter back as an admin does.
