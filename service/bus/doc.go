@@ -42,6 +42,8 @@
 //     have been cut off as well, and their calls go on (heartbeat.go).
 //   - Slots come first: no more messages are pulled than can be worked on, so none
 //     waits in a buffer while its ack timer runs (intake.go, slot.go).
+//   - A queue that does not answer holds up no other: it is not asked in turn until
+//     it does (revive.go).
 //   - While NATS is away, streams.go repeats what has to happen until it has. What
 //     JetStream refuses is sorted in errors.go: an outage is repeated, and what will
 //     never be stored is settled in another way; a code that nobody knows is repeated

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"log/slog"
 	"runtime/debug"
+	"sync"
 	"time"
 
 	"github.com/failsafe-go/failsafe-go"
@@ -29,14 +30,16 @@ type intake struct {
 	tel      *telemetry.Telemetry
 	log      *slog.Logger
 	acks     failsafe.Executor[any]
-	paused   string // why nothing is taken; "" if it is
+	reviving sync.WaitGroup
+	revived  chan struct{} // a queue can be asked again
+	paused   string        // why nothing is taken; "" if it is
 }
 
 func (b *Bus) newIntake(h Handlers) *intake {
 	acks := retrypolicy.NewBuilder[any]().WithMaxAttempts(3).WithDelay(100 * time.Millisecond).ReturnLastFailure().Build()
 	return &intake{
 		slots: b.slots, queues: b.queues, handlers: h, pause: b.pause(h.Pause), alive: b.heartbeat.assure, settle: b.Settle, conn: b.conn,
-		tel: b.tel, log: b.tel.Logger, acks: failsafe.With[any](acks),
+		tel: b.tel, log: b.tel.Logger, acks: failsafe.With[any](acks), revived: make(chan struct{}, 1),
 	}
 }
 
@@ -54,6 +57,7 @@ func (b *Bus) pause(upstream func() (time.Duration, string)) func() (time.Durati
 // again. The work itself goes on under work.
 func (in *intake) run(intake, work context.Context) {
 	defer in.working.Wait()
+	defer in.reviving.Wait()
 	for {
 		free := in.take(intake)
 		if free == 0 {
@@ -63,12 +67,26 @@ func (in *intake) run(intake, work context.Context) {
 			in.give(free)
 			return
 		}
+		asked := false
 		for _, q := range in.queues {
-			if free > 0 && intake.Err() == nil && in.alive(intake) {
+			if free > 0 && intake.Err() == nil && !q.resting.Load() && in.alive(intake) {
+				asked = true
 				free -= in.fetch(intake, work, q, free)
 			}
 		}
 		in.give(free)
+		if !asked {
+			in.awaitQueue(intake)
+		}
+	}
+}
+
+// awaitQueue waits until one of the queues, none of which answers, can be asked
+// again, or intake ends.
+func (in *intake) awaitQueue(intake context.Context) {
+	select {
+	case <-in.revived:
+	case <-intake.Done():
 	}
 }
 
@@ -120,34 +138,11 @@ func (in *intake) fetch(intake, work context.Context, q *queue, n int) int {
 		}
 	})
 	if err != nil {
-		q.failed++
 		in.failing(intake, q, err)
-		return used
-	}
-	q.failed = 0
-	if in.conn.IsConnected() && q.broken.CompareAndSwap(true, false) {
-		in.log.InfoContext(work, "the queue can be read again", "stream", q.stream)
+	} else {
+		in.readable(work, q)
 	}
 	return used
-}
-
-// failing handles a pull that failed: one log line at the second failure in a
-// row, a pause, and a new look-up of the consumer, which may have been deleted.
-func (in *intake) failing(intake context.Context, q *queue, err error) {
-	if intake.Err() != nil {
-		return
-	}
-	if q.failed > 1 && q.broken.CompareAndSwap(false, true) {
-		in.log.WarnContext(intake, "the queue cannot be read, trying until it can", "stream", q.stream, "error", err)
-	}
-	if !sleep(intake, idlePull) || !in.conn.IsConnected() {
-		return
-	}
-	one, cancel := context.WithTimeout(intake, requestTimeout)
-	defer cancel()
-	if _, err := q.bind(one); err != nil {
-		in.log.DebugContext(intake, "the consumer was not found", "stream", q.stream, "error", err)
-	}
 }
 
 // begin puts a message into a slot, unless it is in one already.

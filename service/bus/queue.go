@@ -23,8 +23,10 @@ type queue struct {
 	bind    func(context.Context) (jetstream.Consumer, error) // finds or makes the consumer
 	ackWait time.Duration                                     // the consumer's own
 	wait    time.Duration                                     // how long a pull stays open; 0: answer at once
-	failed  int                                               // pulls in a row
-	broken  atomic.Bool                                       // they failed, and the log says so
+	broken  atomic.Bool                                       // pulls fail, and the log says so
+	resting atomic.Bool                                       // the queue is not asked, because it does not answer
+
+	failed, unanswered int // pulls and probes in a row, of whoever asks: the intake, or revive
 }
 
 // bindQueues finds the consumers, the retries first, and the shortest AckWait in
