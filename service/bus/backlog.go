@@ -47,6 +47,7 @@ type backlog struct {
 	messages map[queueState]reading
 	oldest   map[string]oldestWaiting // by queue
 	sizes    map[string]size          // of streams, by what their subjects begin with
+	missing  map[string]bool          // questions about what is not there
 }
 
 type queueState struct{ queue, state string }
@@ -67,7 +68,8 @@ func newBacklog(conn *Conn, names events.Names, log *slog.Logger, evicted func(c
 	return &backlog{
 		conn: conn, names: names, log: log, evictions: &evictions{count: evicted, log: log},
 		denied: map[string]time.Time{}, silent: map[string]int{},
-		messages: map[queueState]reading{}, oldest: map[string]oldestWaiting{}, sizes: map[string]size{},
+		messages: map[queueState]reading{}, oldest: map[string]oldestWaiting{},
+		sizes: map[string]size{}, missing: map[string]bool{},
 	}
 }
 
@@ -171,6 +173,7 @@ func (b *backlog) ask(ctx context.Context, metric, question string, do func() er
 		return ErrDenied
 	}
 	err := do()
+	b.setMissing(question, err)
 	if errors.Is(err, nats.ErrNoResponders) && b.answered { // once: a restart; again: nothing is imported under that name
 		b.silent[question]++
 	}

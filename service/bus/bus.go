@@ -162,7 +162,7 @@ func (b *Bus) Unready() (why string) {
 			return "the queue in stream " + q.stream + " cannot be read: is its consumer there? (gemini-client provision --missing)"
 		}
 	}
-	return ""
+	return b.backlog.unready()
 }
 
 // Full returns why no requests are taken although they could be: no result could

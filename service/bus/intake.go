@@ -24,7 +24,8 @@ type intake struct {
 	queues   []*queue // in the order in which they are asked
 	handlers Handlers
 	pause    func() (time.Duration, string)
-	alive    func(context.Context) bool // heartbeat.assure
+	alive    func(context.Context) bool       // heartbeat.assure
+	answered func(question string, err error) // tells the backlog
 	settle   func(context.Context, *Delivery, End) (Settled, error)
 	conn     *Conn
 	tel      *telemetry.Telemetry
@@ -38,7 +39,7 @@ type intake struct {
 func (b *Bus) newIntake(h Handlers) *intake {
 	acks := retrypolicy.NewBuilder[any]().WithMaxAttempts(3).WithDelay(100 * time.Millisecond).ReturnLastFailure().Build()
 	return &intake{
-		slots: b.slots, queues: b.queues, handlers: h, pause: b.pause(h.Pause), alive: b.heartbeat.assure, settle: b.Settle, conn: b.conn,
+		slots: b.slots, queues: b.queues, handlers: h, pause: b.pause(h.Pause), alive: b.heartbeat.assure, answered: b.backlog.setMissing, settle: b.Settle, conn: b.conn,
 		tel: b.tel, log: b.tel.Logger, acks: failsafe.With[any](acks), revived: make(chan struct{}, 1),
 	}
 }

@@ -48,6 +48,7 @@ func (in *intake) revive(intake context.Context, q *queue) {
 		cancel()
 		err := q.probe(intake, in.conn.Conn)
 		if err == nil {
+			in.answered(consumerInfo(q.stream), nil)
 			return
 		}
 		if intake.Err() == nil && in.conn.IsConnected() {
