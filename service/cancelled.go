@@ -18,10 +18,11 @@ const cancelBacklog = 1024
 type cancelledWaiting struct {
 	handler *handler
 	ids     chan string
+	missed  chan struct{} // some may have been
 }
 
 func newCancelledWaiting(h *handler) *cancelledWaiting {
-	return &cancelledWaiting{handler: h, ids: make(chan string, cancelBacklog)}
+	return &cancelledWaiting{handler: h, ids: make(chan string, cancelBacklog), missed: make(chan struct{}, 1)}
 }
 
 // add cancels the calls for a request and queues its id for run. It never
@@ -35,6 +36,26 @@ func (w *cancelledWaiting) add(id string) {
 	}
 }
 
+// resumed has the requests in flight looked up again: their cancellations are not
+// heard while NATS is away. It never blocks.
+func (w *cancelledWaiting) resumed() {
+	select {
+	case w.missed <- struct{}{}:
+	default: // a look is due already
+	}
+}
+
+// catchUp cancels the calls whose requests were cancelled unheard.
+func (w *cancelledWaiting) catchUp(ctx context.Context) {
+	for _, id := range w.handler.inFlight.ids() {
+		if cancelled, err := w.handler.bus.IsCancelled(ctx, id); err != nil {
+			return // we are stopping
+		} else if cancelled {
+			w.handler.inFlight.cancel(id, upstream.ErrCancelled)
+		}
+	}
+}
+
 // run answers the queued cancellations until ctx ends. What is still queued then
 // takes effect when its schedule fires.
 func (w *cancelledWaiting) run(ctx context.Context) {
@@ -42,6 +63,8 @@ func (w *cancelledWaiting) run(ctx context.Context) {
 		select {
 		case <-ctx.Done():
 			return
+		case <-w.missed:
+			w.catchUp(ctx)
 		case id := <-w.ids:
 			for _, callback := range w.handler.queue.Callbacks() {
 				w.handler.cancelWaiting(ctx, callback, id)

@@ -121,3 +121,35 @@ func TestEnterWhileStopping(t *testing.T) {
 		t.Errorf("got %v, %v", ok, cause)
 	}
 }
+
+// After an absence of NATS the requests in flight are looked up: those that were
+// cancelled unheard end, and a failure to look ends nothing.
+func TestCatchUp(t *testing.T) {
+	t.Parallel()
+	looked := make(chan string, 10)
+	l := newLine(t, &fakeBus{cancels: func(id string) (bool, error) { looked <- id; return id == anID, nil }}, nil)
+	w := newCancelledWaiting(l.handler)
+	w.resumed()
+	w.resumed() // it never blocks
+	cause := make(chan error, 1)
+	for _, id := range []string{anID, "another"} {
+		leave, _ := l.inFlight.enter("gemini.responses", id, func(err error) { cause <- err })
+		defer leave()
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		w.run(ctx)
+	}()
+	if err := <-cause; !errors.Is(err, upstream.ErrCancelled) {
+		t.Errorf("the call ended with %v", err)
+	}
+	<-looked
+	<-looked
+	cancel()
+	<-done
+	if len(cause) != 0 || len(looked) != 0 {
+		t.Errorf("%d more calls ended, %d more looks", len(cause), len(looked))
+	}
+}

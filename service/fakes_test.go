@@ -27,6 +27,7 @@ type fakeBus struct {
 	admit   func(bus.Ask) bus.Admission
 	settle  func(bus.End) (bus.Settled, error)
 	waiting func(callback, id string) *bus.Delivery
+	cancels func(id string) (bool, error)
 	run     func(intake, work context.Context, h bus.Handlers) error
 	closed  chan struct{}
 	unready string
@@ -65,6 +66,13 @@ func (b *fakeBus) Settle(ctx context.Context, _ *bus.Delivery, end bus.End) (bus
 }
 
 func (b *fakeBus) Deltas(events.Request) *bus.Deltas { return &bus.Deltas{} }
+
+func (b *fakeBus) IsCancelled(_ context.Context, id string) (bool, error) {
+	if b.cancels == nil {
+		return false, nil
+	}
+	return b.cancels(id)
+}
 
 func (b *fakeBus) Waiting(_ context.Context, callback, id string) (*bus.Delivery, error) {
 	if b.waiting == nil {

@@ -91,7 +91,7 @@ func (h *handler) answer(ctx context.Context, j job) report {
 		return report{outcome: Nacked, after: unclearDelay, note: "NATS refuses to say whether it may be called for"}
 	case bus.Admitted, bus.Cancelled, bus.Expired:
 	}
-	v, re := h.decide(calls, j, a)
+	v, re := h.decide(h.lookingAgain(calls, request.ID, cancel), j, a)
 	if cause := context.Cause(calls); errors.Is(cause, upstream.ErrStopping) && v.answer == nil {
 		return h.handBack(ctx, j, re, cause)
 	}
@@ -110,6 +110,22 @@ func (h *handler) handBack(ctx context.Context, j job, re upstream.Reply, cause 
 		r.outcome, r.at = v.outcome, v.at
 	}
 	return r
+}
+
+// lookTime bounds the look before a repeated attempt. If NATS is away the call goes
+// on: it has been paid for in part, and is looked at when NATS is back.
+const lookTime = 2 * time.Second
+
+// lookingAgain has a call look, before each attempt after its first, whether its
+// request was cancelled: what comes live may have been missed.
+func (h *handler) lookingAgain(ctx context.Context, id string, cancel context.CancelCauseFunc) context.Context {
+	return upstream.WithBeforeRepeat(ctx, func(ctx context.Context) {
+		ctx, stop := context.WithTimeout(ctx, lookTime)
+		defer stop()
+		if cancelled, err := h.bus.IsCancelled(ctx, id); err == nil && cancelled {
+			cancel(upstream.ErrCancelled)
+		}
+	})
 }
 
 // duplicate acknowledges a message that needs no answer of its own.

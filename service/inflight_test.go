@@ -3,6 +3,9 @@ package service
 import (
 	"context"
 	"errors"
+	"fmt"
+	"maps"
+	"strings"
 	"testing"
 
 	"gemini-client/events"
@@ -60,5 +63,54 @@ func TestInFlight(t *testing.T) {
 	}
 	if l.inFlight.has("gemini.responses", anID) {
 		t.Error("it is still in flight")
+	}
+}
+
+// A cancellation ends the request's calls on every callback, and no other's.
+func TestCancelByID(t *testing.T) {
+	t.Parallel()
+	f := newInFlight()
+	ended := map[string]int{}
+	leaves := map[string]func(){}
+	for _, key := range []string{"a/one", "b/one", "a/two"} {
+		callback, id, _ := strings.Cut(key, "/")
+		leave, ok := f.enter(callback, id, func(error) { ended[key]++ })
+		if !ok {
+			t.Fatalf("%s is there already", key)
+		}
+		leaves[key] = leave
+	}
+	if _, ok := f.enter("a", "one", nil); ok {
+		t.Error("a/one entered twice")
+	}
+	f.cancel("one", errors.New("cancelled"))
+	f.cancel("unknown", errors.New("cancelled"))
+	if !maps.Equal(ended, map[string]int{"a/one": 1, "b/one": 1}) {
+		t.Errorf("ended: %v", ended)
+	}
+	leaves["a/one"]()
+	if f.has("a", "one") || !f.has("b", "one") || len(f.ids()) != 2 {
+		t.Errorf("after one has left: %v", f.ids())
+	}
+	leaves["b/one"]()
+	leaves["a/two"]()
+	if len(f.calls) != 0 {
+		t.Errorf("after all have left: %v", f.calls)
+	}
+}
+
+// What a cancellation costs must not grow with the requests in flight: anybody may
+// send any number.
+func BenchmarkCancelOfAStranger(b *testing.B) {
+	for _, n := range []int{100, 20_000} {
+		b.Run(fmt.Sprint("in_flight=", n), func(b *testing.B) {
+			f := newInFlight()
+			for i := range n {
+				f.enter("gemini.responses", fmt.Sprint(i), func(error) {})
+			}
+			for b.Loop() {
+				f.cancel(anID, upstream.ErrCancelled)
+			}
+		})
 	}
 }

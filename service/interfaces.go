@@ -16,6 +16,8 @@ type messageBus interface {
 	Settle(ctx context.Context, d *bus.Delivery, end bus.End) (bus.Settled, error)
 	// Deltas publishes the answer while it is being written.
 	Deltas(r events.Request) *bus.Deltas
+	// IsCancelled asks the record of cancellations, as long as ctx lasts.
+	IsCancelled(ctx context.Context, id string) (bool, error)
 	// Waiting finds a request that waits as a schedule.
 	Waiting(ctx context.Context, callback, id string) (*bus.Delivery, error)
 }

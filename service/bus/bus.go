@@ -112,6 +112,9 @@ type Handlers struct {
 	// Cancelled is called with the id of every request that is cancelled from now on.
 	// It must not block.
 	Cancelled func(id string)
+	// Resumed is called when this process is back after it was cut off NATS:
+	// cancellations may have been missed. It must not block.
+	Resumed func()
 	// Pause returns for how long no request should be taken, and why: "" if
 	// requests should be taken.
 	Pause func() (time.Duration, string)
@@ -134,6 +137,7 @@ func (b *Bus) Run(intake, work context.Context, h Handlers) error {
 		return err
 	}
 	defer stopCancels()
+	b.heartbeat.resumed = h.Resumed
 	if err := b.heartbeat.start(intake); err != nil {
 		return err
 	}

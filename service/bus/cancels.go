@@ -35,6 +35,12 @@ func (c *cancels) follow(ctx context.Context, cancelled func(id string)) (stop f
 	return func() { _ = subscription.Unsubscribe() }, nil
 }
 
+// IsCancelled returns whether a request was cancelled, as the stream remembers it.
+// It waits for NATS as long as ctx lasts. Errors: ErrRefused, ctx's cause.
+func (b *Bus) IsCancelled(ctx context.Context, id string) (bool, error) {
+	return b.cancels.has(ctx, id)
+}
+
 // has returns whether a request was cancelled. Errors: ErrRefused, ctx's cause.
 func (c *cancels) has(ctx context.Context, id string) (found bool, err error) {
 	s := c.streams

@@ -114,6 +114,9 @@ func (b *bench) run(bus *Bus, h Handlers) (stop func() error) {
 	if h.Cancelled == nil {
 		h.Cancelled = func(string) {}
 	}
+	if h.Resumed == nil {
+		h.Resumed = func() {}
+	}
 	if h.Pause == nil {
 		h.Pause = func() (time.Duration, string) { return 0, "" }
 	}

@@ -57,6 +57,9 @@ func (c *call) ready() error {
 // key. Errors: an *Error of an attempt that was made; of one that was not,
 // circuitbreaker.ErrOpen, errKeyUnusable, ctx's cause.
 func (u *Caller) attempt(ctx context.Context, c *call) (answer, error) {
+	if err := c.wanted(ctx); err != nil {
+		return nil, err
+	}
 	made := false
 	_, err := c.lease.key.policies.WithContext(ctx).GetWithExecution(func(e failsafe.Execution[answer]) (answer, error) {
 		made = true

@@ -6,6 +6,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/nats-io/nats-server/v2/server"
+	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 
 	"gemini-client/service/bus"
@@ -165,4 +167,54 @@ func TestWorkerStartedWhileNATSIsAway(t *testing.T) {
 	b.Until("all are connected again", func() (string, bool) { return b.replicas[0].get("/readyz") })
 	release()
 	b.finished(len(b.asked))
+}
+
+// A cancellation that comes while the worker is cut off ends its call once the
+// worker is back.
+func TestCancelledWhileCutOff(t *testing.T) {
+	t.Parallel()
+	for name, fault := range map[string]func(*servicetest.Forwarder){
+		"connections are lost": (*servicetest.Forwarder).Cut,
+		"packets are lost":     (*servicetest.Forwarder).Freeze,
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			b, release := startCut(t)
+			b.each(fault)
+			b.cancel(b.asked[0])
+			b.each((*servicetest.Forwarder).Heal)
+			if got := b.Result(b.asked[0]); !isCancelled(got.Result) { // its call is still held
+				t.Errorf("result: %s", got.Body)
+			}
+			release()
+			b.finished(len(b.asked))
+		})
+	}
+}
+
+// A cancellation that the worker never hears ends a request before its next attempt:
+// here the worker may not listen to them.
+func TestUnheardCancellationBeforeTheNextAttempt(t *testing.T) {
+	t.Parallel()
+	n := servicetest.RunNATS(t, func(o *server.Options) {
+		deaf := &server.Permissions{Subscribe: &server.SubjectPermission{Deny: []string{"gemini.cancels.*"}}}
+		o.Users = []*server.User{{Username: "all", Password: "all"}, {Username: "deaf", Password: "deaf", Permissions: deaf}}
+	})
+	n.As = []nats.Option{nats.UserInfo("all", "all")}
+	b := setupOn(t, n, servicetest.RunOpenRouter(t, simulator.Config{}), func(c *config.Config) { c.User, c.Password = "deaf", "deaf" })
+	release := b.openrouter.Hold()
+	defer release()
+	b.start()
+	id := b.Ask("again and again [sim:503 times=2]", nil)
+	if err := b.openrouter.Wait(b.Context(), func(s simulator.Stats) bool { return s.Started == 1 }); err != nil {
+		t.Fatal(err)
+	}
+	b.cancel(id)
+	release()
+	if got := b.Result(id); !isCancelled(got.Result) {
+		t.Errorf("result: %s", got.Body)
+	}
+	if n := b.openrouter.Count(); n != 1 {
+		t.Errorf("calls: got %d, want 1", n)
+	}
 }
