@@ -35,36 +35,60 @@ func TestLimits(t *testing.T) {
 		body func(n int) string
 		want string // for one more
 	}{
-		"messages": {events.MaxMessages, func(n int) string { return body(`"messages":[` + many(n, `{"role":"user"}`) + `]`) },
-			"messages: has 10001 messages; give at most 10000"},
-		"parts of one message": {events.MaxParts, func(n int) string { return body(`"messages":[` + user + many(n, `{"type":"text"}`) + `]}]`) },
-			"messages: has 10001 content parts and tool calls in all its messages; give at most 10000"},
+		"messages": {
+			events.MaxMessages, func(n int) string { return body(`"messages":[` + many(n, `{"role":"user"}`) + `]`) },
+			"messages: has 10001 messages; give at most 10000",
+		},
+		"parts of one message": {
+			events.MaxParts, func(n int) string { return body(`"messages":[` + user + many(n, `{"type":"text"}`) + `]}]`) },
+			"messages: has 10001 content parts and tool calls in all its messages; give at most 10000",
+		},
 		"parts of two messages": {events.MaxParts, func(n int) string {
 			return body(`"messages":[` + user + many(n-9000, `{}`) + `]},` + user + many(9000, `{}`) + `]}]`)
 		}, "messages: has 10001 content parts and tool calls in all its messages; give at most 10000"},
-		"tool calls": {events.MaxParts, func(n int) string { return body(`"messages":[{"role":"user","tool_calls":[` + many(n, `{}`) + `]}]`) },
-			"messages: has 10001 content parts and tool calls in all its messages; give at most 10000"},
-		"stop sequences": {events.MaxStopSequences, func(n int) string { return asked(`"parameters":{"stop_sequences":[` + many(n, `"."`) + `]}`) },
-			"parameters.stop_sequences: has 65 entries; give at most 64"},
-		"openrouter": {events.MaxOpenRouterFields, func(n int) string { return asked(`"openrouter":{` + keys(n) + `}`) },
-			"openrouter: has 257 fields; give at most 256"},
-		"models": {events.MaxListed, func(n int) string { return asked(`"openrouter":{"models":[` + many(n, `"google/x"`) + `]}`) },
-			"openrouter.models: has 1001 entries; give at most 1000"},
-		"plugins": {events.MaxListed, func(n int) string { return asked(`"openrouter":{"plugins":[` + many(n, `{"id":"file-parser"}`) + `]}`) },
-			"openrouter.plugins: has 1001 entries; give at most 1000"},
-		"tools": {events.MaxListed, func(n int) string { return asked(`"openrouter":{"tools":[` + many(n, `{}`) + `]}`) },
-			"openrouter.tools: has 1001 entries; give at most 1000"},
-		"depth of metadata": {events.MaxMetadataDepth, func(n int) string { return asked(`"metadata":` + nested(n)) },
-			"metadata: is nested 10000 levels deep; nest at most 9999"},
-		"depth of openrouter": {events.MaxDepth, func(n int) string { return asked(`"openrouter":` + nested(n)) },
-			"openrouter: is nested 129 levels deep; nest at most 128"},
+		"tool calls": {
+			events.MaxParts, func(n int) string { return body(`"messages":[{"role":"user","tool_calls":[` + many(n, `{}`) + `]}]`) },
+			"messages: has 10001 content parts and tool calls in all its messages; give at most 10000",
+		},
+		"stop sequences": {
+			events.MaxStopSequences, func(n int) string { return asked(`"parameters":{"stop_sequences":[` + many(n, `"."`) + `]}`) },
+			"parameters.stop_sequences: has 65 entries; give at most 64",
+		},
+		"openrouter": {
+			events.MaxOpenRouterFields, func(n int) string { return asked(`"openrouter":{` + keys(n) + `}`) },
+			"openrouter: has 257 fields; give at most 256",
+		},
+		"models": {
+			events.MaxListed, func(n int) string { return asked(`"openrouter":{"models":[` + many(n, `"google/x"`) + `]}`) },
+			"openrouter.models: has 1001 entries; give at most 1000",
+		},
+		"plugins": {
+			events.MaxListed, func(n int) string { return asked(`"openrouter":{"plugins":[` + many(n, `{"id":"file-parser"}`) + `]}`) },
+			"openrouter.plugins: has 1001 entries; give at most 1000",
+		},
+		"tools": {
+			events.MaxListed, func(n int) string { return asked(`"openrouter":{"tools":[` + many(n, `{}`) + `]}`) },
+			"openrouter.tools: has 1001 entries; give at most 1000",
+		},
+		"depth of metadata": {
+			events.MaxMetadataDepth, func(n int) string { return asked(`"metadata":` + nested(n)) },
+			"metadata: is nested 10000 levels deep; nest at most 9999",
+		},
+		"depth of openrouter": {
+			events.MaxDepth, func(n int) string { return asked(`"openrouter":` + nested(n)) },
+			"openrouter: is nested 129 levels deep; nest at most 128",
+		},
 		"depth of messages": {events.MaxDepth, func(n int) string {
 			return body(`"messages":[{"role":"user","content":` + strings.Repeat("[", n-2) + strings.Repeat("]", n-2) + `}]`)
 		}, "messages: is nested 129 levels deep; nest at most 128"},
-		"keys of openrouter": {events.MaxKeys, func(n int) string { return asked(`"openrouter":{"provider":{` + keys(n-1) + `}}`) },
-			"openrouter: has 100001 keys in all its objects; give at most 100000"},
-		"keys of messages": {events.MaxKeys, func(n int) string { return body(`"messages":[{"role":"user",` + keys(n-1) + `}]`) },
-			"messages: has 100001 keys in all its objects; give at most 100000"},
+		"keys of openrouter": {
+			events.MaxKeys, func(n int) string { return asked(`"openrouter":{"provider":{` + keys(n-1) + `}}`) },
+			"openrouter: has 100001 keys in all its objects; give at most 100000",
+		},
+		"keys of messages": {
+			events.MaxKeys, func(n int) string { return body(`"messages":[{"role":"user",` + keys(n-1) + `}]`) },
+			"messages: has 100001 keys in all its objects; give at most 100000",
+		},
 	}
 	for name, tt := range tests {
 		t.Run(name, func(t *testing.T) {

@@ -161,7 +161,7 @@ func checkEscape(b []byte, i int) (last int, ok bool) {
 		return i, true
 	}
 	for end := i + 4; i < end; {
-		if i++; i == len(b) || !('0' <= b[i] && b[i] <= '9' || 'a' <= b[i]|0x20 && b[i]|0x20 <= 'f') {
+		if i++; i == len(b) || (b[i] < '0' || '9' < b[i]) && (b[i]|0x20 < 'a' || 'f' < b[i]|0x20) {
 			return i, false
 		}
 	}

@@ -34,7 +34,9 @@ func FuzzRequestBody(f *testing.F) {
 		if int(length) != len(sent) {
 			t.Fatalf("%d bytes were announced and %d sent (%v)", length, len(sent), err)
 		}
-		var got struct{ Messages []openrouter.Message }
+		var got struct {
+			Messages []openrouter.Message `json:"messages"`
+		}
 		if err := json.Unmarshal(sent, &got); err != nil {
 			t.Fatalf("%q is not JSON: %v", sent, err)
 		}

@@ -93,13 +93,10 @@ func (e *Error) KeyLimit() bool {
 // Affords returns how many tokens of an answer the credit affords, where a 402 says that it does not afford max_tokens: a call that
 // asks for no more may pass. 0 if it does not say.
 func (e *Error) Affords() int {
-	const phrase = "can only afford "
-	message := strings.ToLower(e.Message)
-	at := strings.Index(message, phrase)
-	if e.Status != 402 && e.Status != 403 || e.Relayed || at < 0 {
+	_, number, says := strings.Cut(strings.ToLower(e.Message), "can only afford ")
+	if e.Status != 402 && e.Status != 403 || e.Relayed || !says {
 		return 0
 	}
-	number := message[at+len(phrase):]
 	end := strings.IndexFunc(number, func(r rune) bool { return (r < '0' || r > '9') && r != ',' })
 	if end >= 0 {
 		number = number[:end]

@@ -29,8 +29,10 @@ func TestUpstreamBombs(t *testing.T) { //nolint:paralleltest // it measures the 
 		"document":     {sends(`{"choices":[` + fill("{},") + `{}]}`), []openrouter.Kind{openrouter.KindTooLarge}},
 		"error keys":   {sends(`data: {"error":{"metadata":{"headers":{` + fill(`"a":0,`)[:size/2] + `"b":1}}}}` + "\n\n"), []openrouter.Kind{openrouter.KindTooLarge}},
 		"endless line": {endless("data: ", "x"), []openrouter.Kind{openrouter.KindTooLarge}},
-		"endless stream": {endless("", data(delta(`"content":"`+strings.Repeat("x", 1000)+`"`, ""))),
-			[]openrouter.Kind{openrouter.KindTooLarge}},
+		"endless stream": {
+			endless("", data(delta(`"content":"`+strings.Repeat("x", 1000)+`"`, ""))),
+			[]openrouter.Kind{openrouter.KindTooLarge},
+		},
 		"endless comments":    {endless("", ": x\n"), []openrouter.Kind{openrouter.KindFirstToken}},
 		"endless white space": {endless("", " "), []openrouter.Kind{openrouter.KindFirstToken}},
 		"endless error page": {func(w http.ResponseWriter) {

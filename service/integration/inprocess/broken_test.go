@@ -217,7 +217,7 @@ func TestDeadLetterWithTooManyHeaders(t *testing.T) {
 	for i := range 2000 {
 		header[fmt.Sprintf("Nats-%04d", i)] = []string{"x"}
 	}
-	body := []byte(strings.Repeat("x", 1<<20-16<<10-28100))
+	body := servicetest.Body(servicetest.NewID(), "[sim:model_deprecated]"+strings.Repeat("x", 1<<20-16<<10-28400), nil)
 	b.Publish(body, header)
 	b.start()
 	deadLetter := b.Collect(b.Names.DeadlettersStream(), "", 1)[0]
