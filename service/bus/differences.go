@@ -47,6 +47,10 @@ func streamDifferences(have, want jetstream.StreamConfig, leastAge time.Duration
 		compare.full(have, want)
 		compare.add("max_msgs_per_subject", unlimited(have.MaxMsgsPerSubject), unlimited(want.MaxMsgsPerSubject), "")
 	}
+	if want.MaxMsgs > 0 { // the cancellations: with "old" a flood evicts those that matter
+		compare.add("discard", have.Discard, want.Discard, "")
+		compare.add("max_msgs", unlimited(have.MaxMsgs), want.MaxMsgs, "")
+	}
 	compare.add("storage", have.Storage, want.Storage, "")
 	limited := ""
 	switch {

@@ -17,11 +17,12 @@ const Durable = "gemini-client"
 const payloadReserve = 16 << 10
 
 // Bounds of the cancellations, which any backend may publish: they have no body
-// to speak of, and must not fill the disk that results need. A number and not
-// bytes, because JetStream sets bytes aside.
+// to speak of, and must not fill the disk that results need: 1 GiB at the very most,
+// some 30 MB of those without headers. A number and not bytes, because JetStream
+// sets bytes aside.
 const (
 	cancelMaxBytes = 4 << 10
-	cancelsMax     = 100_000
+	cancelsMax     = 250_000
 )
 
 // Topology is the streams and consumers as data, for one configuration and one
@@ -120,13 +121,16 @@ func deadlettersStream(c config.Config, n events.Names) jetstream.StreamConfig {
 	}
 }
 
+// cancelsStream refuses what is too much, as the publisher is told, instead of
+// dropping the oldest: any number of cancellations of nothing must not make it forget
+// one that matters. Requests in flight hear a refused one all the same.
 func cancelsStream(c config.Config, n events.Names) jetstream.StreamConfig {
 	return jetstream.StreamConfig{
 		Name: n.CancelsStream(), Subjects: []string{n.CancelsAll()},
 		Description: "cancelled requests",
 		Retention:   jetstream.LimitsPolicy, Storage: jetstream.FileStorage, Replicas: c.Replicas,
 		MaxMsgsPerSubject: 1, MaxAge: c.ResultsMaxAge, AllowDirect: true,
-		MaxMsgSize: cancelMaxBytes, MaxMsgs: cancelsMax,
+		MaxMsgSize: cancelMaxBytes, MaxMsgs: cancelsMax, Discard: jetstream.DiscardNew,
 	}
 }
 
