@@ -2,6 +2,7 @@
 GOLANGCI_LINT := v2.15.0
 XTOOLS := v0.52.0
 FUZZTIME ?= 30s
+SERVICE_FUZZTIME ?= $(FUZZTIME)
 SEEDS ?= 10
 VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
 LINT := .tools/golangci-lint-$(GOLANGCI_LINT)
@@ -43,11 +44,13 @@ lint: $(LINT) $(DEADCODE) ## check style, bugs, dead code and the import table
 	$(LINT) run ./...
 	@echo '$(DEADCODE) ./...'; dead=$$($(DEADCODE) -test ./... && $(DEADCODE) ./... | grep -v '^service/servicetest/'); test -z "$$dead" || { echo "$$dead"; exit 1; }
 
-fuzz: ## fuzz each target for FUZZTIME (30s)
+# FuzzMessage plays each input through a running service, a few hundred a second
+fuzz: ## fuzz each target for FUZZTIME (30s), the whole service for SERVICE_FUZZTIME
 	@for target in $(FUZZ); do \
 	  for package in $$(grep -rlE "^func $$target\(" --include='*_test.go' . | xargs -n1 dirname | sort -u); do \
-	    echo "fuzz $$package $$target $(FUZZTIME)"; \
-	    go test -run '^$$' -fuzz "^$$target$$" -fuzztime $(FUZZTIME) -fuzzminimizetime 1s $$package || exit 1; \
+	    time=$(FUZZTIME); test $$target != FuzzMessage || time=$(SERVICE_FUZZTIME); \
+	    echo "fuzz $$package $$target $$time"; \
+	    go test -run '^$$' -fuzz "^$$target$$" -fuzztime $$time -fuzzminimizetime 1s $$package || exit 1; \
 	  done; \
 	done
 

@@ -25,7 +25,7 @@ import (
 // and the configuration that ties a service to them.
 type bench struct {
 	*servicetest.Backend
-	t          *testing.T
+	t          testing.TB
 	nats       *servicetest.NATS
 	openrouter *servicetest.OpenRouter
 	config     config.Config
@@ -46,16 +46,16 @@ func (b *bench) Idle() {
 	}
 }
 
-func setup(t *testing.T, changes ...func(*config.Config)) *bench {
-	t.Helper()
-	n := servicetest.RunNATS(t)
-	or := servicetest.RunOpenRouter(t, simulator.Config{})
-	return setupOn(t, n, or, changes...)
+func setup(tb testing.TB, changes ...func(*config.Config)) *bench {
+	tb.Helper()
+	n := servicetest.RunNATS(tb)
+	or := servicetest.RunOpenRouter(tb, simulator.Config{})
+	return setupOn(tb, n, or, changes...)
 }
 
-func setupOn(t *testing.T, n *servicetest.NATS, or *servicetest.OpenRouter, changes ...func(*config.Config)) *bench {
-	t.Helper()
-	c := defaults(t)
+func setupOn(tb testing.TB, n *servicetest.NATS, or *servicetest.OpenRouter, changes ...func(*config.Config)) *bench {
+	tb.Helper()
+	c := defaults(tb)
 	c.APIKeys = []string{servicetest.Key}
 	c.BaseURL = or.URL
 	c.NATS.URL = n.URL
@@ -64,15 +64,15 @@ func setupOn(t *testing.T, n *servicetest.NATS, or *servicetest.OpenRouter, chan
 	for _, change := range changes {
 		change(&c)
 	}
-	return &bench{Backend: servicetest.NewBackend(t, n), t: t, nats: n, openrouter: or, config: c, log: &servicetest.Buffer{}, spans: tracetest.NewInMemoryExporter()}
+	return &bench{Backend: servicetest.NewBackend(tb, n), t: tb, nats: n, openrouter: or, config: c, log: &servicetest.Buffer{}, spans: tracetest.NewInMemoryExporter()}
 }
 
 // defaults is the configuration of an empty environment.
-func defaults(t *testing.T) config.Config {
-	t.Helper()
+func defaults(tb testing.TB) config.Config {
+	tb.Helper()
 	c, _, err := config.Load("")
 	if err != nil {
-		t.Fatalf("the defaults do not load: %v", err)
+		tb.Fatalf("the defaults do not load: %v", err)
 	}
 	return c
 }
@@ -172,13 +172,13 @@ func (b *bench) provision() {
 func (b *bench) stream(name string) jetstream.StreamState { return b.State(name) }
 
 // requestID reads the id of a body.
-func requestID(t *testing.T, body []byte) string {
-	t.Helper()
+func requestID(tb testing.TB, body []byte) string {
+	tb.Helper()
 	var r struct {
 		ID string `json:"request_id"`
 	}
 	if err := json.Unmarshal(body, &r); err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	return r.ID
 }

@@ -44,14 +44,14 @@ func runStackOn(t *testing.T, n *servicetest.NATS, changes ...func(*config.Confi
 }
 
 // asUser returns a connection of a user of nats.conf.
-func asUser(t *testing.T, n *servicetest.NATS, user string, options ...nats.Option) *servicetest.Backend {
-	t.Helper()
+func asUser(tb testing.TB, n *servicetest.NATS, user string, options ...nats.Option) *servicetest.Backend {
+	tb.Helper()
 	nc := n.Connect(append(servicetest.User(user), options...)...)
 	js, err := jetstream.NewWithAPIPrefix(nc, "gemini.js", jetstream.WithDefaultTimeout(2*time.Second))
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
-	return &servicetest.Backend{T: t, NC: nc, JS: js, Names: servicetest.Names()}
+	return &servicetest.Backend{T: tb, NC: nc, JS: js, Names: servicetest.Names()}
 }
 
 // Everything that a backend, a worker and an admin do works with the least
@@ -112,10 +112,10 @@ func leastPrivilegeSuffices(t *testing.T, n *servicetest.NATS) {
 	}
 }
 
-func wantSubject(t *testing.T, got servicetest.Stored, want string) {
-	t.Helper()
+func wantSubject(tb testing.TB, got servicetest.Stored, want string) {
+	tb.Helper()
 	if got.Subject != want {
-		t.Errorf("result: got %s, want %s: %s", got.Subject, want, got.Body)
+		tb.Errorf("result: got %s, want %s: %s", got.Subject, want, got.Body)
 	}
 }
 
