@@ -91,6 +91,32 @@ func TestTurnsAfterManyHaveLeft(t *testing.T) {
 	})
 }
 
+// The same through all the policies, with every kind of end: nobody who left is
+// waited for, and none of them was called for.
+func TestCallsThatLeaveTheLine(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		p, up := newTestCaller(t, func(c *config.Config) { c.KeysMaxPerMinute, c.Concurrency = 10, 100 }, ok)
+		checkReply(t, p.ask(t.Context()), "")
+		var wg sync.WaitGroup
+		for n := range 100 {
+			end := []time.Duration{-time.Second, time.Duration(-n-1) * 50 * time.Millisecond, 5900 * time.Millisecond}[n%3] // all before the first turn, at 6 s
+			wg.Go(func() {
+				if re := p.ask(ending(t, end)); re.Err == nil || re.Attempts != 0 {
+					t.Errorf("ended after %v: got %+v, want an end without a call", end, re)
+				}
+			})
+		}
+		start := time.Now()
+		wg.Wait()
+		checkReply(t, p.ask(t.Context()), "")
+		if waited := time.Since(start); waited != 6*time.Second || len(up.calls) != 2 {
+			t.Errorf("the next call began %v after the first, %d calls in all, want 6 s, 2", waited, len(up.calls))
+		}
+		noneInUse(t, p.keys)
+	})
+}
+
 // A turn that is taken late does not bring the next one closer.
 func TestTurnsAreNeverCloser(t *testing.T) {
 	t.Parallel()
