@@ -14,6 +14,9 @@ const (
 	// HeaderRetryCount counts how often the service rescheduled the request; it
 	// adds to the body's retry_count.
 	HeaderRetryCount = "Gemini-Retry-Count"
+	// HeaderTimeouts counts the deliveries in which an answer did not come in time.
+	// Only the service's own word counts, as of HeaderBilled.
+	HeaderTimeouts = "Gemini-Timeouts"
 	// HeaderStrikes counts how often the request was rescheduled as a crash loop:
 	// its starts never settled.
 	HeaderStrikes = "Gemini-Strikes"
@@ -71,6 +74,10 @@ func AsOriginal(h Header) Header {
 // RetryCount reads HeaderRetryCount. It returns 0, false if the header is
 // absent or is no integer of 0 or more.
 func RetryCount(h Header) (int, bool) { return count(h, HeaderRetryCount) }
+
+// Timeouts reads HeaderTimeouts. It returns 0, false if the header is absent or
+// is no integer of 0 or more.
+func Timeouts(h Header) (int, bool) { return count(h, HeaderTimeouts) }
 
 // Strikes reads HeaderStrikes. It returns 0, false if the header is absent or
 // is no integer of 0 or more.

@@ -118,7 +118,7 @@ func TestCountsInHeaders(t *testing.T) {
 			t.Parallel()
 			for _, spelling := range []func(string) string{strings.Clone, strings.ToLower, strings.ToUpper} {
 				h := events.Header{}
-				for _, header := range []string{events.HeaderRetryCount, events.HeaderStrikes, events.HeaderReplay} {
+				for _, header := range []string{events.HeaderRetryCount, events.HeaderTimeouts, events.HeaderStrikes, events.HeaderReplay} {
 					if tt.values != nil {
 						h[spelling(header)] = tt.values
 					}
@@ -130,6 +130,9 @@ func TestCountsInHeaders(t *testing.T) {
 				}
 				if n, ok := events.RetryCount(h); n != wantCount || ok != wantOK {
 					t.Errorf("RetryCount(%v)\n got %d, %v\nwant %d, %v", h, n, ok, wantCount, wantOK)
+				}
+				if n, ok := events.Timeouts(h); n != wantCount || ok != wantOK {
+					t.Errorf("Timeouts(%v)\n got %d, %v\nwant %d, %v", h, n, ok, wantCount, wantOK)
 				}
 				if n, ok := events.Strikes(h); n != wantCount || ok != wantOK {
 					t.Errorf("Strikes(%v)\n got %d, %v\nwant %d, %v", h, n, ok, wantCount, wantOK)

@@ -165,6 +165,10 @@ func (h *handler) decide(ctx context.Context, j job, a bus.Admission) (v verdict
 		return failed(events.DeadlineExceeded, "The request's deadline passed before a worker took it."), re
 	}
 	deltas := h.bus.Deltas(j.request)
+	timeouts, _ := events.Timeouts(j.delivery.Header)
+	if timeouts > 0 {
+		ctx = upstream.WithTimedOut(ctx)
+	}
 	re = h.upstream.Answer(ctx, j.request, deltas.Piece)
 	deltas.Done()
 	if re.Answer != nil {
@@ -174,6 +178,7 @@ func (h *handler) decide(ctx context.Context, j job, a bus.Admission) (v verdict
 	return judgeError(re.Err, situation{
 		now: time.Now(), deadline: j.request.Deadline, called: re.Attempts > 0,
 		longest: h.longestWait, retryCount: n, maxRetries: h.queue.MaxRetries, delay: upstream.WithJitter(h.queue.RetryDelay(n)),
+		timedOut: re.TimedOut, timeouts: timeouts, maxTimeouts: h.queue.TimeoutMaxRetries,
 	}), re
 }
 

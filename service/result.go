@@ -81,8 +81,8 @@ func billed(d *bus.Delivery, re upstream.Reply) events.Bill {
 }
 
 // headers are those of a request's next delivery: one more retry if a call was
-// made, or one more crash loop, and what was billed so far. A start that settled
-// resets the count of crash loops.
+// made, one more timeout if an answer did not come in time, or one more crash loop;
+// and what was billed so far. A start that settled resets the count of crash loops.
 func (v verdict) headers(d *bus.Delivery, bill events.Bill) map[string]string {
 	if v.crashLoops > 0 {
 		return map[string]string{events.HeaderStrikes: strconv.Itoa(v.crashLoops)}
@@ -94,6 +94,10 @@ func (v verdict) headers(d *bus.Delivery, bill events.Bill) map[string]string {
 	headers := map[string]string{events.HeaderRetryCount: strconv.Itoa(n), events.HeaderStrikes: "0"}
 	if !bill.Empty() {
 		headers[events.HeaderBilled] = bill.String()
+	}
+	if v.timedOut {
+		timeouts, _ := events.Timeouts(d.Header)
+		headers[events.HeaderTimeouts] = strconv.Itoa(timeouts + 1)
 	}
 	return headers
 }

@@ -18,6 +18,7 @@ type verdict struct {
 	at         time.Time        // of rescheduled
 	crashLoops int              // of rescheduled, if the request may be crashing its workers
 	free       bool             // of rescheduled, if no call was made: it uses up no retry
+	timedOut   bool             // of rescheduled, if an answer did not come in time
 
 	withoutReasoning, withoutMetadata bool // the server refused the result with it
 	deadLettered                      bool // the original is kept already
@@ -32,6 +33,10 @@ type situation struct {
 	maxRetries int
 	longest    time.Duration // that the request may wait; 0: any
 	delay      time.Duration // of the retry that would be next, jitter included
+
+	timedOut    bool // an answer did not come in time, and may have been billed
+	timeouts    int  // deliveries before this one in which that was so
+	maxTimeouts int  // how many may follow the first one
 }
 
 func completed(answer *upstream.Answer) verdict {
@@ -51,6 +56,9 @@ func judgeError(e *upstream.Error, s situation) verdict {
 	if s.called && s.retryCount >= s.maxRetries {
 		return failed(e.Code, fmt.Sprintf("%s Given up after %s (QUEUE_MAX_RETRIES).", e.Message, retries(s.retryCount)))
 	}
+	if s.timedOut && s.timeouts >= s.maxTimeouts {
+		return failed(events.UpstreamTimeout, fmt.Sprintf("%s An answer did not come in time in any of %d deliveries (TIMEOUT_MAX_RETRIES).", e.Message, s.timeouts+1))
+	}
 	wait := s.wait(e)
 	at := s.now.Add(wait)
 	if !s.deadline.IsZero() && !at.Before(s.deadline) {
@@ -59,7 +67,7 @@ func judgeError(e *upstream.Error, s situation) verdict {
 	if s.longest > 0 { // a try before the time that was asked for is better than one that nobody remembers
 		at = s.now.Add(min(wait, s.longest))
 	}
-	return verdict{outcome: Rescheduled, free: !s.called, failure: events.Failure{Code: e.Code, Message: e.Message}, at: at}
+	return verdict{outcome: Rescheduled, free: !s.called, timedOut: s.timedOut, failure: events.Failure{Code: e.Code, Message: e.Message}, at: at}
 }
 
 // wait is how long until the next try. A request that was not called for comes

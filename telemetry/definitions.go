@@ -32,6 +32,7 @@ const (
 	metricClaimsLost     = "gemini.claims.lost"
 	metricResultsRefused = "gemini.results.refused"
 	metricBreakerState   = "gemini.breaker.state"
+	metricModelBreaker   = "gemini.model.breaker.state"
 	metricKeys           = "gemini.keys"
 	metricDeadLetters    = "gemini.deadletters"
 	metricEvicted        = "gemini.deadletters.evicted"
@@ -96,6 +97,7 @@ func stateMetrics() []definition {
 		{metricInFlight, kindGauge, "{request}", nil, nil, "Requests in flight in this process; equal to the slots means it is full."},
 		{metricSlots, kindGauge, "{slot}", nil, nil, "Requests that may be in flight in this process at once (WORKER_CONCURRENCY)."},
 		{metricBreakerState, kindGauge, "", nil, nil, "Circuit breaker over OpenRouter: 0 closed, 1 half-open (a few probe calls), 2 open; while it is open nothing is taken from the queues."},
+		{metricModelBreaker, kindGauge, "", []attribute.Key{keyRequestModel}, nil, "Circuit breaker of each model that was asked for lately, the same numbers; while it is open this model's requests ask a fallback or are rescheduled, and others are taken."},
 		{metricKeys, kindGauge, "{key}", []attribute.Key{labelState}, nil, "API keys by state: usable, or why they are not (rate_limited; unauthorized, insufficient_credits until a call with them has worked); while all cool down nothing is taken from the queues."},
 	}
 }

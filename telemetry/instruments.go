@@ -40,9 +40,10 @@ type Instruments struct {
 	resultsRefused metric.Int64Counter
 	spansLost      metric.Int64Counter
 
-	breaker atomic.Pointer[func() BreakerState]
-	keys    atomic.Pointer[func() map[string]int64]
-	queues  atomic.Pointer[func() QueueNumbers]
+	breaker       atomic.Pointer[func() BreakerState]
+	modelBreakers atomic.Pointer[func() map[string]BreakerState]
+	keys          atomic.Pointer[func() map[string]int64]
+	queues        atomic.Pointer[func() QueueNumbers]
 }
 
 func newInstruments(meter metric.Meter) (*Instruments, error) {
@@ -76,6 +77,7 @@ func newInstruments(meter metric.Meter) (*Instruments, error) {
 		spansLost:      b.counter(metricSpansLost),
 	}
 	b.observeBreaker(&i.breaker)
+	b.observeModels(&i.modelBreakers, i.models.fold)
 	b.observeKeys(&i.keys)
 	b.observeQueues(&i.queues)
 	i.begin(context.Background())

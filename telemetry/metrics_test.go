@@ -36,6 +36,13 @@ func useEverything(t *testing.T, b bundle) {
 	i.InFlight(ctx, -1)
 	i.SetSlots(ctx, 100)
 	i.ObserveBreaker(func() BreakerState { return BreakerOpen })
+	i.ObserveModels(func() map[string]BreakerState {
+		all := map[string]BreakerState{"google/gemini-2.5-flash": BreakerHalfOpen}
+		for n := range 2 * maxModels { // more than get a label of their own
+			all[fmt.Sprint("google/model-", n)] = BreakerState(n % 3)
+		}
+		return all
+	})
 	i.ClaimLost(ctx)
 	i.ResultRefused(ctx)
 	i.ObserveKeys(func() map[string]int64 { return map[string]int64{"usable": 2, "cooling": 0} })
@@ -85,6 +92,8 @@ func TestMetrics(t *testing.T) {
 		`gemini_claims_lost_total 1.0`,
 		`gemini_results_refused_total 1.0`,
 		`gemini_breaker_state 2.0`,
+		`gemini_model_breaker_state{gen_ai_request_model="google/gemini-2.5-flash"} 1.0`,
+		`gemini_model_breaker_state{gen_ai_request_model="other"} 2.0`,
 		`gemini_keys{state="usable"} 2.0`,
 		`gemini_keys{state="cooling"} 0.0`,
 		`gemini_deadletters_total{code="rate_limited"} 1.0`,

@@ -29,6 +29,12 @@ func (i *Instruments) ObserveBreaker(source func() BreakerState) {
 	i.breaker.Store(&source)
 }
 
+// ObserveModels sets the source of the state of each model's circuit breaker. It is
+// called at each scrape, possibly concurrently, and must answer from memory.
+func (i *Instruments) ObserveModels(source func() map[string]BreakerState) {
+	i.modelBreakers.Store(&source)
+}
+
 // ObserveKeys sets the source of the number of keys by state. It is called at
 // each scrape, possibly concurrently, and must answer from memory.
 func (i *Instruments) ObserveKeys(source func() map[string]int64) {
@@ -75,6 +81,29 @@ func (b *builder) observeBreaker(source *atomic.Pointer[func() BreakerState]) {
 		metric.WithInt64Callback(func(_ context.Context, o metric.Int64Observer) error {
 			if ask := source.Load(); ask != nil {
 				o.Observe(int64((*ask)()))
+			}
+			return nil
+		}))
+	b.keep(d.name, err)
+}
+
+// observeModels creates a gauge that calls its source, once that is set, at each
+// scrape. Models that share a label show the worst state among them.
+func (b *builder) observeModels(source *atomic.Pointer[func() map[string]BreakerState], fold func(string) string) {
+	d := b.known[metricModelBreaker]
+	_, err := b.meter.Int64ObservableGauge(d.name, metric.WithUnit(d.unit), metric.WithDescription(d.meaning),
+		metric.WithInt64Callback(func(_ context.Context, o metric.Int64Observer) error {
+			ask := source.Load()
+			if ask == nil {
+				return nil
+			}
+			worst := map[string]BreakerState{}
+			for model, state := range (*ask)() {
+				label := fold(model)
+				worst[label] = max(worst[label], state)
+			}
+			for label, state := range worst {
+				o.Observe(int64(state), metric.WithAttributes(keyRequestModel.String(label)))
 			}
 			return nil
 		}))

@@ -171,7 +171,7 @@ func (r *replayer) send(ctx context.Context, dead *jetstream.RawStreamMsg, follo
 // failure has told what came before. Names are compared in any case,
 // as the service reads them.
 func replayHeader(dead nats.Header, follows uint64) nats.Header {
-	own := []string{events.HeaderReason, events.HeaderStrikes, events.HeaderRetryCount, events.HeaderReplay, events.HeaderBilled}
+	own := []string{events.HeaderReason, events.HeaderStrikes, events.HeaderRetryCount, events.HeaderTimeouts, events.HeaderReplay, events.HeaderBilled}
 	h := nats.Header{}
 	for name, values := range events.WithoutNATS(dead) {
 		if len(name) >= len(events.HeaderOriginalPrefix) && strings.EqualFold(name[:len(events.HeaderOriginalPrefix)], events.HeaderOriginalPrefix) {

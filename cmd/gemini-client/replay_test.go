@@ -58,7 +58,7 @@ func TestReplayCompletes(t *testing.T) {
 	id := servicetest.NewID()
 	const trace = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
 	body := bytes.Replace(servicetest.Body(id, heals, map[string]any{"metadata": map[string]any{"order": 7}}), []byte(`"order":7`), []byte("\"order\" :\t7 "), 1)
-	b.Publish(body, nats.Header{"X-Own": {"kept"}, "Nats-Msg-Id": {"mine"}, "traceparent": {trace}, "gemini-replay": {"99"}, "gemini-strikes": {"2"}, "Gemini-Retry-Count": {"1"}})
+	b.Publish(body, nats.Header{"X-Own": {"kept"}, "Nats-Msg-Id": {"mine"}, "traceparent": {trace}, "gemini-replay": {"99"}, "gemini-strikes": {"2"}, "Gemini-Retry-Count": {"1"}, "gemini-timeouts": {"1"}})
 	b.Result(id)
 	b.Idle()
 	failed := b.message(b.Names.ResponsesStream(), events.Failed(b.Names.ResponseQueue, id))

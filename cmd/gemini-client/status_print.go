@@ -110,7 +110,11 @@ func workerLine(w service.WorkerStatus) string {
 			keys = append(keys, fmt.Sprintf("%d %s", w.Keys[name], name))
 		}
 	}
+	var alone strings.Builder
+	for _, m := range w.Models {
+		fmt.Fprintf(&alone, ", model %s %s", m.Model, m.State)
+	}
 	up := strings.TrimSpace(humanize.RelTime(w.Since, time.Now(), "", ""))
-	return plain(fmt.Sprintf("%s  %s  version %s, up %s, %s; %d of %d slots in use, breaker %s, keys: %s",
-		w.Instance, w.Hostname, cmp.Or(w.Version, "unknown"), up, state, w.InFlight, w.Slots, w.Breaker, cmp.Or(strings.Join(keys, ", "), "none")))
+	return plain(fmt.Sprintf("%s  %s  version %s, up %s, %s; %d of %d slots in use, breaker %s, keys: %s%s",
+		w.Instance, w.Hostname, cmp.Or(w.Version, "unknown"), up, state, w.InFlight, w.Slots, w.Breaker, cmp.Or(strings.Join(keys, ", "), "none"), alone.String()))
 }

@@ -3,6 +3,7 @@ package bus
 import (
 	"fmt"
 	"maps"
+	"slices"
 	"strings"
 	"time"
 
@@ -43,7 +44,7 @@ func (d *Delivery) guardReplay() {
 	}
 	d.Header = maps.Clone(d.Header)
 	maps.DeleteFunc(d.Header, func(name string, _ []string) bool {
-		return strings.EqualFold(name, events.HeaderReplay) || strings.EqualFold(name, events.HeaderBilled)
+		return slices.ContainsFunc([]string{events.HeaderReplay, events.HeaderBilled, events.HeaderTimeouts}, func(own string) bool { return strings.EqualFold(name, own) })
 	})
 }
 

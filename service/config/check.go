@@ -78,6 +78,7 @@ func (c *Config) checkNumbers() error {
 		between("KEYS_COOLDOWN_SECONDS", c.KeysCooldownSeconds, 1, 24*3600),
 		between("KEYS_REST_MAX", c.KeysRestMax, time.Second, 24*time.Hour),
 		between("QUEUE_MAX_RETRIES", c.MaxRetries, 0, 100),
+		between("TIMEOUT_MAX_RETRIES", c.TimeoutMaxRetries, 0, 100),
 		between("MAX_STRIKES", c.MaxStrikes, 1, 100),
 		between("ACK_WAIT", c.AckWait, 3*time.Second, time.Hour),
 		between("RETRY_WAIT_MAX", c.RetryWaitMax, 0, time.Hour),

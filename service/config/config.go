@@ -50,8 +50,9 @@ type Queue struct {
 	ModelsAllow   List `yaml:"models_allow" env:"MODELS_ALLOW" env-default:"google/*,~google/*" env-description:"models that a request may name (globs)"`
 	PluginsAllow  List `yaml:"plugins_allow" env:"PLUGINS_ALLOW" env-description:"OpenRouter plugins and server tools that a request may use; each changes the price; empty = none"`
 
-	RetryDelays []int `yaml:"queue_retry_delays" env:"QUEUE_RETRY_DELAYS" env-default:"60,600,3600,86400" env-description:"seconds until a failed request is tried again: first, second, ... reschedule; the last repeats"`
-	MaxRetries  int   `yaml:"queue_max_retries" env:"QUEUE_MAX_RETRIES" env-default:"4" env-description:"how often a failed request is rescheduled before it fails for good"`
+	RetryDelays       []int `yaml:"queue_retry_delays" env:"QUEUE_RETRY_DELAYS" env-default:"60,600,3600,86400" env-description:"seconds until a failed request is tried again: first, second, ... reschedule; the last repeats"`
+	MaxRetries        int   `yaml:"queue_max_retries" env:"QUEUE_MAX_RETRIES" env-default:"4" env-description:"how often a failed request is rescheduled before it fails for good"`
+	TimeoutMaxRetries int   `yaml:"timeout_max_retries" env:"TIMEOUT_MAX_RETRIES" env-default:"2" env-description:"how often a request whose answer did not come in time (FIRST_TOKEN_TIMEOUT, TOKEN_GAP_TIMEOUT, CALL_TIMEOUT) is rescheduled before it fails for good: such calls may be billed"`
 
 	RequestMaxBytes     Size          `yaml:"request_max_bytes" env:"REQUEST_MAX_BYTES" env-default:"0" env-description:"largest request body; 0 = what the server lets through (max_payload less 16 KiB)"`
 	RequestsMaxBytes    Size          `yaml:"requests_max_bytes" env:"REQUESTS_MAX_BYTES" env-default:"1GiB" env-description:"size of the request queue; a full queue refuses the publisher. Leave half of the account's storage to the other streams"`

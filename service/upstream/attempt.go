@@ -24,6 +24,8 @@ type call struct {
 	asked openrouter.Request // as it came
 	chain []string           // the models that may answer; nil until somebody asks
 
+	suspect    bool          // its answer has not come in time before
+	timeouts   int           // attempts whose answer did not come in time
 	attempts   int           // that were really made
 	billed     events.Bill   // of all of them
 	firstToken time.Duration // from the start to the first token of any attempt; 0 if none came
@@ -60,21 +62,35 @@ func (u *Caller) attempt(ctx context.Context, c *call) (answer, error) {
 	if err := c.wanted(ctx); err != nil {
 		return nil, err
 	}
-	made := false
+	made, began := false, time.Now()
 	_, err := c.lease.key.policies.WithContext(ctx).GetWithExecution(func(e failsafe.Execution[answer]) (answer, error) {
-		made = true
+		made, began = true, time.Now()
 		return u.complete(e.Context(), c)
 	})
 	switch {
 	case c.answer != nil: // it is paid for, even if a time limit passed in the same moment
+		u.models.hasAnswered(c.request.Model)
 		u.note(ctx, c, answerUsage(c.answer), telemetry.OutcomeSuccess)
 		return c.answer, nil
 	case !made:
 		return nil, err
 	}
 	c.last = classify(err)
+	u.diagnose(ctx, c, c.last, began)
+	if c.last.kind.timedOut() {
+		c.timedOut()
+	}
 	u.note(ctx, c, c.last.usage, c.last.outcome())
 	return nil, c.last
+}
+
+// timedOut counts an attempt whose answer did not come in time. It may have been
+// billed, so it is repeated once in a delivery.
+func (c *call) timedOut() {
+	c.suspect = true
+	if c.timeouts++; c.timeouts > timeoutRetries {
+		c.last.Heals = Later
+	}
 }
 
 // complete makes the HTTP call.
@@ -82,9 +98,11 @@ func (u *Caller) complete(ctx context.Context, c *call) (answer, error) {
 	c.attempts++
 	attempt, begun := c.attempts, false
 	done, err := u.client.Complete(telemetry.WithAttempt(ctx, attempt), c.lease.key.secret, c.request, func(text string) {
+		u.hear()
 		if !begun {
 			begun = true
 			u.keys.works(c.lease)
+			u.models.hasAnswered(c.request.Model)
 		}
 		c.piece(attempt, text)
 	})

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"math/rand/v2"
+	"sync/atomic"
 	"time"
 
 	"github.com/failsafe-go/failsafe-go"
@@ -20,10 +21,15 @@ func (u *Caller) newBreaker() circuitbreaker.CircuitBreaker[answer] {
 		WithSuccessThresholdRatio(probeSuccesses, probes).
 		WithDelay(breakerDelay). // of an opening without a call
 		WithDelayFunc(func(failsafe.ExecutionAttempt[answer]) time.Duration {
-			return min(breakerDelay<<min(u.openings.Add(1)-1, 8), breakerDelayMax)
+			return openFor(&u.openings)
 		}).
 		OnStateChanged(u.breakerChanged).
 		Build()
+}
+
+// openFor counts an opening in a row, and is for how long it is.
+func openFor(openings *atomic.Int32) time.Duration {
+	return min(breakerDelay<<min(openings.Add(1)-1, 8), breakerDelayMax)
 }
 
 // unhealthy tells the breaker's failures. What says nothing about OpenRouter,
@@ -44,7 +50,7 @@ func (u *Caller) unhealthy(err error) bool {
 func (u *Caller) waitWhileOpen(exec failsafe.Execution[answer], inner func() *result) *result {
 	ctx := exec.Context()
 	for {
-		r := u.releasingProbe(inner)
+		r := releasingProbe(u.breaker, inner)
 		if !errors.Is(r.Error, circuitbreaker.ErrOpen) {
 			return r
 		}
@@ -60,11 +66,11 @@ func (u *Caller) waitWhileOpen(exec failsafe.Execution[answer], inner func() *re
 
 // releasingProbe gives the place of a probe back that ends in a panic, which
 // failsafe-go would keep for good.
-func (u *Caller) releasingProbe(inner func() *result) *result {
+func releasingProbe(breaker circuitbreaker.CircuitBreaker[answer], inner func() *result) *result {
 	ended := false
 	defer func() {
-		if !ended && u.breaker.IsHalfOpen() {
-			u.breaker.RecordFailure()
+		if !ended && breaker.IsHalfOpen() {
+			breaker.RecordFailure()
 		}
 	}()
 	r := inner()
@@ -85,14 +91,15 @@ func (u *Caller) breakerChanged(e circuitbreaker.StateChangedEvent) {
 	}
 }
 
-// breakerState is the breaker's state for people. An open one whose time is over
-// lets the next call decide, though it changes its own state only when that
-// comes.
-func (u *Caller) breakerState() telemetry.BreakerState {
+func (u *Caller) breakerState() telemetry.BreakerState { return stateOf(u.breaker) }
+
+// stateOf is a breaker's state for people. An open one whose time is over lets the
+// next call decide, though it changes its own state only when that comes.
+func stateOf(breaker circuitbreaker.CircuitBreaker[answer]) telemetry.BreakerState {
 	switch {
-	case u.breaker.IsClosed():
+	case breaker.IsClosed():
 		return telemetry.BreakerClosed
-	case u.breaker.RemainingDelay() > 0:
+	case breaker.RemainingDelay() > 0:
 		return telemetry.BreakerOpen
 	}
 	return telemetry.BreakerHalfOpen

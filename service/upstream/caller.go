@@ -31,8 +31,14 @@ type Caller struct {
 	seats    chan struct{} // a place for each new call that may wait for its model
 	breaker  circuitbreaker.CircuitBreaker[answer]
 	openings atomic.Int32 // of the breaker, in a row
+	models   *models
+	heard    atomic.Int64 // when OpenRouter last gave a sign of life, in ns of Unix time
 	policies failsafe.Executor[answer]
 	tel      *telemetry.Telemetry
+
+	pinging      chan struct{} // holds a token while somebody asks OpenRouter whether it is there
+	pinged       time.Time     // when it was last asked; belongs to the holder of the token, as the next
+	pingAnswered bool
 }
 
 // New returns a caller. It opens no connection and starts nothing. Errors are
@@ -63,10 +69,12 @@ func newCaller(c config.Config, endpoint *url.URL, client *openrouter.Client, te
 	u := &Caller{
 		config: c.OpenRouter, model: c.DefaultModel(), endpoint: endpoint, waitMax: c.RetryWaitMax,
 		client: client, keys: newKeys(c.OpenRouter), seats: make(chan struct{}, max(1, c.Concurrency/modelWaiters)), tel: tel,
+		models: newModels(tel), pinging: make(chan struct{}, 1),
 	}
 	u.breaker = u.newBreaker()
 	u.policies = u.compose()
 	tel.Instruments.ObserveBreaker(u.breakerState)
+	tel.Instruments.ObserveModels(u.models.states)
 	tel.Instruments.ObserveKeys(u.keys.states)
 	return u
 }
@@ -91,6 +99,7 @@ type Reply struct {
 	Answer   *Answer
 	Err      *Error // nil beside an answer
 	Attempts int    // calls that were really made
+	TimedOut bool   // an answer did not come in time in one of them
 	Usage    Usage  // the sum of what all calls were billed; all else is of the last one
 }
 
@@ -118,7 +127,7 @@ func (u *Caller) Answer(ctx context.Context, request events.Request, piece func(
 	chat := chatRequest(request, u.config.FallbackModels)
 	ctx, span := u.tel.StartChat(ctx, u.chatInfo(request, chat))
 	defer span.End(telemetry.ChatResult{ErrorType: string(events.Internal)}) // of a panic: the first End counts
-	c := &call{caller: u, request: chat, piece: piece, start: time.Now()}
+	c := &call{caller: u, request: chat, piece: piece, start: time.Now(), suspect: timedOutBefore(ctx)}
 	re := u.do(ctx, c)
 	if re.Err != nil {
 		re.Err.Message = withoutEcho(re.Err.Message, request)
@@ -127,12 +136,22 @@ func (u *Caller) Answer(ctx context.Context, request events.Request, piece func(
 	return re
 }
 
+type timedOutKey struct{}
+
+// WithTimedOut tells [Caller.Answer] that the request's answer did not come in time
+// before: another time says nothing new about the model.
+func WithTimedOut(ctx context.Context) context.Context {
+	return context.WithValue(ctx, timedOutKey{}, true)
+}
+
+func timedOutBefore(ctx context.Context) bool { return ctx.Value(timedOutKey{}) != nil }
+
 // do runs the call under the policies.
 func (u *Caller) do(ctx context.Context, c *call) Reply {
 	_, err := u.policies.WithContext(withCall(ctx, c)).GetWithExecution(func(e failsafe.Execution[answer]) (answer, error) {
 		return u.attempt(e.Context(), c)
 	})
-	re := Reply{Attempts: c.attempts}
+	re := Reply{Attempts: c.attempts, TimedOut: c.timeouts > 0}
 	if a := c.answer; a != nil {
 		re.Answer = &Answer{Model: a.Model, Content: a.Content, Reasoning: a.Reasoning, Refusal: a.Refusal, ToolCalls: a.ToolCalls, FinishReason: a.FinishReason}
 		re.Usage = answerUsage(a)

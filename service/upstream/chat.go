@@ -11,15 +11,15 @@ import (
 // chatRequest turns a request event into OpenRouter's request.
 func chatRequest(r events.Request, fallbacks []string) openrouter.Request {
 	return openrouter.Request{
-		Model: r.Model, Models: models(r, fallbacks),
+		Model: r.Model, Models: modelList(r, fallbacks),
 		System: r.SystemInstruction, Prompt: r.Prompt, Messages: r.Messages, // first, before a message list as well
 		MaxTokens: r.Parameters.MaxOutputTokens, Temperature: &r.Parameters.Temperature, TopP: &r.Parameters.TopP,
 		TopK: topK(r), Stop: r.Parameters.StopSequences, Extra: extra(r),
 	}
 }
 
-// models is the request's own fallback list, else the service's.
-func models(r events.Request, fallbacks []string) []string {
+// modelList is the request's own fallback list, else the service's.
+func modelList(r events.Request, fallbacks []string) []string {
 	if _, own := r.OpenRouter["models"]; own || len(fallbacks) == 0 {
 		return nil // its own travels in Extra
 	}

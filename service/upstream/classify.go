@@ -48,7 +48,7 @@ func classify(err error) *Error {
 // newError is an error of a kind that heals by what its class says.
 func newError(k kind, wait time.Duration) *Error {
 	c := classes[k]
-	return &Error{Code: c.code, Message: sentence(c.message), Heals: c.heals, Wait: wait, log: c.log, health: c.health, key: c.key}
+	return &Error{kind: k, Code: c.code, Message: sentence(c.message), Heals: c.heals, Wait: wait, log: c.log, health: c.health, key: c.key}
 }
 
 // noKey is a call for which no key can be used before a time, because of a code.
@@ -98,6 +98,9 @@ func classifyCall(api *openrouter.Error, err error) *Error {
 	}
 	e.say(what, detail)
 	e.affords = api.Affords()
+	if e.health == healthBad && api.Kind == openrouter.KindStatus && (api.Relayed || api.Provider != "") {
+		e.health = healthModel
+	}
 	if api.Kind == openrouter.KindStatus && api.Status == 0 {
 		e.log = classes[kindNoStatus].log
 	}

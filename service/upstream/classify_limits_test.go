@@ -11,7 +11,7 @@ import (
 // Time limits and size limits of a call.
 func TestClassifyLimits(t *testing.T) {
 	t.Parallel()
-	late := theirs(events.UpstreamTimeout)
+	late := late()
 	hasty := newSimulated(t, openrouter.Config{FirstToken: 300 * time.Millisecond, Gap: 300 * time.Millisecond})
 	small := newSimulated(t, openrouter.Config{MaxAnswerBytes: 8000})
 	tests := map[string]struct {

@@ -2,7 +2,6 @@ package upstream
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"io"
 	"net/http"
@@ -12,8 +11,6 @@ import (
 	"testing"
 	"time"
 
-	"github.com/failsafe-go/failsafe-go/timeout"
-
 	"gemini-client/events"
 	"gemini-client/service/openrouter"
 	"gemini-client/service/openrouter/simulator"
@@ -21,6 +18,13 @@ import (
 
 // theirs is a fault of OpenRouter or of a provider that a short wait heals.
 func theirs(code events.Code) *Error { return &Error{Code: code, Heals: Soon, health: healthBad} }
+
+// late is an answer that did not come in time: the model's fault, if OpenRouter
+// is there.
+func late() *Error { return &Error{Code: events.UpstreamTimeout, Heals: Soon, health: healthSlow} }
+
+// provided is a fault of the model's provider that a short wait heals.
+func provided(code events.Code) *Error { return &Error{Code: code, Heals: Soon, health: healthModel} }
 
 // never is a fault that no wait heals.
 func never(code events.Code) *Error { return &Error{Code: code, Heals: Never} }
@@ -116,7 +120,7 @@ func TestClassifySimulatedFaults(t *testing.T) {
 		"free tier's day: only free models wait": {"free_tier_daily", &Error{Code: events.RateLimited, Heals: Later, Wait: untilMidnight(time.Now())}},
 		// 5xx: yes
 		"500":                       {"500", unavailable},
-		"502":                       {"502", unavailable},
+		"502":                       {"502", provided(events.UpstreamUnavailable)},
 		"502 as a page of the edge": {"502_html", unavailable},
 		"503":                       {"503", unavailable},
 		"503 with Retry-After":      {"503 retry_after=45", asks(unavailable, 45*time.Second)},
@@ -125,17 +129,17 @@ func TestClassifySimulatedFaults(t *testing.T) {
 		"520":                       {"520", unavailable},
 		"522":                       {"522", late},
 		"524":                       {"524", late},
-		"529":                       {"529 retry_after=1", asks(unavailable, time.Second)},
+		"529":                       {"529 retry_after=1", asks(provided(events.UpstreamUnavailable), time.Second)},
 		"501 does not pass soon":    {"status code=501", &Error{Code: events.UpstreamUnavailable, Heals: Later, health: healthBad}},
 		// 200 with an error in it
-		"200 and an error body":                {"200_error", unavailable},
+		"200 and an error body":                {"200_error", provided(events.UpstreamUnavailable)},
 		"200 and a provider's 401 in the body": {"200_error code=401", &Error{Code: events.UpstreamUnavailable, Heals: Soon}},
-		"first event is an error":              {"first_event_error", unavailable},
-		"error code in words":                  {"first_event_error code=server_error", unavailable},
+		"first event is an error":              {"first_event_error", provided(events.UpstreamUnavailable)},
+		"error code in words":                  {"first_event_error code=server_error", provided(events.UpstreamUnavailable)},
 		"error code nobody knows":              {"first_event_error code=odd", garbled},
-		"error in mid-stream":                  {"mid_error code=504", late},
+		"error in mid-stream":                  {"mid_error code=504", provided(events.UpstreamTimeout)},
 		"429 in mid-stream":                    {"mid_error code=429", busy},
-		"error in the choice":                  {"choice_error", unavailable},
+		"error in the choice":                  {"choice_error", provided(events.UpstreamUnavailable)},
 		"finish_reason error, no object":       {"finish_error", garbled},
 		"empty answer":                         {"empty", garbled},
 		"empty answer without finish_reason":   {"empty finish=null", garbled},
@@ -200,43 +204,6 @@ func TestClassifyOtherShapes(t *testing.T) {
 			}
 			_, err = client.Complete(t.Context(), "key", openrouter.Request{Model: "m", Messages: openrouter.Messages(openrouter.Message{Role: "user", Content: "hi"})}, nil)
 			sameClass(t, fmt.Sprint(tt.status, " ", tt.body), classify(err), tt.want)
-		})
-	}
-}
-
-// What ends a call on our side. The cause counts, not what the client made of
-// it.
-func TestClassifyOurOwnEnds(t *testing.T) {
-	t.Parallel()
-	c := newSimulated(t, openrouter.Config{})
-	until := time.Date(2026, 11, 23, 12, 0, 30, 0, time.UTC)
-	ended := func(cause error) error {
-		ctx, cancel := context.WithCancelCause(t.Context())
-		cancel(cause)
-		return c.ask(ctx, "sk-or-test", "hello")
-	}
-	passed, cancel := context.WithDeadlineCause(t.Context(), time.Now().Add(-time.Second), ErrDeadline)
-	defer cancel()
-	tests := map[string]struct {
-		err  error
-		want *Error
-	}{
-		"cancelled":                  {ended(ErrCancelled), ours(events.Cancelled)},
-		"deadline":                   {c.ask(passed, "sk-or-test", "hello"), ours(events.DeadlineExceeded)},
-		"cancelled, with a fault":    {errors.Join(ErrCancelled, c.fail(t, "[sim:503]")), ours(events.Cancelled)},
-		"a call that never began":    {c.ask(t.Context(), "", "hello"), never(events.InvalidRequest)},
-		"attempt's time":             {timeout.ErrExceeded, theirs(events.UpstreamTimeout)},
-		"breaker open":               {newError(kindBreakerOpen, 7*time.Second), &Error{Code: events.UpstreamUnavailable, Heals: Later, Wait: 7 * time.Second, health: healthUnknown}},
-		"no key":                     {noKey(events.Unauthorized, until, until.Add(-30*time.Second)), &Error{Code: events.Unauthorized, Heals: Later, Wait: 30 * time.Second, health: healthUnknown}},
-		"no key, and what led to it": {errors.Join(noKey(events.RateLimited, until, until), c.fail(t, "[sim:401]")), &Error{Code: events.RateLimited, Heals: Later, health: healthUnknown}},
-		"stopping":                   {ended(ErrStopping), ours(events.Internal)},
-		"a context that ended":       {context.Canceled, ours(events.Internal)},
-		"something else":             {io.ErrUnexpectedEOF, never(events.Internal)},
-	}
-	for name, tt := range tests {
-		t.Run(name, func(t *testing.T) {
-			t.Parallel()
-			sameClass(t, fmt.Sprint(tt.err), classify(tt.err), tt.want)
 		})
 	}
 }

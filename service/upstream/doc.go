@@ -10,7 +10,8 @@
 //	caller.go      New, Answer, Run: what the service uses
 //	policies.go    the composition of policies, and their numbers
 //	retry.go       what is repeated, and after which wait
-//	breaker.go     the circuit breaker, and waiting while it is open
+//	breaker.go     the circuit breaker over OpenRouter, and waiting while it is open
+//	models.go      the health of each model; diagnose.go: whether a failure is the model's or OpenRouter's
 //	modelpolicy.go the policy that chooses the model of an attempt: the request's, or a fallback
 //	keys.go        the pool of API keys: which may be used now (keys_effect.go: what the end of an attempt does to its key)
 //	rests.go       for how long a key, or a model with a key, is left alone
@@ -27,6 +28,17 @@
 // long it was asked for. While a model rests with every key its requests ask a
 // fallback, else they are rescheduled for the end of the rest and give their slots to
 // others: the intake pauses only when no key can be used for anything.
+//
+// A call whose answer did not come in time may be billed, so it is repeated once.
+//
+// Health is kept twice, by breakers with the same numbers. A failure counts for its
+// model if a provider caused it, if another model has answered lately, or if an
+// answer did not come in time though OpenRouter is there. Everything else counts for
+// OpenRouter as a whole (see diagnose.go): connections, pages of an edge, its own
+// 5xx, and with one model in use an outage of any kind. So an outage stops the
+// intake, and a sick model among several stops its own requests: they ask a fallback
+// or are rescheduled, the further apart the longer it lasts. A request that has
+// timed out counts once against its model, lest a few prompts stop all others.
 //
 // An error is classified once, into an [*Error]. Policies, key pool, metrics,
 // log lines and the service's verdict read that.

@@ -33,6 +33,7 @@ type Error struct {
 	Heals   Healing       // by what
 	Wait    time.Duration // that was asked for; 0 if none was
 
+	kind    kind
 	log     string    // a clause for people on call, in words of our own
 	health  health    // what it says about OpenRouter
 	key     keyEffect // what it says about the key
@@ -54,6 +55,8 @@ type health int
 const (
 	healthGood    health = iota // it answered, if only with a refusal
 	healthBad                   // an outage
+	healthSlow                  // it did not answer in time: an outage, or the model's fault
+	healthModel                 // the fault of the model's providers
 	healthUnknown               // it was not asked, or we did not wait for it
 )
 

@@ -17,6 +17,8 @@ type fakeRouter struct {
 	mu        sync.Mutex
 	reactions []reaction // the last repeats
 	calls     []string   // the key of each
+	catalogue reaction   // to a question for a model; nil: refuse
+	lookups   int        // of these
 }
 
 // A reaction is what it does with a call.
@@ -30,6 +32,15 @@ func (u *fakeRouter) set(reactions ...reaction) {
 
 func (u *fakeRouter) RoundTrip(r *http.Request) (*http.Response, error) {
 	u.mu.Lock()
+	if r.Method == http.MethodGet {
+		react := u.catalogue
+		u.lookups++
+		u.mu.Unlock()
+		if react == nil {
+			react = refuse
+		}
+		return react(r)
+	}
 	next := u.reactions[0]
 	if len(u.reactions) > 1 {
 		u.reactions = u.reactions[1:]

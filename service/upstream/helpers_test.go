@@ -83,6 +83,7 @@ func noneInUse(t *testing.T, k *keys) {
 func newTestCaller(t *testing.T, change func(*config.Config), reactions ...reaction) (testCaller, *fakeRouter) {
 	t.Helper()
 	var c config.Config
+	c.Model = "google/m"
 	c.APIKeys, c.KeysCooldownSeconds, c.KeysRestMax, c.RetryWaitMax, c.CallTimeout = []string{"key-a"}, int(cooldown/time.Second), restMax, 20*time.Second, callTime
 	if change != nil {
 		change(&c)

@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"maps"
 	"math"
+	"math/rand/v2"
 	"slices"
 	"time"
 
@@ -16,72 +17,98 @@ import (
 )
 
 // withModel is the policy that chooses the model to ask: the request's own, or the
-// first of its fallbacks where that one rests with every key. Where all of them
-// rest, the call waits in its slot, if that is not too long and few others do, or
-// gives up at once: its request is rescheduled, and the slot is free for requests
-// that name another model.
+// first of its fallbacks where that one is sick or rests with every key. Where that
+// is true of all of them, the call waits in its slot, if that is not too long and
+// few others do, or gives up at once: its request is rescheduled, and the slot is
+// free for requests that name another model.
 func (u *Caller) withModel(exec failsafe.Execution[answer], inner func() *result) *result {
 	ctx := exec.Context()
 	c := callOf(ctx)
 	giveUp := time.Now().Add(u.patience(ctx))
 	for {
-		wait, why := u.choose(c)
-		if wait == 0 {
-			return inner()
+		r, w := u.askFirst(ctx, c, inner)
+		if r != nil {
+			return r
 		}
-		if err := u.awaitModel(ctx, c, modelWait{wait, why}, giveUp); err != nil {
+		if err := u.awaitModel(ctx, c, w, giveUp); err != nil {
 			return failure(err)
 		}
 	}
 }
 
-// modelWait is for how long no model of a request can be asked, and why.
+// modelWait is for how long a model cannot be asked, and why.
 type modelWait struct {
-	wait time.Duration
-	why  kind
+	wait   time.Duration
+	why    kind
+	spread time.Duration // over which those that are rescheduled come back
 }
 
-// choose makes the call ask the first of its models that can be asked now, or
-// returns how long until there may be one, and why.
-func (u *Caller) choose(c *call) (soonest time.Duration, because kind) {
+// askFirst makes the call with the first of its models that can be asked now. If
+// there is none it returns when there may be one.
+func (u *Caller) askFirst(ctx context.Context, c *call, inner func() *result) (*result, modelWait) {
+	var soonest modelWait
 	for i := 0; i == 0 || i < len(c.models()); i++ {
-		wait, why := u.modelRests(c, i)
-		if wait == 0 {
+		w := u.modelRests(c, i)
+		if w.wait == 0 {
 			c.ask(i)
-			return 0, kindUnknown
+			one := u.models.of(c.request.Model)
+			if r := one.run(ctx, c.suspect, inner); r != nil {
+				return r, soonest
+			}
+			w = modelWait{probePolling, kindModelSick, one.spread()} // others probe it
 		}
-		if soonest == 0 || wait < soonest {
-			soonest, because = wait, why
+		if i == 0 || w.wait < soonest.wait {
+			soonest = w
 		}
 	}
-	return soonest, because
+	return nil, soonest
 }
 
-// modelRests returns for how long a model of a call is left alone with every key,
-// and why; 0 if it is not.
-func (u *Caller) modelRests(c *call, i int) (time.Duration, kind) {
+// modelRests returns for how long a model of a call is left alone: it is sick, or
+// rests with every key.
+func (u *Caller) modelRests(c *call, i int) modelWait {
+	one := u.models.of(c.models()[i])
+	if wait := one.breaker.RemainingDelay(); wait > 0 {
+		return modelWait{wait, kindModelSick, one.spread()}
+	}
 	wait, code := u.keys.modelWait(c.need(i))
+	w := modelWait{wait, kindModelLimited, wait / 10}
 	if code == events.InsufficientCredits {
-		return wait, kindModelDear
+		w.why = kindModelDear
 	}
-	return wait, kindModelLimited
+	return w
 }
 
-// awaitModel waits in the slot until a model may be asked. A call that was made
-// already may wait as long as for any other retry; of the new ones only a few may
-// at a time, or they would take the slots of requests for other models. Errors: an
-// *Error of a call that must come later; ctx's cause.
+// awaitModel waits in the slot until a model may be asked. Only a few calls may at a
+// time, or they would take the slots of requests for other models. A call that was
+// limited needs no seat where no other model is in use: it waits as for any other
+// retry. Errors: an *Error of a call that must come later; ctx's cause.
 func (u *Caller) awaitModel(ctx context.Context, c *call, w modelWait, giveUp time.Time) error {
-	now := time.Now()
-	if now.Add(w.wait).After(giveUp) || c.attempts == 0 && !u.takeSeat() {
-		e := newError(w.why, WithJitter(max(w.wait, modelLater)))
-		e.say("", now.Add(e.Wait).UTC().Format(time.RFC3339))
-		return e
+	if time.Now().Add(w.wait).After(giveUp) {
+		return w.later(ctx)
 	}
-	if c.attempts == 0 {
+	if c.attempts == 0 || w.why == kindModelSick || u.models.othersInUse(c.request.Model) {
+		if !u.takeSeat() {
+			return w.later(ctx)
+		}
 		defer func() { <-u.seats }()
 	}
 	return sleep(ctx, w.wait)
+}
+
+// later is the error of a call whose request must come again. A deadline is not
+// missed for the sake of the spread.
+func (w modelWait) later(ctx context.Context) *Error {
+	wait := max(w.wait, modelLater)
+	if w.spread > 0 {
+		wait += rand.N(w.spread) //nolint:gosec // spreads them, no secret
+	}
+	if deadline, ok := ctx.Deadline(); ok && wait >= time.Until(deadline) {
+		wait = w.wait
+	}
+	e := newError(w.why, wait)
+	e.say("", time.Now().Add(wait).UTC().Format(time.RFC3339))
+	return e
 }
 
 func (u *Caller) takeSeat() bool {

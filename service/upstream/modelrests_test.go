@@ -51,6 +51,9 @@ func TestProviderLimitRestsTheModel(t *testing.T) {
 		if took := time.Since(start); re.Attempts != 0 || took != 0 || re.Err.Heals != Later || re.Err.Wait < restMax || re.Err.Wait > restMax*11/10 {
 			t.Errorf("the next: got %d attempts in %v, %+v, want none, and later in %v", re.Attempts, took, re.Err, restMax)
 		}
+		if s := p.Status(); len(s.Models) != 1 || s.Models[0].Model != "a" || s.Models[0].State != "rate_limited" || s.Keys[usable] != 1 {
+			t.Errorf("status: got %+v, want the model, rate_limited, and a usable key", s)
+		}
 		_ = sleep(t.Context(), restMax)
 		m.tell("a", slow(time.Second, ok))
 		m.calls()

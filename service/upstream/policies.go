@@ -15,6 +15,7 @@ import (
 // The policies' fixed numbers.
 const (
 	maxAttempts     = 3
+	timeoutRetries  = 1 // in a delivery, of an attempt whose answer did not come in time
 	firstBackoff    = 500 * time.Millisecond
 	breakerCalls    = 20
 	breakerShare    = 0.5
@@ -25,6 +26,7 @@ const (
 	probeSuccesses  = 2
 	probePolling    = 250 * time.Millisecond // how often a call looks whether a probe has ended
 	modelLater      = 5 * time.Second        // the least wait of a request that is rescheduled because of its model
+	modelSpreadMax  = 10 * time.Minute       // over which the requests of a sick model come back at most
 	modelWaiters    = 4                      // one of so many slots may hold a call that waits for its model
 )
 

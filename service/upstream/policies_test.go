@@ -50,7 +50,8 @@ func TestRetry(t *testing.T) {
 		"402, no other key":                 {[]reaction{status(402), ok}, 0, 1, 0, 0, events.InsufficientCredits, 0},
 		"deadline in the call":              {[]reaction{hang}, 5 * time.Second, 1, 5 * time.Second, 5 * time.Second, events.DeadlineExceeded, 0},
 		"CALL_TIMEOUT is retried":           {[]reaction{hang, ok}, 0, 2, callTime + 250*ms, callTime + 750*ms, "", 0},
-		"CALL_TIMEOUT three times":          {[]reaction{hang}, 0, 3, 3*callTime + 750*ms, 3*callTime + 2250*ms, events.UpstreamTimeout, 0},
+		"CALL_TIMEOUT is retried once":      {[]reaction{hang}, 0, 2, 2*callTime + 250*ms, 2*callTime + 750*ms, events.UpstreamTimeout, 0},
+		"once beside another failure":       {[]reaction{hang, status(503), hang, ok}, 0, 3, 2*callTime + 750*ms, 2*callTime + 2250*ms, events.UpstreamTimeout, 0},
 	}
 	for name, tt := range tests {
 		t.Run(name, func(t *testing.T) {

@@ -1,6 +1,8 @@
 package upstream
 
 import (
+	"maps"
+	"slices"
 	"time"
 
 	"gemini-client/events"
@@ -118,6 +120,19 @@ func (key *apiKey) leastModelRest(now time.Time) (least limit) {
 		}
 	}
 	return least
+}
+
+// limitedModels lists the models that have been limited with a key.
+func (k *keys) limitedModels() []string {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	names := map[string]bool{}
+	for _, key := range k.all {
+		for of := range key.models {
+			names[of.model] = true
+		}
+	}
+	return slices.Sorted(maps.Keys(names))
 }
 
 // modelWait returns how long until a key can be used for a call of a model, and

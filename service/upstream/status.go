@@ -1,9 +1,12 @@
 package upstream
 
 import (
+	"maps"
+	"slices"
 	"time"
 
 	"gemini-client/events"
+	"gemini-client/telemetry"
 )
 
 // KeyStatus is a key as people on call may see it.
@@ -14,17 +17,43 @@ type KeyStatus struct {
 	InFlight int        `json:"in_flight"`
 }
 
+// ModelStatus is a model whose requests are not called for now.
+type ModelStatus struct {
+	Model string    `json:"model"`
+	State string    `json:"state"` // open or half-open: its circuit breaker; else why it rests with every key (a failure code)
+	Until time.Time `json:"until"` // when it is tried again
+}
+
 // Status is how the way to OpenRouter is now.
 type Status struct {
 	Breaker string           `json:"breaker"` // closed, half-open, open
 	Keys    map[string]int64 `json:"keys"`    // how many, by state
 	KeyList []KeyStatus      `json:"key_list"`
+	Models  []ModelStatus    `json:"models"` // that are left alone; null if none is
 }
 
 // Status returns the state of the circuit breaker and of the keys. It shows no
 // more of a key than its last four characters.
 func (u *Caller) Status() Status {
-	return Status{Breaker: u.breakerState().String(), Keys: u.keys.states(), KeyList: u.keys.list()}
+	return Status{Breaker: u.breakerState().String(), Keys: u.keys.states(), KeyList: u.keys.list(), Models: u.modelsAlone()}
+}
+
+// modelsAlone lists the models that are left alone, sick ones first.
+func (u *Caller) modelsAlone() []ModelStatus {
+	var list []ModelStatus
+	now := time.Now()
+	states := u.models.states()
+	for _, name := range slices.Sorted(maps.Keys(states)) {
+		if state := states[name]; state != telemetry.BreakerClosed {
+			list = append(list, ModelStatus{Model: name, State: state.String(), Until: now.Add(u.models.delay(name)).UTC()})
+		}
+	}
+	for _, name := range u.keys.limitedModels() {
+		if wait, why := u.keys.modelWait(need{model: name}); wait > 0 {
+			list = append(list, ModelStatus{Model: name, State: string(why), Until: now.Add(wait).UTC()})
+		}
+	}
+	return list
 }
 
 // Pause returns how long no request should be taken, and why: 0 when calls can
