@@ -165,6 +165,7 @@ func (h *handler) decide(ctx context.Context, j job, a bus.Admission) (v verdict
 		return failed(events.DeadlineExceeded, "The request's deadline passed before a worker took it."), re
 	}
 	deltas := h.bus.Deltas(j.request)
+	ctx = upstream.WithRoom(ctx, j.delivery.Room)
 	timeouts, _ := events.Timeouts(j.delivery.Header)
 	if timeouts > 0 {
 		ctx = upstream.WithTimedOut(ctx)

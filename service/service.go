@@ -83,7 +83,7 @@ func (s *Service) announce(ctx context.Context, b *bus.Bus) {
 	c, n := s.config, s.config.Names()
 	s.tel.Logger.InfoContext(ctx, "answering requests",
 		"openrouter", c.BaseURL, "model", c.DefaultModel(), "keys", len(c.APIKeys), "proxy", c.HTTPProxy != "",
-		"nats", b.Server(), "requests", n.RequestsStream(), "results", n.ResponsesStream(), "slots", c.Concurrency)
+		"nats", b.Server(), "requests", n.RequestsStream(), "results", n.ResponsesStream(), "slots", c.Concurrency, "memory_budget", config.Size(c.Budget()).String())
 }
 
 // serve runs until ctx ends: intake first, then the calls, then what is left.

@@ -22,6 +22,7 @@ type Bus struct {
 	tel         *telemetry.Telemetry
 	queues      []*queue
 	slots       *slots
+	memory      *memory
 	heartbeat   *heartbeat
 	claims      *claims
 	results     *results
@@ -62,7 +63,7 @@ func open(ctx context.Context, conn *Conn, c config.Config, tel *telemetry.Telem
 		return nil, err
 	}
 	b := &Bus{
-		conn: conn, names: c.Names(), tel: tel, queues: queues, slots: newSlots(c.Concurrency),
+		conn: conn, names: c.Names(), tel: tel, queues: queues, slots: newSlots(c.Concurrency), memory: newMemory(c.Budget()),
 		results:   &results{streams: s, source: "/gemini-client/" + c.RequestQueue, tel: tel},
 		schedules: &schedules{s}, cancels: &cancels{s}, deadletters: &deadletters{s}, backlog: newBacklog(conn, c.Names(), tel.Logger, tel.Instruments.DeadLettersEvicted),
 	}

@@ -21,6 +21,8 @@ const maxPull = 256
 // and gives each to a goroutine of its own. It belongs to one Run.
 type intake struct {
 	*slots
+	memory   *memory
+	full     *repeats // says that memory is used up
 	queues   []*queue // in the order in which they are asked
 	handlers Handlers
 	pause    func() (time.Duration, string)
@@ -39,7 +41,7 @@ type intake struct {
 func (b *Bus) newIntake(h Handlers) *intake {
 	acks := retrypolicy.NewBuilder[any]().WithMaxAttempts(3).WithDelay(100 * time.Millisecond).ReturnLastFailure().Build()
 	return &intake{
-		slots: b.slots, queues: b.queues, handlers: h, pause: b.pause(h.Pause), alive: b.heartbeat.assure, answered: b.backlog.setMissing, settle: b.Settle, conn: b.conn,
+		slots: b.slots, memory: b.memory, full: newRepeats(b.tel.Logger), queues: b.queues, handlers: h, pause: b.pause(h.Pause), alive: b.heartbeat.assure, answered: b.backlog.setMissing, settle: b.Settle, conn: b.conn,
 		tel: b.tel, log: b.tel.Logger, acks: failsafe.With[any](acks), revived: make(chan struct{}, 1),
 	}
 }
@@ -64,15 +66,16 @@ func (in *intake) run(intake, work context.Context) {
 		if free == 0 {
 			return
 		}
-		if !in.open(intake) {
+		if !in.memory.wait(intake, in.queues, largest(in.conn.Conn), in.sayFull) || !in.open(intake) {
 			in.give(free)
 			return
 		}
-		asked := false
+		asked, more := false, false // more in a queue, than fitted into its pull
 		for _, q := range in.queues {
-			if free > 0 && intake.Err() == nil && !q.resting.Load() && in.alive(intake) {
+			if q.hurry = more; free > 0 && intake.Err() == nil && !q.resting.Load() && in.alive(intake) {
 				asked = true
 				free -= in.fetch(intake, work, q, free)
+				more = more || q.cut
 			}
 		}
 		in.give(free)
@@ -113,6 +116,10 @@ func (in *intake) open(intake context.Context) bool {
 	}
 }
 
+func (in *intake) sayFull() {
+	in.full.say("taking no requests until some of those in hand have ended", errMemoryFull)
+}
+
 // sleep waits; false when ctx ends first.
 func sleep(ctx context.Context, d time.Duration) bool {
 	timer := time.NewTimer(d)
@@ -128,7 +135,15 @@ func sleep(ctx context.Context, d time.Duration) bool {
 // fetch pulls up to n messages and puts each into a slot as it comes. It returns
 // how many slots it used.
 func (in *intake) fetch(intake, work context.Context, q *queue, n int) int {
-	used := 0
+	used, fits := 0, largest(in.conn.Conn)
+	granted, alone := in.memory.grant(q, fits, max(pullBytes, fits))
+	if q.cut = false; granted == 0 {
+		return 0
+	}
+	if alone {
+		n = 1
+	}
+	q.most = granted
 	err := q.pull(in.conn.Conn, n, func(m pulled) {
 		if intake.Err() != nil { // it came while we were stopping
 			in.unsettled(work, "nack", m.nak(0))
@@ -138,6 +153,7 @@ func (in *intake) fetch(intake, work context.Context, q *queue, n int) int {
 			used++
 		}
 	})
+	in.memory.ended(q, granted, fits, err == nil && q.cut)
 	if err != nil {
 		in.failing(intake, q, err)
 	} else {
@@ -162,6 +178,8 @@ func (in *intake) begin(work context.Context, q *queue, m pulled) bool {
 		Deliveries: meta.NumDelivered, Stored: meta.Timestamp, Taken: time.Now(), Retried: q.retries, slot: s,
 	}
 	d.guardReplay()
+	in.memory.take(s, m.Msg)
+	m.lighten()
 	in.working.Go(func() { in.process(work, s, d) })
 	return true
 }
@@ -171,6 +189,7 @@ func (in *intake) begin(work context.Context, q *queue, m pulled) bool {
 // this one was another.
 func (in *intake) process(work context.Context, s *slot, d *Delivery) {
 	defer in.give(1)
+	defer in.memory.release(s)
 	defer in.forget(s)
 	go s.keepAlive(work) // settling ends it, and waits for it
 	defer func() {

@@ -1,6 +1,7 @@
 package bus
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"fmt"
@@ -15,15 +16,19 @@ import (
 // wait is over.
 const pullGrace = 4 * time.Second
 
-// pullBytes bounds what one pull brings: nats-server cuts off a client for which
-// it has to hold more than 64 MiB (max_pending), and a hundred large prompts at
-// once are more.
+// pullBytes bounds what one pull brings, beside the memory that is left: nats-server
+// cuts off a client for which it has to hold more than 64 MiB (max_pending), and a
+// hundred large prompts at once are more.
 const pullBytes = 32 << 20
 
-// pull asks a consumer for up to n messages and hands each on as it comes. nats.go's
-// own would drop a message without a body for its Status header, which any
-// requester can write; here a status is what has no reply subject. The error is
-// why the pull failed, nil if it ended for want of messages.
+// largest is how many bytes any message fits into, its headers included.
+func largest(nc *nats.Conn) int64 { return nc.MaxPayload() + 1<<20 }
+
+// pull asks a consumer for up to n messages, of q.most bytes in all, and hands each
+// on as it comes. nats.go's own would drop a message without a body for its Status
+// header, which any requester can write; here a status is what has no reply subject.
+// The error is why the pull failed, nil if it ended for want of messages, or because
+// the next one is larger than what is left of the bytes (q.cut).
 func (q *queue) pull(nc *nats.Conn, n int, take func(pulled)) error {
 	arrived := make(chan *nats.Msg, n+2) // and the server's last words; NextMsg would judge by the Status header again
 	inbox, err := nc.ChanSubscribe(nc.NewInbox(), arrived)
@@ -31,9 +36,13 @@ func (q *queue) pull(nc *nats.Conn, n int, take func(pulled)) error {
 		return err
 	}
 	defer inbox.Unsubscribe() //nolint:errcheck // it fails on a closed connection only
+	wait := q.wait
+	if q.hurry {
+		wait = 0
+	}
 	body, err := json.Marshal(map[string]any{
-		"batch": n, "expires": q.wait, "no_wait": q.wait == 0,
-		"max_bytes": max(pullBytes, nc.MaxPayload()+1<<20), // any message fits, its headers included
+		"batch": n, "expires": wait, "no_wait": wait == 0,
+		"max_bytes": cmp.Or(q.most, max(pullBytes, largest(nc))),
 	})
 	if err != nil {
 		return err
@@ -50,6 +59,7 @@ func (q *queue) collect(arrived <-chan *nats.Msg, n int, take func(*nats.Msg)) e
 	limit := time.NewTimer(q.wait + pullGrace)
 	defer limit.Stop()
 	ended := false
+	q.cut = false
 	for left := n; left > 0; {
 		var m *nats.Msg
 		select {
@@ -70,10 +80,15 @@ func (q *queue) collect(arrived <-chan *nats.Msg, n int, take func(*nats.Msg)) e
 		if err != nil {
 			return err
 		}
+		q.cut = m.Header.Get("Description") == tooManyBytes
 		ended, left = true, left-unused
 	}
 	return nil
 }
+
+// tooManyBytes is how the server ends a pull whose next message is larger than what
+// is left of its bytes.
+const tooManyBytes = "Message Size Exceeds MaxBytes"
 
 // pullStatus reads how the server ended a pull, and returns how many of its
 // messages will not come (all that are left, where it does not say). With
@@ -84,7 +99,7 @@ func pullStatus(h nats.Header, left int) (unused int, err error) {
 	case status == "503":
 		return 0, nats.ErrNoResponders
 	case status == "404", status == "408": // no messages; time is up
-	case why == "Batch Completed", why == "Message Size Exceeds MaxBytes": // 409: the next message belongs to the next pull
+	case why == "Batch Completed", why == tooManyBytes: // 409: the next message belongs to the next pull
 	default:
 		return 0, fmt.Errorf("nats: pull ended: %s %s", status, why)
 	}
@@ -102,6 +117,9 @@ type pulled struct {
 	*nats.Msg
 	nc *nats.Conn
 }
+
+// lighten leaves of the message what settles it. The rest is its delivery's.
+func (m pulled) lighten() { m.Data, m.Header = nil, nil }
 
 func (m pulled) inProgress() error { return m.nc.Publish(m.Reply, []byte("+WPI")) }
 

@@ -23,6 +23,9 @@ type queue struct {
 	bind    func(context.Context) (jetstream.Consumer, error) // finds or makes the consumer
 	ackWait time.Duration                                     // the consumer's own
 	wait    time.Duration                                     // how long a pull stays open; 0: answer at once
+	most    int64                                             // bytes that the next pull may bring; 0: as many as any pull
+	hurry   bool                                              // the next pull is answered at once: another queue has more
+	cut     bool                                              // the last pull ended because its next message was larger than what was left of them
 	broken  atomic.Bool                                       // pulls fail, and the log says so
 	resting atomic.Bool                                       // the queue is not asked, because it does not answer
 

@@ -92,6 +92,8 @@ type slot struct {
 	m       pulled // a redelivery replaces it
 	settled bool
 
+	held, answer int64 // of memory, which guards them: in all, and bytes of the answer
+
 	stopping, stopped chan struct{} // of keepAlive
 	once              sync.Once
 }
@@ -106,6 +108,7 @@ func (s *slot) replace(m pulled) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.m = m
+	s.m.lighten()
 }
 
 func (s *slot) message() pulled {

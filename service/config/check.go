@@ -74,6 +74,7 @@ func matches(globs []string, name string) bool {
 func (c *Config) checkNumbers() error {
 	return errors.Join(
 		between("WORKER_CONCURRENCY", c.Concurrency, 1, MaxConcurrency),
+		c.checkBudget(),
 		between("KEYS_MAX_PER_MINUTE", c.KeysMaxPerMinute, 0, 1_000_000),
 		between("KEYS_COOLDOWN_SECONDS", c.KeysCooldownSeconds, 1, 24*3600),
 		between("KEYS_REST_MAX", c.KeysRestMax, time.Second, 24*time.Hour),
