@@ -101,6 +101,8 @@ func TestBacklogWithLeastPrivilege(t *testing.T) {
 		t.Fatal(err)
 	}
 	b.put(&nats.Msg{Subject: b.bench.Names.Retries()})
+	b.counted("GEMINI_REQUESTS", 1)
+	b.counted("GEMINI_RETRIES", 1)
 	b.read(t.Context())
 	messages, oldest := b.seen(time.Now())
 	if len(messages) != 6 || messages["gemini.requests waiting"] != 1 || oldest["gemini.requests"] == 0 || oldest["gemini.retries"] == 0 || b.bench.log.String() != "" {

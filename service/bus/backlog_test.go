@@ -2,6 +2,7 @@ package bus
 
 import (
 	"context"
+	"fmt"
 	"log/slog"
 	"maps"
 	"testing"
@@ -56,6 +57,16 @@ func (b *backlogBench) deliver(stream string, n int) {
 	}
 }
 
+// counted waits until a queue's consumer has counted what waits: it learns of a
+// message after its publisher does.
+func (b *backlogBench) counted(stream string, waiting uint64) {
+	b.t.Helper()
+	b.Until("the consumer has counted them", func() (string, bool) {
+		d, err := b.conn.Depth(b.Context(), stream)
+		return fmt.Sprint(d, err), err == nil && d.Waiting == waiting
+	})
+}
+
 // stored returns when a message was stored.
 func (b *backlogBench) stored(stream string, sequence uint64) time.Time {
 	b.t.Helper()
@@ -107,6 +118,8 @@ func TestBacklog(t *testing.T) {
 	}
 	b.put(&nats.Msg{Subject: b.bench.Names.Deadletter(events.Internal, "a")})
 	b.deliver("GEMINI_REQUESTS", 1)
+	b.counted("GEMINI_REQUESTS", 3)
+	b.counted("GEMINI_RETRIES", 1)
 	b.read(t.Context())
 	want := map[string]int64{
 		"gemini.requests waiting": 3, "gemini.requests in_flight": 1, "gemini.retries waiting": 1,
@@ -177,8 +190,9 @@ func TestQueueThatStandsStillCostsNothing(t *testing.T) {
 	for range 4 {
 		b.put(&nats.Msg{Subject: b.bench.Names.RequestQueue})
 	}
-	read := func(why string, questions int, oldest uint64) {
+	read := func(why string, questions int, oldest uint64, waiting uint64) {
 		t.Helper()
+		b.counted("GEMINI_REQUESTS", waiting)
 		b.read(t.Context())
 		if err := b.NC.Flush(); err != nil {
 			t.Fatal(err)
@@ -189,18 +203,21 @@ func TestQueueThatStandsStillCostsNothing(t *testing.T) {
 		if oldest > 0 && !b.oldest["gemini.requests"].since.Equal(b.stored("GEMINI_REQUESTS", oldest)) {
 			t.Errorf("%s: the oldest is of %s, want message %d", why, b.oldest["gemini.requests"].since, oldest)
 		}
+		if err := b.NC.Flush(); err != nil {
+			t.Fatal(err)
+		}
 		for n, _, _ := asked.Pending(); n > 0; n, _, _ = asked.Pending() { // those of stored
 			if _, err := asked.NextMsg(servicetest.Patience); err != nil {
 				t.Fatal(err)
 			}
 		}
 	}
-	read("the first time", 1, 1)
-	read("nothing has changed", 0, 1)
+	read("the first time", 1, 1, 4)
+	read("nothing has changed", 0, 1, 4)
 	b.put(&nats.Msg{Subject: b.bench.Names.RequestQueue})
-	read("one more", 0, 1)
+	read("one more", 0, 1, 5)
 	b.deliver("GEMINI_REQUESTS", 2)
-	read("two were delivered", 1, 3)
+	read("two were delivered", 1, 3, 3)
 	s, err := b.JS.Stream(b.Context(), "GEMINI_REQUESTS")
 	if err != nil {
 		t.Fatal(err)
@@ -208,9 +225,9 @@ func TestQueueThatStandsStillCostsNothing(t *testing.T) {
 	if err := s.DeleteMsg(b.Context(), 3); err != nil {
 		t.Fatal(err)
 	}
-	read("the oldest was deleted", 1, 4)
+	read("the oldest was deleted", 1, 4, 2)
 	b.deliver("GEMINI_REQUESTS", 2)
-	read("nothing waits", 0, 0)
+	read("nothing waits", 0, 0, 0)
 }
 
 // A question that is not answered holds up no scrape, and ends with the service.
