@@ -30,6 +30,7 @@ type nodeOptions struct {
 	Port        int      `json:"port"`
 	ClusterPort int      `json:"cluster_port"` // 0: alone
 	Routes      []string `json:"routes"`
+	MaxPayload  int32    `json:"max_payload"` // 0: NATS's own
 }
 
 // serveNode is the child: a nats-server until SIGTERM, which ends it gracefully.
@@ -40,7 +41,7 @@ func serveNode(text string) int {
 	}
 	options := &server.Options{
 		ServerName: n.Name, Host: "127.0.0.1", Port: n.Port,
-		JetStream: true, StoreDir: n.Store, NoLog: true, NoSigs: true,
+		JetStream: true, StoreDir: n.Store, NoLog: true, NoSigs: true, MaxPayload: n.MaxPayload,
 	}
 	if n.ClusterPort != 0 {
 		options.Cluster = server.ClusterOpts{Name: "chaos", Host: "127.0.0.1", Port: n.ClusterPort}
@@ -80,13 +81,13 @@ type node struct {
 }
 
 // newNodes returns servers that are not started yet: one, or a cluster.
-func newNodes(t *testing.T, n int) []*node {
+func newNodes(t *testing.T, n int, maxPayload int32) []*node {
 	t.Helper()
 	ports := freePorts(t, 2*n)
 	var nodes []*node
 	var routes []string
 	for i := range n {
-		o := nodeOptions{Name: fmt.Sprintf("nats-%d", i+1), Store: t.TempDir(), Port: ports[i]}
+		o := nodeOptions{Name: fmt.Sprintf("nats-%d", i+1), Store: t.TempDir(), Port: ports[i], MaxPayload: maxPayload}
 		if n > 1 {
 			o.ClusterPort = ports[n+i]
 			routes = append(routes, "nats://127.0.0.1:"+strconv.Itoa(o.ClusterPort))

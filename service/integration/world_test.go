@@ -26,6 +26,7 @@ const patience = 2 * time.Minute
 // shape says what a world consists of; what is left out is one of each.
 type shape struct {
 	nodes, replicas int
+	maxPayload      int32
 	program         string
 	env             map[string]string
 	upstream        simulator.Config
@@ -45,7 +46,7 @@ type world struct {
 // newWorld starts NATS and an upstream and provisions the streams.
 func newWorld(t *testing.T, s shape) *world {
 	t.Helper()
-	w := &world{t: t, nodes: newNodes(t, max(1, s.nodes)), upstream: servicetest.RunOpenRouter(t, s.upstream)}
+	w := &world{t: t, nodes: newNodes(t, max(1, s.nodes), s.maxPayload), upstream: servicetest.RunOpenRouter(t, s.upstream)}
 	var urls []string
 	for _, n := range w.nodes {
 		w.must(n.start())

@@ -52,7 +52,7 @@ func (s *stream) giveBack(ctx context.Context) {
 	}
 }
 
-// A roomReader reads a document, for which it makes sure of room.
+// A roomReader reads a document, for which it makes sure of room: the decoder's buffer, and what is copied out of it.
 type roomReader struct {
 	ctx    context.Context //nolint:containedctx // it lives for one call of a function that has it
 	stream *stream
@@ -63,7 +63,7 @@ type roomReader struct {
 func (r *roomReader) Read(to []byte) (int, error) {
 	n, err := r.from.Read(to)
 	r.read += n
-	if held := r.stream.hold(r.ctx, r.read); held != nil {
+	if held := r.stream.hold(r.ctx, 2*r.read); held != nil {
 		return 0, held
 	}
 	return n, err

@@ -122,7 +122,7 @@ func TestRoom(t *testing.T) {
 		completes bool
 	}{
 		"stream":         {whole + data(delta("", "stop"), "[DONE]"), 4 * size, true}, // the longest line, its event and the answer
-		"document":       {`{"choices":[{"message":{"content":"` + strings.Repeat("x", size) + `"},"finish_reason":"stop"}]}`, 2 * size, true},
+		"document":       {`{"choices":[{"message":{"content":"` + strings.Repeat("x", size) + `"},"finish_reason":"stop"}]}`, 3 * size, true},
 		"cut":            {whole, 4 * size, false},
 		"small":          {data(delta(`"content":"x"`, "stop"), "[DONE]"), 0, true},
 		"event in lines": {strings.Repeat("data:  \n", size) + data(delta(`"content":"x"`, "stop")), 2 * size, true},
