@@ -31,7 +31,7 @@ const (
 // TestBombs plays requests that are small on the wire and large in memory, and
 // upstream answers of the same sort, a hundred of a kind at once. What is seen is the
 // peak of the service's resident memory, and how long neighbours wait.
-func TestBombs(t *testing.T) { //nolint:paralleltest,tparallel // it needs the machine for itself
+func TestBombs(t *testing.T) { //nolint:paralleltest // it needs the machine for itself
 	upstream := newBombUpstream(t)
 	w := newWorld(t, shape{maxPayload: 8 << 20, env: map[string]string{
 		"OPENROUTER_BASE_URL": upstream.url, "GOMEMLIMIT": bombMemLimit, "WORKER_CONCURRENCY": "100",
@@ -148,6 +148,7 @@ func (w *world) publishAmong(t *testing.T, kind bomb) map[string]time.Time {
 }
 
 func (w *world) put(t *testing.T, body []byte, header nats.Header) {
+	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), startLimit)
 	defer cancel()
 	if _, err := w.backend.JS.PublishMsg(ctx, &nats.Msg{Subject: w.backend.Names.RequestQueue, Header: header, Data: body}); err != nil {

@@ -62,15 +62,16 @@ func play(t *testing.T, s *scenario) {
 	t.Helper()
 	t.Log(s)
 	w := newWorld(t, s.shape)
-	questions, queue := s.requests()
+	questions, queue, junk := s.requests()
+	tracks := append(s.tracks, s.cancels(questions))
 	ctx, cancel := context.WithTimeout(t.Context(), 4*time.Minute)
 	defer cancel()
 	w.run()
 	begin := time.Now()
 	var wg sync.WaitGroup
-	failures := make([]error, len(s.tracks)+1)
-	wg.Go(func() { failures[len(s.tracks)] = w.publish(ctx, queue, s.spread) })
-	for i, track := range s.tracks {
+	failures := make([]error, len(tracks)+1)
+	wg.Go(func() { failures[len(tracks)] = w.publish(ctx, queue, s.spread) })
+	for i, track := range tracks {
 		wg.Go(func() { failures[i] = w.playTrack(ctx, begin, track) })
 	}
 	wg.Wait()
@@ -81,13 +82,15 @@ func play(t *testing.T, s *scenario) {
 	w.leave()
 	results := w.checkStreams(questions)
 	again := w.checkCalls(s.excuses(w))
-	t.Logf("seed %d: %d messages for %d requests, %d results, %d calls, %d of them again for a death; faults over after %s, the rest settled %s later",
-		s.seed, len(queue), len(questions), len(results), w.upstream.Count(), again, over.Sub(begin).Round(time.Second), settled.Sub(over).Round(time.Second))
+	w.checkCancelled(questions)
+	w.checkJunk(junk)
+	t.Logf("seed %d: %d messages for %d requests, %d results (%d cancelled), %d calls, %d of them again for a death; faults over after %s, the rest settled %s later",
+		s.seed, len(queue), len(questions), len(results), cancelledOf(results), w.upstream.Count(), again, over.Sub(begin).Round(time.Second), settled.Sub(over).Round(time.Second))
 }
 
 // requests are the questions, and the messages that ask them: some of them
-// several times, some of these much later.
-func (s *scenario) requests() (questions []question, queue [][]byte) {
+// several times, some of these much later. junk is how many have no usable id.
+func (s *scenario) requests() (questions []question, queue [][]byte, junk int) {
 	random := rand.New(rand.NewPCG(s.seed, 1))
 	for i := range s.count {
 		q := ask(i, time.Duration(50+random.IntN(s.slowest))*time.Millisecond)
@@ -95,11 +98,22 @@ func (s *scenario) requests() (questions []question, queue [][]byte) {
 		queue = append(queue, q.body())
 		if random.Float64() < s.duplicates {
 			for range 1 + random.IntN(3) {
-				queue = append(queue, questions[random.IntN(len(questions))].body())
+				if again := questions[random.IntN(len(questions))]; again.prompt != "" {
+					queue = append(queue, again.body())
+				}
 			}
 		}
+		if random.Float64() >= s.hostile {
+			continue
+		}
+		hostile, body := hostileRequest(random)
+		if queue = append(queue, body); hostile.id == "" {
+			junk++
+		} else {
+			questions = append(questions, hostile)
+		}
 	}
-	return questions, queue
+	return questions, queue, junk
 }
 
 // excuses are the reasons for which the scenario allows a second call of a

@@ -32,6 +32,8 @@ type scenario struct {
 	absent     bool    // NATS is away once
 	count      int     // requests
 	duplicates float64 // share of them that are published again
+	hostile    float64 // how many hostile messages there are for each
+	cancelled  float64 // share of them that are cancelled
 	slowest    int     // answer, in milliseconds
 	spread     time.Duration
 	tracks     [][]step // each is played one after the other; tracks are side by side
@@ -48,7 +50,7 @@ func newScenario(seed uint64) *scenario {
 	random := rand.New(rand.NewPCG(seed, 0))
 	s := &scenario{
 		seed: seed, ackWait: shortAckWait, count: 150 + random.IntN(250), duplicates: 0.3 * random.Float64(),
-		slowest: 200 + random.IntN(1200), spread: faultTime,
+		slowest: 200 + random.IntN(1200), spread: faultTime, hostile: 0.03 * random.Float64(), cancelled: 0.1 * random.Float64(),
 	}
 	if random.IntN(2) == 0 {
 		s.ackWait = longAckWait
@@ -130,6 +132,9 @@ func upstreamFault(random *rand.Rand) step {
 	name := names[random.IntN(len(names))]
 	d := time.Second + time.Duration(random.IntN(3000))*time.Millisecond
 	share := []float64{0.3, 0.7, 0}[random.IntN(3)]
+	if random.IntN(4) == 0 {
+		return edgeFault(random, d, share)
+	}
 	return step{name: fmt.Sprintf("upstream %s for %s, share %v", name, d, share), do: func(ctx context.Context, w *world) error {
 		w.upstream.SetFault(simulator.Fault{Name: name, Share: share, Until: time.Now().Add(d)})
 		defer w.upstream.ClearFaults()
@@ -140,8 +145,8 @@ func upstreamFault(random *rand.Rand) step {
 // String is the scenario for people.
 func (s *scenario) String() string {
 	var b strings.Builder
-	fmt.Fprintf(&b, "seed %d: %d requests over %s, %.0f %% of them duplicated, answers up to %d ms; %d replicas (%s) with %s slots, %d NATS servers, ack wait %s\n",
-		s.seed, s.count, s.spread, 100*s.duplicates, s.slowest+50, s.shape.replicas, s.shape.program, s.shape.env["WORKER_CONCURRENCY"], s.shape.nodes, s.ackWait)
+	fmt.Fprintf(&b, "seed %d: %d requests over %s, %.0f %% of them duplicated, %.0f %% cancelled, %.1f %% hostile, answers up to %d ms; %d replicas (%s) with %s slots, %d NATS servers, ack wait %s\n",
+		s.seed, s.count, s.spread, 100*s.duplicates, 100*s.cancelled, 100*s.hostile, s.slowest+50, s.shape.replicas, s.shape.program, s.shape.env["WORKER_CONCURRENCY"], s.shape.nodes, s.ackWait)
 	for _, track := range s.tracks {
 		for _, st := range track {
 			fmt.Fprintf(&b, "  %6s  %s\n", st.at.Round(10*time.Millisecond), st.name)
