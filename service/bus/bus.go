@@ -119,6 +119,9 @@ type Handlers struct {
 	// Pause returns for how long no request should be taken, and why: "" if
 	// requests should be taken.
 	Pause func() (time.Duration, string)
+	// Limit returns how many more requests may be taken when so many are in slots;
+	// nil: as many as slots are free.
+	Limit func(inFlight int) int
 	// Status answers people on call; it is encoded as JSON.
 	Status func() any
 }

@@ -14,6 +14,10 @@ import (
 	"gemini-client/telemetry"
 )
 
+// limitedPause is how long the intake waits before it asks again whether it may
+// take more.
+const limitedPause = 100 * time.Millisecond
+
 // maxPull bounds one pull, and with it the client's buffer for it.
 const maxPull = 256
 
@@ -70,19 +74,31 @@ func (in *intake) run(intake, work context.Context) {
 			in.give(free)
 			return
 		}
-		asked, more := false, false // more in a queue, than fitted into its pull
+		limit := in.limit(free)
+		asked, used, more := limit == 0, 0, false // more in a queue, than fitted into its pull
 		for _, q := range in.queues {
-			if q.hurry = more; free > 0 && intake.Err() == nil && !q.resting.Load() && in.alive(intake) {
+			if q.hurry = more; used < limit && intake.Err() == nil && !q.resting.Load() && in.alive(intake) {
 				asked = true
-				free -= in.fetch(intake, work, q, free)
+				used += in.fetch(intake, work, q, limit-used)
 				more = more || q.cut
 			}
 		}
-		in.give(free)
-		if !asked {
+		in.give(free - used)
+		switch {
+		case limit == 0:
+			sleep(intake, limitedPause)
+		case !asked:
 			in.awaitQueue(intake)
 		}
 	}
+}
+
+// limit is how many of the free slots may be filled now.
+func (in *intake) limit(free int) int {
+	if in.handlers.Limit == nil {
+		return free
+	}
+	return max(0, min(free, in.handlers.Limit(in.inFlight())))
 }
 
 // awaitQueue waits until one of the queues, none of which answers, can be asked

@@ -24,6 +24,7 @@ type call struct {
 	asked openrouter.Request // as it came
 	chain []string           // the models that may answer; nil until somebody asks
 
+	waits      bool          // see wait
 	suspect    bool          // its answer has not come in time before
 	timeouts   int           // attempts whose answer did not come in time
 	attempts   int           // that were really made
@@ -33,6 +34,18 @@ type call struct {
 	last       *Error  // of the last attempt
 	lease      *lease  // of the attempt that is made
 	refused    *apiKey // that the last attempt failed with, because of it
+}
+
+// wait counts the call among those that wait to probe OpenRouter or a key, or do, or
+// not any more.
+func (c *call) wait(waits bool) {
+	switch {
+	case waits && !c.waits:
+		c.caller.waiting.Add(1)
+	case !waits && c.waits:
+		c.caller.waiting.Add(-1)
+	}
+	c.waits = waits
 }
 
 type callKey struct{}
@@ -65,8 +78,12 @@ func (u *Caller) attempt(ctx context.Context, c *call) (answer, error) {
 	made, began := false, time.Now()
 	_, err := c.lease.key.policies.WithContext(ctx).GetWithExecution(func(e failsafe.Execution[answer]) (answer, error) {
 		made, began = true, time.Now()
+		c.wait(len(c.lease.probes) > 0 || !u.breaker.IsClosed()) // a probe is one until it ends
 		return u.complete(e.Context(), c)
 	})
+	if made {
+		c.wait(false)
+	}
 	switch {
 	case c.answer != nil: // it is paid for, even if a time limit passed in the same moment
 		u.models.hasAnswered(c.request.Model)

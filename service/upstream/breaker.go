@@ -49,6 +49,7 @@ func (u *Caller) unhealthy(err error) bool {
 // for its remaining delay, not for its state.
 func (u *Caller) waitWhileOpen(exec failsafe.Execution[answer], inner func() *result) *result {
 	ctx := exec.Context()
+	callOf(ctx).wait(true)
 	for {
 		r := releasingProbe(u.breaker, inner)
 		if !errors.Is(r.Error, circuitbreaker.ErrOpen) {

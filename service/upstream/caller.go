@@ -34,7 +34,11 @@ type Caller struct {
 	models   *models
 	heard    atomic.Int64 // when OpenRouter last gave a sign of life, in ns of Unix time
 	policies failsafe.Executor[answer]
-	tel      *telemetry.Telemetry
+
+	tel *telemetry.Telemetry
+
+	answering atomic.Int64 // calls of Answer
+	waiting   atomic.Int64 // of these, those that want to probe OpenRouter or a key, or do
 
 	pinging      chan struct{} // holds a token while somebody asks OpenRouter whether it is there
 	pinged       time.Time     // when it was last asked; belongs to the holder of the token, as the next
@@ -128,6 +132,10 @@ func (u *Caller) Answer(ctx context.Context, request events.Request, piece func(
 	ctx, span := u.tel.StartChat(ctx, u.chatInfo(request, chat))
 	defer span.End(telemetry.ChatResult{ErrorType: string(events.Internal)}) // of a panic: the first End counts
 	c := &call{caller: u, request: chat, piece: piece, start: time.Now(), suspect: timedOutBefore(ctx)}
+	u.answering.Add(1)
+	defer u.answering.Add(-1)
+	c.wait(true)
+	defer c.wait(false)
 	re := u.do(ctx, c)
 	if re.Err != nil {
 		re.Err.Message = withoutEcho(re.Err.Message, request)

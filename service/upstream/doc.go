@@ -40,6 +40,10 @@
 // or are rescheduled, the further apart the longer it lasts. A request that has
 // timed out counts once against its model, lest a few prompts stop all others.
 //
+// While OpenRouter is tried again with a few calls, or the only keys there are with
+// one each, Limit lets the intake take no more requests than these calls are: those
+// that wait in their slots come first.
+//
 // An error is classified once, into an [*Error]. Policies, key pool, metrics,
 // log lines and the service's verdict read that.
 package upstream

@@ -146,6 +146,23 @@ func (k *keys) usable(l *lease) bool {
 	return true
 }
 
+// onlyProbes returns how many calls can probe the keys, where each key that can be
+// used has to be probed first; false if one can be used as it is.
+func (k *keys) onlyProbes() (calls int, only bool) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	now := time.Now()
+	for _, key := range k.all {
+		switch {
+		case !key.standsAt(now):
+			return 0, false
+		case !key.until.After(now):
+			calls++
+		}
+	}
+	return calls, true
+}
+
 // cooling returns how long until a key can be used, and why: 0 if one can be
 // used now. Rate limits do not count: calls wait for their turn in their slots.
 func (k *keys) cooling() (time.Duration, events.Code) { return k.wait(need{}) }

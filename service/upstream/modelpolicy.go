@@ -87,6 +87,7 @@ func (u *Caller) awaitModel(ctx context.Context, c *call, w modelWait, giveUp ti
 	if time.Now().Add(w.wait).After(giveUp) {
 		return w.later(ctx)
 	}
+	c.wait(false) // for nothing that it could probe
 	if c.attempts == 0 || w.why == kindModelSick || u.models.othersInUse(c.request.Model) {
 		if !u.takeSeat() {
 			return w.later(ctx)

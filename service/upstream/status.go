@@ -2,6 +2,7 @@ package upstream
 
 import (
 	"maps"
+	"math"
 	"slices"
 	"time"
 
@@ -66,6 +67,21 @@ func (u *Caller) Pause() (time.Duration, string) {
 		return wait, "no usable API key (" + string(code) + ")"
 	}
 	return 0, ""
+}
+
+// Limit returns how many more requests should be taken when so many have been taken
+// and are not settled. While OpenRouter, or the only keys there are, are tried with a
+// few calls, no more than these calls are: what has been taken and has not begun its
+// call counts among them.
+func (u *Caller) Limit(taken int) int {
+	limit, limited := u.keys.onlyProbes()
+	if !u.breaker.IsClosed() {
+		limit, limited = probes, true
+	}
+	if !limited {
+		return math.MaxInt
+	}
+	return limit - (taken - int(u.answering.Load()) + int(u.waiting.Load()))
 }
 
 // end is what may be shown of a key: its last four characters, "" if too few

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"strings"
 	"testing"
+	"time"
 
 	"gemini-client/service"
 	"gemini-client/service/config"
@@ -78,4 +79,43 @@ func TestOutage(t *testing.T) {
 	if opened := strings.Count(log, "OpenRouter keeps failing"); opened == 0 || opened > 3 {
 		t.Errorf("the log says %d times that OpenRouter fails", opened)
 	}
+}
+
+// While OpenRouter is tried again with a few calls, those that wait in their slots
+// make them: the free slots are not filled with requests that would wait as well.
+func TestHalfOpenTakesOnlyProbes(t *testing.T) {
+	t.Parallel()
+	const first = 20
+	b := setup(t, quick)
+	r := b.start()
+	fault, err := simulator.ParseFault("503")
+	if err != nil {
+		t.Fatal(err)
+	}
+	b.openrouter.SetFault(fault)
+	for i := range first {
+		b.Ask(fmt.Sprint("question ", i), nil)
+	}
+	b.says("taking no requests: circuit breaker open") // and no pull is open any more
+	release := b.openrouter.Hold()
+	defer release()
+	b.openrouter.ClearFaults()
+	for i := range 100 {
+		b.Ask(fmt.Sprint("another question ", i), nil)
+	}
+	b.waitFor(func(s simulator.Stats) bool { return s.Held == 3 })
+	tick := time.NewTicker(25 * time.Millisecond)
+	defer tick.Stop()
+	for range 20 { // that nothing is taken can only be looked at for a while
+		text, _ := r.get("/readyz?verbose")
+		var s struct {
+			InFlight int `json:"in_flight"`
+		}
+		if err := json.Unmarshal([]byte(text), &s); err != nil || s.InFlight > first {
+			t.Fatalf("while three probes are under way: %v: %s", err, text)
+		}
+		<-tick.C
+	}
+	release()
+	b.Collect(b.Names.ResponsesStream(), "gemini.responses.completed.*", first+100)
 }
