@@ -41,11 +41,9 @@ type results struct {
 	tel     *telemetry.Telemetry
 }
 
-// lookup returns the last result of a request. It may miss a result stored in
-// this moment (a direct get is answered by any replica); the compare-and-set
-// will not. Errors: ErrRefused, ctx's cause.
+// lookup returns the last result of a request. Errors: ErrRefused, ctx's cause.
 func (r *results) lookup(ctx context.Context, callback, id string) (record, error) {
-	m, err := r.streams.last(ctx, r.streams.responses, events.AnyResult(callback, id))
+	m, err := r.streams.look(ctx, r.streams.responses, events.AnyResult(callback, id))
 	if m == nil || err != nil {
 		return record{}, err
 	}

@@ -116,5 +116,5 @@ func (s *schedules) remove(ctx context.Context, d *Delivery) {
 }
 
 func (s *schedules) last(ctx context.Context, callback, id string) (*jetstream.RawStreamMsg, error) {
-	return s.streams.last(ctx, s.streams.retries, s.streams.names.Later(callback, id))
+	return s.streams.look(ctx, s.streams.retries, s.streams.names.Later(callback, id))
 }

@@ -14,8 +14,9 @@ import (
 	"gemini-client/events"
 )
 
-// streams reads and writes the service's streams: the last message of a subject,
-// and a publish on conditions. NATS being away costs time and nothing else.
+// streams reads and writes the service's streams: the last message of a subject
+// (reads.go), and a publish on conditions. NATS being away costs time and nothing
+// else.
 type streams struct {
 	conn      *Conn
 	names     events.Names
@@ -110,21 +111,6 @@ func (s *streams) patiently(ctx context.Context, do func(ctx context.Context) er
 		return context.Cause(ctx)
 	}
 	return err
-}
-
-// last returns the last message whose subject matches, nil if there is none.
-// Errors: ErrRefused, ctx's cause.
-func (s *streams) last(ctx context.Context, stream jetstream.Stream, subject string) (*jetstream.RawStreamMsg, error) {
-	var found *jetstream.RawStreamMsg
-	err := s.patiently(ctx, func(ctx context.Context) error {
-		m, err := stream.GetLastMsgForSubject(ctx, subject)
-		if errors.Is(err, jetstream.ErrMsgNotFound) {
-			return nil
-		}
-		found = m
-		return classify(err)
-	})
-	return found, err
 }
 
 // put stores a message and returns its sequence, trying patiently. newMessage

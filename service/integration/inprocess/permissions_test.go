@@ -195,3 +195,17 @@ func (s *stack) askStatus(workers int) {
 		}
 	}
 }
+
+// A worker may ask the leader of every stream that it decides by, as it does where
+// streams have several copies.
+func TestWorkerMayAskLeaders(t *testing.T) {
+	t.Parallel()
+	s := runStack(t)
+	worker := asUser(t, s.nats, "worker")
+	for _, stream := range []string{s.Names.ResponsesStream(), s.Names.ClaimsStream(), s.Names.RetriesStream(), s.Names.CancelsStream()} {
+		answer, err := worker.NC.RequestWithContext(s.Context(), "gemini.js.STREAM.MSG.GET."+stream, []byte(`{"last_by_subj":"gemini.nobody"}`))
+		if err != nil || !strings.Contains(string(answer.Data), "no message found") {
+			t.Errorf("%s: got %v, %v", stream, answer, err)
+		}
+	}
+}

