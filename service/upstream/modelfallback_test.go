@@ -72,6 +72,9 @@ func TestCreditForFewerTokens(t *testing.T) {
 		if wait, why := p.Pause(); wait != 0 || p.keys.states()[usable] != 1 {
 			t.Errorf("got a pause of %v, %q, keys %v, want a usable key", wait, why, p.keys.states())
 		}
+		if s := p.Status(); len(s.Models) != 1 || s.Models[0].Model != "a" || s.Models[0].State != "insufficient_credits" {
+			t.Errorf("status: got %+v, want the model whose longer answers rest", s.Models)
+		}
 		m.tell("a", ok)
 		checkReply(t, ask("a", 600), "")
 		checkReply(t, ask("b", 8192), "") // it may be cheaper

@@ -21,7 +21,7 @@ type KeyStatus struct {
 // ModelStatus is a model whose requests are not called for now.
 type ModelStatus struct {
 	Model string    `json:"model"`
-	State string    `json:"state"` // open or half-open: its circuit breaker; else why it rests with every key (a failure code)
+	State string    `json:"state"` // open or half-open: its circuit breaker; else why it, or longer answers of it, rest with every key (a failure code)
 	Until time.Time `json:"until"` // when it is tried again
 }
 
@@ -50,7 +50,7 @@ func (u *Caller) modelsAlone() []ModelStatus {
 		}
 	}
 	for _, name := range u.keys.limitedModels() {
-		if wait, why := u.keys.modelWait(need{model: name}); wait > 0 {
+		if wait, why := u.keys.modelWait(need{model: name, tokens: math.MaxInt}); wait > 0 {
 			list = append(list, ModelStatus{Model: name, State: string(why), Until: now.Add(wait).UTC()})
 		}
 	}
