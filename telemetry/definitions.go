@@ -27,6 +27,8 @@ const (
 	metricCalls          = "gemini.calls"
 	metricInFlight       = "gemini.inflight"
 	metricSlots          = "gemini.slots"
+	metricMemory         = "gemini.memory.in_hand"
+	metricMemoryBudget   = "gemini.memory.budget"
 	metricRetries        = "gemini.retries"
 	metricScheduled      = "gemini.scheduled"
 	metricClaimsLost     = "gemini.claims.lost"
@@ -96,6 +98,8 @@ func stateMetrics() []definition {
 		{metricQueueLimit, kindGauge, "By", []attribute.Key{labelQueue}, nil, "Size in bytes at which NATS stores no more results, or drops the oldest dead letters; absent where there is no limit (RESULTS_MAX_BYTES)."},
 		{metricInFlight, kindGauge, "{request}", nil, nil, "Requests in flight in this process; equal to the slots means it is full."},
 		{metricSlots, kindGauge, "{slot}", nil, nil, "Requests that may be in flight in this process at once (WORKER_CONCURRENCY)."},
+		{metricMemory, kindGauge, "By", nil, nil, "What this process sets aside for the request bodies and answers it has in hand; at the budget it takes no more requests, and answers that grow wait."},
+		{metricMemoryBudget, kindGauge, "By", nil, nil, "The bound of gemini.memory.in_hand (WORKER_MEMORY_BUDGET); absent where there is none."},
 		{metricBreakerState, kindGauge, "", nil, nil, "Circuit breaker over OpenRouter: 0 closed, 1 half-open (a few probe calls), 2 open; while it is open nothing is taken from the queues."},
 		{metricModelBreaker, kindGauge, "", []attribute.Key{keyRequestModel}, nil, "Circuit breaker of each model that was asked for lately, the same numbers; while it is open this model's requests ask a fallback or are rescheduled, and others are taken."},
 		{metricKeys, kindGauge, "{key}", []attribute.Key{labelState}, nil, "API keys by state: usable, or why they are not (rate_limited; unauthorized, insufficient_credits until a call with them has worked); while all cool down nothing is taken from the queues."},

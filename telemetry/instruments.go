@@ -41,6 +41,7 @@ type Instruments struct {
 	spansLost      metric.Int64Counter
 
 	breaker       atomic.Pointer[func() BreakerState]
+	memory        atomic.Pointer[func() (inHand, budget int64)]
 	modelBreakers atomic.Pointer[func() map[string]BreakerState]
 	keys          atomic.Pointer[func() map[string]int64]
 	queues        atomic.Pointer[func() QueueNumbers]
@@ -77,6 +78,7 @@ func newInstruments(meter metric.Meter) (*Instruments, error) {
 		spansLost:      b.counter(metricSpansLost),
 	}
 	b.observeBreaker(&i.breaker)
+	b.observeMemory(&i.memory)
 	b.observeModels(&i.modelBreakers, i.models.fold)
 	b.observeKeys(&i.keys)
 	b.observeQueues(&i.queues)

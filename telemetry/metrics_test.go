@@ -35,6 +35,7 @@ func useEverything(t *testing.T, b bundle) {
 	i.InFlight(ctx, 3)
 	i.InFlight(ctx, -1)
 	i.SetSlots(ctx, 100)
+	i.ObserveMemory(func() (inHand, budget int64) { return 7, 1 << 20 })
 	i.ObserveBreaker(func() BreakerState { return BreakerOpen })
 	i.ObserveModels(func() map[string]BreakerState {
 		all := map[string]BreakerState{"google/gemini-2.5-flash": BreakerHalfOpen}
@@ -87,6 +88,8 @@ func TestMetrics(t *testing.T) {
 		`gemini_calls_total{gen_ai_request_model="google/gemini-2.5-flash",outcome="rate_limited"} 1.0`,
 		`gemini_inflight 2.0`,
 		`gemini_slots 100.0`,
+		`gemini_memory_in_hand_bytes 7.0`,
+		`gemini_memory_budget_bytes 1.048576e+06`,
 		`gemini_retries_total{reason="rate_limited"} 1.0`,
 		`gemini_scheduled_total{reason="rate_limited"} 1.0`,
 		`gemini_claims_lost_total 1.0`,

@@ -73,6 +73,29 @@ func (i *Instruments) ObserveQueues(source func() QueueNumbers) {
 	i.queues.Store(&source)
 }
 
+// ObserveMemory sets the source of the memory that is set aside for what is in
+// hand, and of its budget (0: none). It is called at each scrape, possibly
+// concurrently, and must answer from memory.
+func (i *Instruments) ObserveMemory(source func() (inHand, budget int64)) {
+	i.memory.Store(&source)
+}
+
+// observeMemory creates the gauges of the memory, which share one source.
+func (b *builder) observeMemory(source *atomic.Pointer[func() (inHand, budget int64)]) {
+	memory, limit := b.bytes(metricMemory), b.bytes(metricMemoryBudget)
+	_, err := b.meter.RegisterCallback(func(_ context.Context, o metric.Observer) error {
+		if ask := source.Load(); ask != nil {
+			inHand, budget := (*ask)()
+			o.ObserveInt64(memory, inHand)
+			if budget > 0 {
+				o.ObserveInt64(limit, budget)
+			}
+		}
+		return nil
+	}, memory, limit)
+	b.keep(metricMemory, err)
+}
+
 // observeBreaker creates a gauge that calls its source, once that is set, at each
 // scrape.
 func (b *builder) observeBreaker(source *atomic.Pointer[func() BreakerState]) {

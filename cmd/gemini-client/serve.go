@@ -8,6 +8,8 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"os"
+	"runtime/debug"
 	"strings"
 	"time"
 
@@ -47,6 +49,7 @@ that nothing was cut off.`,
 // serve runs the service with telemetry, the embedded server and the HTTP port,
 // and ends them in the reverse order.
 func serve(ctx context.Context, c config.Config, warnings []string, std streams) (err error) {
+	boundHeap()
 	tel, err := telemetry.Setup(ctx, telemetryConfig(c, std.out))
 	if err != nil {
 		return fmt.Errorf("%w: %w", config.ErrInvalid, err)
@@ -77,6 +80,14 @@ func serve(ctx context.Context, c config.Config, warnings []string, std streams)
 	}
 	defer web()
 	return s.Run(ctx)
+}
+
+// boundHeap has Go stay within nine tenths of a container's memory, where nobody has
+// set GOMEMLIMIT: it would let the heap grow to twice what is in use.
+func boundHeap() {
+	if limit := config.ContainerMemory(os.DirFS("/")); limit > 0 && os.Getenv("GOMEMLIMIT") == "" {
+		debug.SetMemoryLimit(limit / 10 * 9)
+	}
 }
 
 // telemetryConfig returns the settings of logs and traces; telemetry reads the

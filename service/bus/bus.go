@@ -71,6 +71,7 @@ func open(ctx context.Context, conn *Conn, c config.Config, tel *telemetry.Telem
 	b.backlog.setSize(root(b.names.ResponsesAll()), *s.responses.CachedInfo())
 	b.claims = &claims{streams: s, heartbeat: b.heartbeat}
 	tel.SetBroker(b.Server)
+	tel.Instruments.ObserveMemory(b.memory.inHand)
 	tel.Instruments.ObserveQueues(func() telemetry.QueueNumbers { return b.backlog.numbers(time.Now()) })
 	return b, nil
 }

@@ -75,14 +75,7 @@ func (in *intake) run(intake, work context.Context) {
 			return
 		}
 		limit := in.limit(free)
-		asked, used, more := limit == 0, 0, false // more in a queue, than fitted into its pull
-		for _, q := range in.queues {
-			if q.hurry = more; used < limit && intake.Err() == nil && !q.resting.Load() && in.alive(intake) {
-				asked = true
-				used += in.fetch(intake, work, q, limit-used)
-				more = more || q.cut
-			}
-		}
+		used, asked := in.ask(intake, work, limit)
 		in.give(free - used)
 		switch {
 		case limit == 0:
@@ -99,6 +92,24 @@ func (in *intake) limit(free int) int {
 		return free
 	}
 	return max(0, min(free, in.handlers.Limit(in.inFlight())))
+}
+
+// ask asks each queue in turn for up to n messages in all, and returns how many slots
+// they use and whether any queue was asked.
+func (in *intake) ask(intake, work context.Context, n int) (used int, asked bool) {
+	more := false // in a queue, than fitted into its pull
+	for _, q := range in.queues {
+		if q.resting.Load() {
+			in.memory.pass(q)
+			continue
+		}
+		if q.hurry = more; used < n && intake.Err() == nil && in.alive(intake) {
+			asked = true
+			used += in.fetch(intake, work, q, n-used)
+			more = more || q.cut
+		}
+	}
+	return used, asked
 }
 
 // awaitQueue waits until one of the queues, none of which answers, can be asked

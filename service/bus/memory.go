@@ -94,6 +94,15 @@ func (m *memory) ended(q *queue, granted, largest int64, tooLarge bool) {
 	m.wake()
 }
 
+// pass has nobody wait for a queue's message: the queue does not answer.
+func (m *memory) pass(q *queue) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.blocked == q {
+		m.blocked = nil
+	}
+}
+
 // wait waits until one of the queues may be asked; false when intake ends. full is
 // called once if it has to wait.
 func (m *memory) wait(intake context.Context, queues []*queue, largest int64, full func()) bool {
@@ -194,11 +203,11 @@ func (m *memory) wake() {
 	}
 }
 
-// inHand is how much of the budget is used.
-func (m *memory) inHand() int64 {
+// inHand is how much of the budget is used, and the budget.
+func (m *memory) inHand() (used, budget int64) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	return m.used
+	return m.used, m.budget
 }
 
 // Room counts so many bytes more of a delivery's answer, fewer if they are

@@ -40,7 +40,7 @@ func TestMemoryBoundsTheWork(t *testing.T) {
 			once.Do(func() { close(both) })
 		}
 		<-both // so that it is seen that there is room for two
-		if used := bus.memory.inHand(); used > budget || used < size*bodyCost {
+		if used, _ := bus.memory.inHand(); used > budget || used < size*bodyCost {
 			t.Errorf("%d bytes are in hand, with a budget of %d", used, budget)
 		}
 		worked.Add(1)
@@ -51,7 +51,7 @@ func TestMemoryBoundsTheWork(t *testing.T) {
 	if err := stop(); err != nil || worked.Load() != backlog || most.Load() > budget/(size*bodyCost) {
 		t.Errorf("worked on %d of %d, %d at once, want at most %d; Run returned %v", worked.Load(), backlog, most.Load(), budget/(size*bodyCost), err)
 	}
-	if left := bus.memory.inHand(); left != 0 {
+	if left, _ := bus.memory.inHand(); left != 0 {
 		t.Errorf("%d bytes were not given back", left)
 	}
 }
@@ -134,6 +134,22 @@ func (m *memory) blocks(q *queue) bool {
 	return m.blocked == q
 }
 
+// Nobody waits for the message of a queue that does not answer.
+func TestQueueThatDoesNotAnswerBlocksNone(t *testing.T) {
+	t.Parallel()
+	m, silent, other := newMemory(1<<20), &queue{}, &queue{}
+	bytes, _ := m.grant(silent, 2<<20, 2<<20)
+	m.ended(silent, bytes, 2<<20, true)
+	if bytes, _ := m.grant(other, 2<<20, 2<<20); bytes != 0 {
+		t.Errorf("the other queue may bring %d bytes before the message that waits", bytes)
+	}
+	m.pass(other)
+	m.pass(silent)
+	if bytes, _ := m.grant(other, 2<<20, 2<<20); bytes == 0 {
+		t.Error("the other queue waits for one that does not answer")
+	}
+}
+
 // An idle worker, and one with room, asks for as much as ever.
 func TestMemoryThatIsAmple(t *testing.T) {
 	t.Parallel()
@@ -194,8 +210,9 @@ func TestAnswersWaitForMemory(t *testing.T) {
 			t.Error("a pull was let in before the answers that wait")
 		}
 		work.Wait()
-		if slices.Sort(ended); !slices.Equal(ended, []int{0, 1, 2}) || m.inHand() != 0 {
-			t.Errorf("ended %v, %d bytes in hand", ended, m.inHand())
+		used, _ := m.inHand()
+		if slices.Sort(ended); !slices.Equal(ended, []int{0, 1, 2}) || used != 0 {
+			t.Errorf("ended %v, %d bytes in hand", ended, used)
 		}
 	})
 }
@@ -223,8 +240,9 @@ func TestMemoryIsGivenBack(t *testing.T) {
 		if err := take(t.Context(), s[0], -1<<20); err != nil { // its attempt failed
 			t.Error(err)
 		}
-		if err := <-done; err != nil || m.inHand() != 128<<10*bodyCost {
-			t.Errorf("got %v, %d bytes in hand", err, m.inHand())
+		err := <-done
+		if used, _ := m.inHand(); err != nil || used != 128<<10*bodyCost {
+			t.Errorf("got %v, %d bytes in hand", err, used)
 		}
 		if d := (&Delivery{}); d.Room(t.Context(), 1<<40) != nil {
 			t.Error("what is in no slot is not counted")

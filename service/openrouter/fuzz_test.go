@@ -1,6 +1,7 @@
 package openrouter_test
 
 import (
+	"context"
 	"errors"
 	"os"
 	"path/filepath"
@@ -27,7 +28,7 @@ func FuzzStream(f *testing.F) {
 	f.Add([]byte(data(delta(`"tool_calls":[{"index":-1},{"id":"x"},{"index":9e9}],"reasoning_details":[{}]`, ""), `{"choices":[{"error":{"availability":{}}}]}`)), 200)
 	f.Add([]byte("data\nid\ndata: \n\n:\n\r\n\r\ufeff{"), 200)
 	f.Add([]byte(`{"error":{"message":"Provider returned error","metadata":{"raw":"[[[\"[1]\"]]]"}}}`), 502)
-	const maxAnswer, maxLine = 4 << 10, 2 << 10
+	const maxAnswer, maxLine, roomStep = 4 << 10, 2 << 10, 16 << 10
 	f.Fuzz(func(t *testing.T, body []byte, status int) {
 		if status < 200 || status > 599 {
 			status = 200
@@ -35,9 +36,14 @@ func FuzzStream(f *testing.F) {
 		canned := reply{status: status, steps: text(string(body)).steps}
 		client := newClient(t, openrouter.Config{Transport: canned.transport(t), MaxAnswerBytes: maxAnswer, MaxLineBytes: maxLine})
 		var pieces strings.Builder
-		got, err := client.Complete(t.Context(), testKey, hello(), func(piece string) { pieces.WriteString(piece) })
+		room := 0
+		ctx := openrouter.WithRoom(t.Context(), func(_ context.Context, bytes int) error { room += bytes; return nil })
+		got, err := client.Complete(ctx, testKey, hello(), func(piece string) { pieces.WriteString(piece) })
 		if pieces.Len() > maxAnswer || len(got.Content)+len(got.Reasoning)+len(got.Refusal) > 3*maxAnswer {
 			t.Errorf("limits do not hold: %d bytes of pieces, %d of content", pieces.Len(), len(got.Content))
+		}
+		if room < 0 || room > 4*(maxAnswer+2*maxLine)+roomStep || err != nil && room != 0 {
+			t.Errorf("%d bytes of room are taken, error %v", room, err)
 		}
 		if err == nil {
 			if got.Content != pieces.String() {
