@@ -82,7 +82,7 @@ func (h *handler) cancelWaiting(ctx context.Context, callback, id string) {
 	if d == nil || err != nil {
 		return
 	}
-	request, _ := h.rules.Decode(d.Body, d.Taken) // what is broken by now is cancelled all the same
+	request, _ := h.read(ctx, d) // what is broken by now is cancelled all the same
 	if events.CanonicalID(request.ID) != id || request.CallbackQueue != callback || h.inFlight.has(callback, id) {
 		return
 	}

@@ -144,7 +144,7 @@ func newLine(t *testing.T, b *fakeBus, up fakeUpstream) line {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = tel.Shutdown(context.Background()) })
-	l.handler = &handler{rules: c.Rules(0), queue: c.Queue, maxCrashLoops: 3, bus: b, upstream: up, inFlight: newInFlight(), tel: tel}
+	l.handler = &handler{rules: c.Rules(0), decode: c.Rules(0).Decode, queue: c.Queue, maxCrashLoops: 3, bus: b, upstream: up, inFlight: newInFlight(), tel: tel}
 	return l
 }
 

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"runtime/debug"
 	"time"
 
 	"gemini-client/events"
@@ -25,6 +24,7 @@ const unclearDelay = time.Minute
 // handler takes one delivery from its bytes to its stored result.
 type handler struct {
 	rules         events.Rules
+	decode        decoder // the rules'
 	queue         config.Queue
 	maxCrashLoops int
 	longestWait   time.Duration // of a rescheduled request; 0: any
@@ -52,13 +52,13 @@ func (h *handler) deliver(ctx context.Context, d *bus.Delivery) {
 // handle reads a delivery, asks whether its request may be called for, and
 // settles it.
 func (h *handler) handle(ctx context.Context, d *bus.Delivery) report {
-	request, broken := h.rules.Decode(d.Body, d.Taken)
+	request, broken := h.read(ctx, d)
 	ctx = withRequestID(ctx, request)
 	var r report
 	if errors.Is(broken, events.ErrNoID) {
 		r = h.keepUnusable(ctx, d, broken)
 	} else {
-		r = h.answer(ctx, job{d, request, broken})
+		r = h.answer(ctx, job{delivery: d, request: request, broken: broken})
 	}
 	r.request = request
 	h.nack(ctx, d, r)
@@ -91,6 +91,7 @@ func (h *handler) answer(ctx context.Context, j job) report {
 		return report{outcome: Nacked, after: unclearDelay, note: "NATS refuses to say whether it may be called for"}
 	case bus.Admitted, bus.Cancelled, bus.Expired:
 	}
+	j.starts = a.Starts
 	v, re := h.decide(h.lookingAgain(calls, request.ID, cancel), j, a)
 	if cause := context.Cause(calls); errors.Is(cause, upstream.ErrStopping) && v.answer == nil {
 		return h.handBack(ctx, j, re, cause)
@@ -139,19 +140,22 @@ func (h *handler) duplicate(ctx context.Context, d *bus.Delivery, note string) r
 // delivered again at once.
 func (h *handler) nack(ctx context.Context, d *bus.Delivery, r report) {
 	if r.outcome == Nacked {
-		_, _ = h.bus.Settle(ctx, d, bus.End{Nack: true, After: r.after}) // a nack has no error
+		_, _ = h.bus.Settle(ctx, d, bus.End{Nack: true, After: r.after, Crashed: r.crashed}) // a nack has no error
 	}
 }
 
 // decide returns the verdict, calling upstream only if nothing speaks against
 // it. A panic fails this request alone.
 func (h *handler) decide(ctx context.Context, j job, a bus.Admission) (v verdict, re upstream.Reply) {
-	defer func() {
-		if p := recover(); p != nil {
-			h.tel.Logger.ErrorContext(ctx, "a request made the service panic", "panic", fmt.Sprintf("%T", p), "stack", string(debug.Stack()))
-			v = failed(events.Internal, "The service failed on this request; its operators have the details.")
-		}
-	}()
+	if h.guard(ctx, func() { v, re = h.call(ctx, j, a) }) {
+		return failed(events.Internal, panicMessage), re
+	}
+	return v, re
+}
+
+// call returns the verdict.
+func (h *handler) call(ctx context.Context, j job, a bus.Admission) (verdict, upstream.Reply) {
+	var re upstream.Reply
 	if v, looping := crashLoop(j.delivery, a.Starts, h.maxCrashLoops, time.Now()); looping {
 		return v, re
 	}
@@ -186,14 +190,24 @@ func (h *handler) decide(ctx context.Context, j job, a bus.Admission) (v verdict
 // conclude has a verdict stored, or what it becomes where the server refuses it,
 // and the message acknowledged.
 func (h *handler) conclude(ctx context.Context, j job, v verdict, re upstream.Reply) report {
+	panicked := false
 	for {
-		settled, err := h.bus.Settle(ctx, j.delivery, v.end(j, re))
+		settled, err := h.settle(ctx, j.delivery, func() bus.End { return v.end(j, re) })
 		h.countDeadLetter(ctx, v.failure.Code, settled)
 		v.deadLettered = v.deadLettered || settled.DeadLettered
-		if err == nil {
+		switch {
+		case err == nil:
 			return h.concluded(ctx, v, re, settled)
-		}
-		if !bus.Refused(err) {
+		case errors.Is(err, errPanicked):
+			exhausted := v.outcome == Failed && v.failure.Code == events.RedeliveryExhausted
+			if panicked || exhausted {
+				return h.cannotStore(ctx, j, exhausted)
+			}
+			kept := v.deadLettered
+			v, panicked = failed(events.Internal, panicMessage), true
+			v.deadLettered = kept
+			continue
+		case !bus.Refused(err):
 			return report{outcome: Nacked, note: err.Error()}
 		}
 		smaller, ok := v.smaller(errors.Is(err, bus.ErrTooLarge))

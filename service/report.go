@@ -20,6 +20,7 @@ type report struct {
 	text    string
 	at      time.Time     // of rescheduled
 	after   time.Duration // of nacked: it is delivered again then
+	crashed bool          // of nacked: the start counts as one of a crash loop
 	request events.Request
 	reply   upstream.Reply
 }

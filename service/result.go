@@ -14,6 +14,7 @@ type job struct {
 	delivery *bus.Delivery
 	request  events.Request
 	broken   error // why it must fail, from decoding; nil if it is valid
+	starts   int   // of its message that never settled, this one included
 }
 
 // end is what the bus keeps of a verdict: a schedule, or a result and, where an

@@ -72,8 +72,9 @@ func (s *Service) newHandler(b openBus, maxRequest int) *handler {
 	if maxBytes == 0 {
 		maxBytes = maxRequest
 	}
+	rules := s.config.Rules(maxBytes)
 	return &handler{
-		rules: s.config.Rules(maxBytes), queue: s.config.Queue, maxCrashLoops: s.config.MaxStrikes,
+		rules: rules, decode: rules.Decode, queue: s.config.Queue, maxCrashLoops: s.config.MaxStrikes,
 		bus: b, upstream: s.upstream, inFlight: newInFlight(), tel: s.tel,
 	}
 }

@@ -122,6 +122,25 @@ func (c *claims) keep(ctx context.Context, held *claim) (bool, error) {
 	return true, nil
 }
 
+// crashed is the instance of a claim that was left by a panic: as if its process had
+// died, the next start counts this one.
+const crashed = "crashed"
+
+// abandon leaves a claim behind for the next start to count. If NATS is away it stays
+// as it is, and that start is not counted. A nil claim is none.
+func (c *claims) abandon(ctx context.Context, held *claim) {
+	if held == nil {
+		return
+	}
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), requestTimeout)
+	defer cancel()
+	left := held.holder
+	left.Instance = crashed
+	if _, err := c.write(ctx, held.subject, left, held.sequence); err != nil {
+		c.streams.log.WarnContext(ctx, "a panic was not counted as a start of a crash loop", "claim", held.subject, "error", err)
+	}
+}
+
 // parseHeld reads the claim that stands on a subject. One that cannot be read
 // has no owner, but is there.
 func parseHeld(m *jetstream.RawStreamMsg) (Holder, bool) {

@@ -211,7 +211,7 @@ const (
 // of returns whether another process lives. What this process knows of itself is
 // asked after the answer has come, which a cut may have delayed.
 func (h *heartbeat) of(ctx context.Context, instance string) (life, error) {
-	if instance == h.instance || instance == "" {
+	if instance == h.instance || instance == "" || instance == crashed {
 		return gone, nil
 	}
 	m, err := h.streams.last(ctx, h.streams.claims, h.streams.names.Instance(instance))

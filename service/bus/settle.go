@@ -19,6 +19,9 @@ type End struct {
 	// that time, at once if that is 0.
 	Nack  bool
 	After time.Duration
+	// Crashed counts a nacked start as one that never settled, as if the process had
+	// died of it.
+	Crashed bool
 }
 
 // errNotAdmitted is a fault of the caller: a result or a schedule of a request that
@@ -43,7 +46,11 @@ func (b *Bus) Settle(ctx context.Context, d *Delivery, end End) (Settled, error)
 	if err != nil {
 		return s, err
 	}
-	b.heartbeat.release(ctx, d.claim)
+	if end.Nack && end.Crashed {
+		b.claims.abandon(ctx, d.claim)
+	} else {
+		b.heartbeat.release(ctx, d.claim)
+	}
 	d.claim = nil
 	switch {
 	case d.slot == nil && end.Nack:
