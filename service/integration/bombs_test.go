@@ -39,55 +39,20 @@ func TestBombs(t *testing.T) { //nolint:paralleltest // it needs the machine for
 	}})
 	w.run()
 	w.until(startLimit, "the service is up", func() (string, bool) { return "", w.replicas[0].up() })
-	for _, kind := range requestBombs() {
-		t.Run(kind.name, func(t *testing.T) { w.explode(t, kind) })
+	for _, kind := range servicetest.Bombs(bombSize) {
+		t.Run(kind.Name, func(t *testing.T) { w.explode(t, kind.Name, kind.Body, kind.Header) })
 	}
-	for _, kind := range upstreamBombs() {
-		t.Run(kind.name, func(t *testing.T) { w.explode(t, kind) })
+	for name := range answerBombs() {
+		t.Run(name, func(t *testing.T) {
+			w.explode(t, name, func(id string) []byte { return servicetest.Body(id, "<<"+name+">>", nil) }, nil)
+		})
 	}
 	w.leave()
 }
 
-// bomb is a kind of request.
-type bomb struct {
-	name   string
-	body   string // %s is the id
-	header nats.Header
-}
-
-// requestBombs are bodies of bombSize.
-func requestBombs() []bomb {
-	of := func(name, begin, unit, end string) bomb {
-		begin = `{"request_id":"%s",` + begin
-		return bomb{name: name, body: begin + strings.TrimSuffix(strings.Repeat(unit, (bombSize-len(begin)-len(end))/len(unit)), ",") + end}
-	}
-	var keys strings.Builder
-	for i := 0; keys.Len() < bombSize-200; i++ {
-		fmt.Fprintf(&keys, `"%x":0,`, i)
-	}
-	distinct := strings.TrimSuffix(keys.String(), ",")
-	const asked = `"prompt":"x",`
-	header := nats.Header{}
-	for i := range 6500 { // as many as fit into the 64 KiB that JetStream allows
-		header[fmt.Sprintf("a%x", i)] = []string{""}
-	}
-	return []bomb{
-		of("parts", `"messages":[{"role":"user","content":[`, `{"text":""},`, `]}]}`),
-		of("openrouter", asked+`"openrouter":{`, distinct, `}}`),
-		of("prompt", `"prompt":"`, `x`, `"}`),
-		of("prompt of escapes", `"prompt":"`, `\u0000`, `"}`),
-		of("system instruction", asked+`"system_instruction":"`, `<`, `"}`),
-		of("tools", asked+`"openrouter":{"tools":[`, `{},`, `]}}`),
-		of("metadata", asked+`"metadata":{`, distinct, `}}`),
-		of("metadata of a failure", `"metadata":{`, distinct, `}}`),
-		{name: "deep metadata", body: `{"request_id":"%s","prompt":"x","metadata":{"a":` + strings.Repeat("[", bombSize/2-100) + strings.Repeat("]", bombSize/2-100) + `}}`},
-		{name: "headers", body: `{"request_id":"%s","prompt":"x"}`, header: header},
-	}
-}
-
 // explode publishes bombs of a kind among innocents, and checks that every one has its
 // result, and what that took.
-func (w *world) explode(t *testing.T, kind bomb) {
+func (w *world) explode(t *testing.T, name string, body func(id string) []byte, header nats.Header) {
 	t.Helper()
 	within := *w
 	within.t = t
@@ -96,14 +61,14 @@ func (w *world) explode(t *testing.T, kind bomb) {
 	if err := os.WriteFile("/proc/"+pid+"/clear_refs", []byte("5"), 0o600); err != nil { // the peak begins again
 		t.Fatal(err)
 	}
-	published := w.publishAmong(t, kind)
+	published := w.publishAmong(t, body, header)
 	w.until(4*time.Minute, "all results", func() (string, bool) {
 		n := w.results()
 		return fmt.Sprint(n), n >= bombs+innocents
 	})
 	waits := w.waits(t, published)
 	peak := peakMemory(t, pid)
-	t.Logf("%d of %q beside %d: peak %d MiB; innocents waited p50 %s, p99 %s, at most %s", bombs, kind.name, innocents, peak>>20,
+	t.Logf("%d of %q beside %d: peak %d MiB; innocents waited p50 %s, p99 %s, at most %s", bombs, name, innocents, peak>>20,
 		waits[len(waits)/2].Round(time.Millisecond), waits[len(waits)*99/100].Round(time.Millisecond), waits[len(waits)-1].Round(time.Millisecond))
 	atMost(t, "bytes of resident memory", peak, bombMemory)
 	for _, stream := range []string{w.backend.Names.ResponsesStream(), w.backend.Names.DeadlettersStream()} {
@@ -119,7 +84,7 @@ func (w *world) explode(t *testing.T, kind bomb) {
 
 // publishAmong publishes two innocents after each bomb, and returns when each of
 // the innocents was stored.
-func (w *world) publishAmong(t *testing.T, kind bomb) map[string]time.Time {
+func (w *world) publishAmong(t *testing.T, body func(id string) []byte, header nats.Header) map[string]time.Time {
 	t.Helper()
 	var mu sync.Mutex
 	published := map[string]time.Time{}
@@ -128,7 +93,7 @@ func (w *world) publishAmong(t *testing.T, kind bomb) map[string]time.Time {
 	for range 4 {
 		publishers.Go(func() {
 			for range next {
-				w.put(t, []byte(fmt.Sprintf(kind.body, servicetest.NewID())), kind.header)
+				w.put(t, body(servicetest.NewID()), header)
 				for range innocents / bombs {
 					id := servicetest.NewID()
 					mu.Lock()

@@ -32,16 +32,8 @@ func event(delta, finish string) string {
 	return fmt.Sprintf("data: {\"id\":\"gen-1\",\"model\":\"google/gemini-2.5-flash\",\"choices\":[{\"index\":0,\"delta\":{%s}%s}]}\n\n", delta, finish)
 }
 
-// upstreamBombs are questions that make the upstream send a bomb. What is taken for
-// an outage is not among them: it delays neighbours, as it should.
-func upstreamBombs() []bomb {
-	var all []bomb
-	for name := range answerBombs() {
-		all = append(all, bomb{name: name, body: `{"request_id":"%s","prompt":"<<` + name + `>>"}`})
-	}
-	return all
-}
-
+// answerBombs are what a question may have the upstream send. What is taken for an
+// outage is not among them: it delays neighbours, as it should.
 func answerBombs() map[string]func(w http.ResponseWriter) {
 	const long = 3 << 20 // below what a line may be long
 	text := strings.Repeat("x", long)
