@@ -29,8 +29,10 @@ const (
 )
 
 // TestBombs plays requests that are small on the wire and large in memory, and
-// upstream answers of the same sort, a hundred of a kind at once. What is seen is the
-// peak of the service's resident memory, and how long neighbours wait.
+// upstream answers of the same sort, a hundred at once: all kinds of either between
+// each other, or with BOMBS=each a hundred of one kind after the other, which takes
+// minutes. What is seen is the peak of the service's resident memory, and how long
+// neighbours wait.
 func TestBombs(t *testing.T) { //nolint:paralleltest // it needs the machine for itself
 	upstream := newBombUpstream(t)
 	w := newWorld(t, shape{maxPayload: 8 << 20, env: map[string]string{
@@ -39,20 +41,21 @@ func TestBombs(t *testing.T) { //nolint:paralleltest // it needs the machine for
 	}})
 	w.run()
 	w.until(startLimit, "the service is up", func() (string, bool) { return "", w.replicas[0].up() })
-	for _, kind := range servicetest.Bombs(bombSize) {
-		t.Run(kind.Name, func(t *testing.T) { w.explode(t, kind.Name, kind.Body, kind.Header) })
-	}
-	for name := range answerBombs() {
-		t.Run(name, func(t *testing.T) {
-			w.explode(t, name, func(id string) []byte { return servicetest.Body(id, "<<"+name+">>", nil) }, nil)
-		})
+	requests, answers := servicetest.Bombs(bombSize), answerRequests()
+	if os.Getenv("BOMBS") == "each" {
+		for _, kind := range slices.Concat(requests, answers) {
+			t.Run(kind.Name, func(t *testing.T) { w.explode(t, kind.Name, []servicetest.Bomb{kind}) })
+		}
+	} else {
+		t.Run("requests", func(t *testing.T) { w.explode(t, "requests", requests) })
+		t.Run("answers", func(t *testing.T) { w.explode(t, "answers", answers) })
 	}
 	w.leave()
 }
 
-// explode publishes bombs of a kind among innocents, and checks that every one has its
+// explode publishes bombs of these kinds among innocents, and checks that every one has its
 // result, and what that took.
-func (w *world) explode(t *testing.T, name string, body func(id string) []byte, header nats.Header) {
+func (w *world) explode(t *testing.T, name string, kinds []servicetest.Bomb) {
 	t.Helper()
 	within := *w
 	within.t = t
@@ -61,7 +64,7 @@ func (w *world) explode(t *testing.T, name string, body func(id string) []byte, 
 	if err := os.WriteFile("/proc/"+pid+"/clear_refs", []byte("5"), 0o600); err != nil { // the peak begins again
 		t.Fatal(err)
 	}
-	published := w.publishAmong(t, body, header)
+	published := w.publishAmong(t, kinds)
 	w.until(4*time.Minute, "all results", func() (string, bool) {
 		n := w.results()
 		return fmt.Sprint(n), n >= bombs+innocents
@@ -84,16 +87,16 @@ func (w *world) explode(t *testing.T, name string, body func(id string) []byte, 
 
 // publishAmong publishes two innocents after each bomb, and returns when each of
 // the innocents was stored.
-func (w *world) publishAmong(t *testing.T, body func(id string) []byte, header nats.Header) map[string]time.Time {
+func (w *world) publishAmong(t *testing.T, kinds []servicetest.Bomb) map[string]time.Time {
 	t.Helper()
 	var mu sync.Mutex
 	published := map[string]time.Time{}
 	var publishers sync.WaitGroup
-	next := make(chan int)
+	next := make(chan servicetest.Bomb)
 	for range 4 {
 		publishers.Go(func() {
-			for range next {
-				w.put(t, body(servicetest.NewID()), header)
+			for bomb := range next {
+				w.put(t, bomb.Body(servicetest.NewID()), bomb.Header)
 				for range innocents / bombs {
 					id := servicetest.NewID()
 					mu.Lock()
@@ -105,7 +108,7 @@ func (w *world) publishAmong(t *testing.T, body func(id string) []byte, header n
 		})
 	}
 	for i := range bombs {
-		next <- i
+		next <- kinds[i%len(kinds)]
 	}
 	close(next)
 	publishers.Wait()

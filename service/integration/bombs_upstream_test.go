@@ -11,6 +11,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"gemini-client/service/servicetest"
 )
 
 // bombUpstream answers a call with what its prompt names, if that is a bomb. Unlike
@@ -44,6 +46,14 @@ func answerBombs() map[string]func(w http.ResponseWriter) {
 		"document":         once(`{"choices":[{"message":{"content":"` + strings.Repeat(text, 5) + `"},"finish_reason":"stop"}]}`),
 		"gzip":             repeat("\x1f\x8b\x08\x00" + text[:1000]),
 	}
+}
+
+// answerRequests are requests that get these answers.
+func answerRequests() (kinds []servicetest.Bomb) {
+	for name := range answerBombs() {
+		kinds = append(kinds, servicetest.Bomb{Name: name, Body: func(id string) []byte { return servicetest.Body(id, "<<"+name+">>", nil) }})
+	}
+	return kinds
 }
 
 func repeat(text string) func(w http.ResponseWriter) {

@@ -17,6 +17,7 @@
 //	make integration             the figures and three seeds of chaos
 //	make chaos SEEDS=100         one hundred seeds
 //	make chaos SEED=17           one seed again
+//	BOMBS=each go test -tags integration -run TestBombs -v ./service/integration
 //
 // Chaos (chaos_test.go) plays a scenario that is derived from its seed and then
 // reads the promises off the streams and the simulator. It draws kills, restarts

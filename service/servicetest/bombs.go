@@ -12,18 +12,19 @@ import (
 type Bomb struct {
 	Name   string
 	Header nats.Header
-
-	before, after string // the id
+	Body   func(id string) []byte
 }
 
-// Body is the bomb's body, with an id.
-func (b Bomb) Body(id string) []byte { return []byte(b.before + id + b.after) }
+// around is a body with a text before and after the id.
+func around(before, after string) func(id string) []byte {
+	return func(id string) []byte { return []byte(before + id + after) }
+}
 
 // Bombs returns a bomb of each kind, whose bodies have about so many bytes.
 func Bombs(size int) []Bomb {
 	of := func(name, begin, unit, end string) Bomb {
 		middle := strings.TrimSuffix(strings.Repeat(unit, (size-len(begin)-len(end)-100)/len(unit)), ",")
-		return Bomb{Name: name, before: `{"request_id":"`, after: `",` + begin + middle + end}
+		return Bomb{Name: name, Body: around(`{"request_id":"`, `",`+begin+middle+end)}
 	}
 	var keys strings.Builder
 	for i := 0; keys.Len() < size-300; i++ {
@@ -46,6 +47,6 @@ func Bombs(size int) []Bomb {
 		of("metadata", asked+`"metadata":{`, distinct, `}}`),
 		of("metadata of a failure", `"metadata":{`, distinct, `}}`),
 		of("deep metadata", asked+`"metadata":{"a":`, deep, `}}`),
-		{Name: "headers", Header: header, before: `{"request_id":"`, after: `","prompt":"x"}`},
+		{Name: "headers", Header: header, Body: around(`{"request_id":"`, `","prompt":"x"}`)},
 	}
 }
