@@ -12,6 +12,9 @@
 //	│ faults ──▶ kill, stop, … ├──────▶│ nats-server          │ one, or three (R3)
 //	└──────────────────────────┘       └──────────────────────┘
 //
+// Each gemini-client reaches NATS through TCP forwarders of its own in the test
+// process, which cut it off or freeze what it sends.
+//
 // All of it is behind the build tag integration:
 //
 //	make integration             the figures and three seeds of chaos

@@ -44,7 +44,10 @@ func serveNode(text string) int {
 		JetStream: true, StoreDir: n.Store, NoLog: true, NoSigs: true, MaxPayload: n.MaxPayload,
 	}
 	if n.ClusterPort != 0 {
-		options.Cluster = server.ClusterOpts{Name: "chaos", Host: "127.0.0.1", Port: n.ClusterPort}
+		options.Cluster = server.ClusterOpts{
+			Name: "chaos", Host: "127.0.0.1", Port: n.ClusterPort,
+			NoAdvertise: true, // clients keep to the forwarders that they know
+		}
 		for _, route := range n.Routes {
 			u, err := url.Parse(route)
 			if err != nil {

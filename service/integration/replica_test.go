@@ -11,6 +11,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"gemini-client/service/servicetest"
 )
 
 // replica is a place where the service runs. Like an orchestrator it starts
@@ -20,6 +22,7 @@ type replica struct {
 	key     string // its own, so that the upstream knows who calls
 	program string
 	env     []string
+	network []*servicetest.Forwarder // to each NATS server
 	output  journal
 
 	mu      sync.Mutex
@@ -107,6 +110,23 @@ func (r *replica) stop() int {
 	p := r.process()
 	p.signal(syscall.SIGTERM)
 	return p.exit()
+}
+
+// cut takes the replica's network to NATS away for a time: its connections end, or
+// with freeze what is sent is held back and nobody is told.
+func (r *replica) cut(ctx context.Context, d time.Duration, freeze bool) error {
+	for _, f := range r.network {
+		if freeze {
+			f.Freeze()
+		} else {
+			f.Cut()
+		}
+	}
+	err := pause(ctx, d)
+	for _, f := range r.network {
+		f.Heal()
+	}
+	return err
 }
 
 func (r *replica) close() {

@@ -5,10 +5,12 @@ package integration
 import (
 	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"math/rand/v2"
 	"slices"
 	"strings"
+	"sync"
 	"syscall"
 	"time"
 
@@ -71,6 +73,7 @@ func newScenario(seed uint64) *scenario {
 		draw(random, 1+random.IntN(5), s.serviceFault),
 		draw(random, 1+random.IntN(3), s.natsFault),
 		draw(random, 1+random.IntN(3), upstreamFault),
+		draw(random, random.IntN(2), s.networkFault),
 	}
 	return s
 }
@@ -124,6 +127,37 @@ func (s *scenario) natsFault(random *rand.Rand) step {
 		w.nodes[i].end(signal)
 		return w.nodes[i].start()
 	}}
+}
+
+// networkFault cuts every replica off a NATS that lives, for longer than a lease, or
+// one of them for less: neither is a reason to call twice.
+func (s *scenario) networkFault(random *rand.Rand) step {
+	all, freeze, i := random.IntN(2) == 0, random.IntN(2) == 0, random.IntN(s.shape.replicas)
+	all = all || s.ackWait < longAckWait // cut off alone, and then by a restart of NATS, it would outlast the lease
+	d := s.ackWait / 3
+	who := fmt.Sprintf("replica %d", i+1)
+	if all {
+		d, who = s.ackWait+2*time.Second, "every replica"
+	}
+	return step{name: fmt.Sprintf("%s cut off NATS for %s (frozen: %t)", who, d, freeze), do: func(ctx context.Context, w *world) error {
+		cut := w.replicas[i : i+1]
+		if all {
+			cut = w.replicas
+		}
+		return cutOff(ctx, cut, d, freeze)
+	}}
+}
+
+// cutOff cuts replicas off at the same time. Their networks come back one after the
+// other, as reconnects do.
+func cutOff(ctx context.Context, replicas []*replica, d time.Duration, freeze bool) error {
+	errs := make([]error, len(replicas))
+	var all sync.WaitGroup
+	for i, r := range replicas {
+		all.Go(func() { errs[i] = r.cut(ctx, d+time.Duration(i)*1500*time.Millisecond, freeze) })
+	}
+	all.Wait()
+	return errors.Join(errs...)
 }
 
 // upstreamFault makes the upstream fail for one to four seconds.

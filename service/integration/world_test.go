@@ -69,12 +69,24 @@ func newWorld(t *testing.T, s shape) *world {
 	}
 	for i := range max(1, s.replicas) {
 		r := &replica{name: fmt.Sprintf("replica %d", i+1), key: fmt.Sprintf("%s-%d", servicetest.Key, i+1), program: program}
-		r.env = append(slices.Clone(list), "OPENROUTER_API_KEYS="+r.key)
+		r.env = append(slices.Clone(list), "OPENROUTER_API_KEYS="+r.key, "NATS_URL="+w.forward(r))
 		t.Cleanup(r.close)
 		w.replicas = append(w.replicas, r)
 	}
 	t.Cleanup(w.tell)
 	return w
+}
+
+// forward puts a forwarder between a replica and each server, and returns their
+// URLs.
+func (w *world) forward(r *replica) string {
+	var urls []string
+	for _, n := range w.nodes {
+		f := servicetest.RunForwarder(w.t, strings.TrimPrefix(n.url, "nats://"))
+		r.network = append(r.network, f)
+		urls = append(urls, "nats://"+f.Address)
+	}
+	return strings.Join(urls, ",")
 }
 
 func (w *world) must(err error) {
