@@ -11,7 +11,7 @@ type Header = map[string][]string
 
 // The service's own headers, on rescheduled requests, dead letters and results.
 const (
-	// HeaderRetryCount counts how often the service rescheduled the request; it
+	// HeaderRetryCount counts how often the service rescheduled the request after a call; it
 	// adds to the body's retry_count.
 	HeaderRetryCount = "Gemini-Retry-Count"
 	// HeaderTimeouts counts the deliveries in which an answer did not come in time.

@@ -53,7 +53,7 @@ type Result struct {
 	Reasoning *string `json:"reasoning"`
 	// Attempts counts the calls made in this delivery.
 	Attempts int `json:"attempts"`
-	// RetryCount is how often the request was rescheduled.
+	// RetryCount is how often the request was rescheduled after a call.
 	RetryCount int `json:"retry_count"`
 	// ErrorCode is Error for machines; nil in a completed result.
 	ErrorCode *Code `json:"error_code"`

@@ -22,6 +22,8 @@
 //	result.go     a verdict as a result event, or as the headers of the next delivery
 //	report.go     span, metrics and log line of a delivery
 //	cancelled.go  cancellations of requests that wait as a schedule
+//	panics.go     a panic is the failure of one request
+//	unanswerable.go what can be neither answered nor kept
 //	health.go     /healthz, /readyz and the reply on the status subject
 //
 // Delivery is at least once, results are stored once: a result is stored (and
@@ -30,5 +32,6 @@
 // two workers from paying for one request at the same time.
 //
 // Shutdown goes in the order of the flow: no more messages are taken, calls in
-// flight finish within SHUTDOWN_TIMEOUT, what is left is cut and nacked.
+// flight finish within SHUTDOWN_TIMEOUT, what is left is cut and nacked, or goes
+// back as a schedule that carries what was billed.
 package service

@@ -37,7 +37,8 @@ type openBus interface {
 	Closed() <-chan struct{}
 	// Unready returns why no requests can be taken; "" if they can.
 	Unready() string
-	// Full returns why nothing is taken: no result could be stored; "" if one could.
+	// Full returns why nothing is taken: no result could be stored, or no memory is
+	// left for requests; "" if there is room.
 	Full() string
 	// InFlight is the number of messages that are worked on, and the slots.
 	InFlight() (n, slots int)

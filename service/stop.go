@@ -28,7 +28,7 @@ type running struct {
 }
 
 // drain waits for what is in flight, up to SHUTDOWN_TIMEOUT, and then cuts it:
-// calls are cancelled, their messages are nacked, and after storeGrace whatever
+// calls are cancelled, their messages go back, and after storeGrace whatever
 // still waits for NATS ends too. It returns nil or ErrCut.
 func (r running) drain(ctx context.Context) error {
 	if n, _ := r.bus.InFlight(); n > 0 {

@@ -99,7 +99,7 @@ func stateMetrics() []definition {
 		{metricInFlight, kindGauge, "{request}", nil, nil, "Requests in flight in this process; equal to the slots means it is full."},
 		{metricSlots, kindGauge, "{slot}", nil, nil, "Requests that may be in flight in this process at once (WORKER_CONCURRENCY)."},
 		{metricMemory, kindGauge, "By", nil, nil, "What this process sets aside for the request bodies and answers it has in hand; at the budget it takes no more requests, and answers that grow wait."},
-		{metricMemoryBudget, kindGauge, "By", nil, nil, "The bound of gemini.memory.in_hand (WORKER_MEMORY_BUDGET); absent where there is none."},
+		{metricMemoryBudget, kindGauge, "By", nil, nil, "The bound of gemini_memory_in_hand_bytes (WORKER_MEMORY_BUDGET); absent where there is none."},
 		{metricBreakerState, kindGauge, "", nil, nil, "Circuit breaker over OpenRouter: 0 closed, 1 half-open (a few probe calls), 2 open; while it is open nothing is taken from the queues."},
 		{metricModelBreaker, kindGauge, "", []attribute.Key{keyRequestModel}, nil, "Circuit breaker of each model that was asked for lately, the same numbers; while it is open this model's requests ask a fallback or are rescheduled, and others are taken."},
 		{metricKeys, kindGauge, "{key}", []attribute.Key{labelState}, nil, "API keys by state: usable, or why they are not (rate_limited; unauthorized, insufficient_credits until a call with them has worked); while all cool down nothing is taken from the queues."},
@@ -115,7 +115,7 @@ func conventionMetrics() []definition {
 	return []definition{
 		{metricChatDuration, kindHistogram, "s", append(chat, keyErrorType), chatBuckets(), "Model calls with all their attempts, until the answer is complete."},
 		{metricChatFirstChunk, kindHistogram, "s", chat, chatBuckets(), "Time until the first token of an answer (reasoning and tool calls count), waits for retries included."},
-		{metricChatTokens, kindHistogram, "{token}", append(chat, keyTokenType), tokenBuckets(), "Tokens of the attempt that ended a call, by type (input, output)."},
+		{metricChatTokens, kindHistogram, "{token}", append(chat, keyTokenType), tokenBuckets(), "Tokens of all attempts of a call, by type (input, output)."},
 		{metricHTTPDuration, kindHistogram, "s", []attribute.Key{keyMethod, keyStatus, keyErrorType, keyServerAddress, keyServerPort, keyScheme, keyProtocol, keyHTTPVersion}, longBuckets(), "One HTTP request to OpenRouter until its headers, by status; error_type where there was no status: the network or the proxy failed."},
 		{metricProcessDuration, kindHistogram, "s", append(received, keyErrorType), longBuckets(), "One delivery from taking it to settling it."},
 		{metricConsumed, kindCounter, "{message}", received, nil, "Messages taken from the queues, redeliveries included."},

@@ -23,7 +23,8 @@ func showCommand(configFile *string, std streams) *cobra.Command {
 		Short: "Show a dead letter; its body, and with it the prompt, only with --body",
 		Long: `Show a dead letter: why it failed, its headers, and the model and callback of its
 request. Of a request_id with several, the newest. The body, and with it the
-prompt, is shown only with --body, which prints it as it was sent.`,
+prompt, is shown only with --body, which prints it as it was sent, or its first
+48 KiB where it had no usable request_id.`,
 		Example: `  gemini-client deadletters show 17
   gemini-client deadletters show --body 17 | jq .`,
 		Args: cobra.ExactArgs(1),
@@ -36,7 +37,7 @@ prompt, is shown only with --body, which prints it as it was sent.`,
 			return a.show(cmd.Context(), args[0], body, asJSON)
 		},
 	}
-	cmd.Flags().BoolVar(&body, "body", false, "print the body as it was sent, and nothing else (with --json: add it)")
+	cmd.Flags().BoolVar(&body, "body", false, "print the body as it was kept, and nothing else (with --json: add it)")
 	cmd.Flags().BoolVar(&asJSON, "json", false, "a JSON object")
 	return cmd
 }

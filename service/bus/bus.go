@@ -1,6 +1,7 @@
 package bus
 
 import (
+	"cmp"
 	"context"
 	"sync"
 	"sync/atomic"
@@ -175,8 +176,9 @@ func (b *Bus) Unready() (why string) {
 }
 
 // Full returns why no requests are taken although they could be: no result could
-// be stored. It is "" if one could.
-func (b *Bus) Full() (why string) { return b.backlog.full(time.Now()) }
+// be stored, or those in hand take all the memory there is for them. It is "" if
+// there is room.
+func (b *Bus) Full() (why string) { return cmp.Or(b.backlog.full(time.Now()), b.memory.full()) }
 
 // InFlight is the number of messages that are worked on, and how many can be at
 // once.

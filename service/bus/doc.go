@@ -53,7 +53,7 @@
 //     then a dead letter; what can be neither answered nor kept stays in its queue
 //     and holds no slot.
 //   - Headers of a requester are copied as far as they fit (headers.go).
-//   - No request waits longer than the records of results and cancellations are kept
+//   - No request waits longer than half the time for which results and cancellations are kept
 //     (Bus.LongestWait), and one that is cancelled while it waits is removed
 //     (schedules.go).
 //

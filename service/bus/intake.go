@@ -54,7 +54,7 @@ func (b *Bus) newIntake(h Handlers) *intake {
 // pause adds what the bus itself knows to a reason for taking nothing.
 func (b *Bus) pause(upstream func() (time.Duration, string)) func() (time.Duration, string) {
 	return func() (time.Duration, string) {
-		if why := b.Full(); why != "" {
+		if why := b.backlog.full(time.Now()); why != "" {
 			return time.Second, why
 		}
 		return upstream()

@@ -210,6 +210,14 @@ func (m *memory) inHand() (used, budget int64) {
 	return m.used, m.budget
 }
 
+// full says for people that no pull is worth its while; "" if one is.
+func (m *memory) full() string {
+	if used, budget := m.inHand(); budget > 0 && (budget-used)/bodyCost < min(smallPull, budget/bodyCost) {
+		return "the requests in hand use up WORKER_MEMORY_BUDGET"
+	}
+	return ""
+}
+
 // Room counts so many bytes more of a delivery's answer, fewer if they are
 // negative, and waits until the process has room for them. The error is
 // ctx's cause.

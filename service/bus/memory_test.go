@@ -206,12 +206,12 @@ func TestAnswersWaitForMemory(t *testing.T) {
 			t.Errorf("%d wait, want 2 for the first", m.waiting)
 		}
 		m.mu.Unlock()
-		if bytes, _ := m.grant(&queue{}, 100, 100); bytes != 0 {
-			t.Error("a pull was let in before the answers that wait")
+		if bytes, _ := m.grant(&queue{}, 100, 100); bytes != 0 || m.full() == "" {
+			t.Error("a pull was let in before the answers that wait, or nobody is told")
 		}
 		work.Wait()
 		used, _ := m.inHand()
-		if slices.Sort(ended); !slices.Equal(ended, []int{0, 1, 2}) || used != 0 {
+		if slices.Sort(ended); !slices.Equal(ended, []int{0, 1, 2}) || used != 0 || m.full() != "" {
 			t.Errorf("ended %v, %d bytes in hand", ended, used)
 		}
 	})

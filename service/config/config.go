@@ -22,7 +22,7 @@ type OpenRouter struct {
 	APIKeysFile    string `yaml:"openrouter_api_keys_file" env:"OPENROUTER_API_KEYS_FILE" env-description:"file with the keys, one a line or separated by commas (a Docker or Kubernetes secret); read again when it changes, without a restart"`
 	BaseURL        string `yaml:"openrouter_base_url" env:"OPENROUTER_BASE_URL" env-default:"https://openrouter.ai/api/v1" env-description:"OpenRouter's API; http:// only on loopback, or with keys that are not real"`
 	Model          string `yaml:"openrouter_model" env:"OPENROUTER_MODEL,GEMINI_MODEL_TEXT" env-default:"google/gemini-2.5-flash" env-description:"model of a request that names none"`
-	FallbackModels List   `yaml:"openrouter_fallback_models" env:"OPENROUTER_FALLBACK_MODELS" env-description:"models that OpenRouter tries in turn when the first cannot answer (sent as models)"`
+	FallbackModels List   `yaml:"openrouter_fallback_models" env:"OPENROUTER_FALLBACK_MODELS" env-description:"models to try in turn when the first cannot answer: OpenRouter tries them (sent as models), and the service asks them while the first is sick or rests"`
 	SiteURL        string `yaml:"openrouter_site_url" env:"OPENROUTER_SITE_URL" env-description:"sent as HTTP-Referer, for OpenRouter's attribution"`
 	SiteName       string `yaml:"openrouter_site_name" env:"OPENROUTER_SITE_NAME" env-description:"sent as X-OpenRouter-Title, for OpenRouter's attribution"`
 	HTTPProxy      string `yaml:"http_proxy" env:"HTTP_PROXY" env-description:"proxy of the OpenRouter calls, and of nothing else: http, https or socks5 (http://hysteria2:8080)" secret:"url"`

@@ -24,9 +24,8 @@
 //
 // Chaos (chaos_test.go) plays a scenario that is derived from its seed and then
 // reads the promises off the streams and the simulator. It draws kills, restarts
-// and absences, upstream faults and edge pages, cancellations and hostile
-// messages. The figures
-// (figures_*_test.go) are fixed scenarios with the bounds that were promised
+// and absences, cuts between workers and NATS, upstream faults and edge pages,
+// cancellations and hostile messages. The figures (figures_*_test.go) are fixed scenarios with the bounds that were promised
 // for them; they log what they measured.
 //
 // The nats-server is this test binary, started again with an environment

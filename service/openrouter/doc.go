@@ -23,7 +23,9 @@
 //     call fragment, or finish_reason; [Config.Gap] from each of these to the next. Comments (": OPENROUTER PROCESSING"),
 //     whitespace, empty deltas and usage do not count. The time a caller spends in its onDelta is not counted either.
 //   - A 4xx without OpenRouter's error object is not OpenRouter's: [Error.Edge] says so, and a repetition may succeed.
-//   - Memory is bounded by [Config.MaxLineBytes] and [Config.MaxAnswerBytes].
+//   - Memory is bounded by [Config.MaxLineBytes], [Config.MaxAnswerBytes], 65,536 values in one event or document, and the size of the
+//     response headers. With [WithRoom] a call waits for room before its answer grows; the first-token and gap limits pause
+//     meanwhile, the context's deadline does not.
 //   - The key goes to the base URL and nowhere else: redirects are errors, and clear text is refused unless the host is loopback.
 //     No key appears in an error's text or fields.
 //   - When a method returns, the response body is closed and no goroutine of the call is left.

@@ -35,6 +35,18 @@ func TestClassifyLimits(t *testing.T) {
 	}
 }
 
+// A status with OpenRouter's error object is its answer, which an edge's page with
+// the same status is not.
+func TestStatusWithAnErrorObjectIsFinal(t *testing.T) {
+	t.Parallel()
+	client := newSimulated(t, openrouter.Config{})
+	for _, code := range []string{"405", "409", "421", "425", "451"} {
+		sameClass(t, code, classify(client.fail(t, "[sim:status code="+code+" body=json]")), never(events.InvalidRequest))
+		sameClass(t, code+" of the edge", classify(client.fail(t, "[sim:status code="+code+" body=html]")),
+			&Error{Code: events.UpstreamUnavailable, Heals: Soon, health: healthBad})
+	}
+}
+
 func TestUntilMidnight(t *testing.T) {
 	t.Parallel()
 	for at, want := range map[string]time.Duration{

@@ -17,7 +17,7 @@
 //	rests.go       for how long a key, or a model with a key, is left alone
 //	keypolicy.go   the policy that chooses a key for an attempt
 //	turns.go       the rate limit of a key
-//	attempt.go     one attempt with one key
+//	attempt.go     one attempt with one key; repeat.go: the look before it is repeated
 //	classify.go    which class an error belongs to; classes.go: the table of classes
 //	usage.go       what a call consumed and cost
 //	span.go, log.go, status.go  its span, its log lines, its part of the status

@@ -8,6 +8,11 @@
 //	reschedule_test   retries as schedules; cancelwaiting_test: cancelling scheduled requests
 //	crash_test        crash loops, claims of killed workers
 //	broken_test       bad messages; limits_test: too many, too large
+//	headers_test, refused_test, fuzz_test   hostile headers and messages, refusals of JetStream
+//	cut_test, lagging_test   cut networks and stalled copies
+//	models_test, edge_test   sick models, pages of an edge
+//	bombs_test, resultsfull_test, deadletters_test   bounds
+//	bill_test         what a result tells of its cost
 //	stop_test         SIGTERM, outages of NATS
 //	permissions_*     the least rights of each user, and attacks by them; secure_test: TLS and credentials
 //	metrics_test, trace_test, logsentences_test, health_test, …   what people see

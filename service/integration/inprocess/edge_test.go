@@ -11,9 +11,19 @@ import (
 // status says: it costs delay and no request.
 func TestEdgePage(t *testing.T) {
 	t.Parallel()
+	for _, code := range []string{"400", "403", "404", "405", "409", "413", "421", "425", "451"} {
+		t.Run(code, func(t *testing.T) {
+			t.Parallel()
+			meetEdgePage(t, code)
+		})
+	}
+}
+
+func meetEdgePage(t *testing.T, code string) {
+	t.Helper()
 	b := setup(t, quick)
 	b.start()
-	b.openrouter.SetFault(simulator.Fault{Name: "status", Params: map[string]string{"code": "403", "body": "html"}, Times: 20})
+	b.openrouter.SetFault(simulator.Fault{Name: "status", Params: map[string]string{"code": code, "body": "html"}, Times: 20})
 	var ids []string
 	for range 20 {
 		ids = append(ids, b.Ask("hello", nil))
