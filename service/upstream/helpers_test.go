@@ -34,6 +34,7 @@ func begin(ctx context.Context, k *keys, wait time.Duration, avoid *apiKey) (*le
 			}
 			return nil
 		})
+		l.leaveLine()
 		if err == nil {
 			return l, nil
 		}
@@ -76,6 +77,9 @@ func noneInUse(t *testing.T, k *keys) {
 	for _, key := range k.all {
 		if key.inFlight != 0 || key.probe != nil {
 			t.Errorf("key %s: %d calls under way, probe %v, want none", key.secret, key.inFlight, key.probe)
+		}
+		if key.turns != nil && key.turns.waiting != 0 {
+			t.Errorf("key %s: %d calls in line, want none", key.secret, key.turns.waiting)
 		}
 	}
 }

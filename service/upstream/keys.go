@@ -41,6 +41,7 @@ type lease struct {
 	key    *apiKey
 	need   need
 	probes []*rest // that it is the probe of
+	inLine bool    // of the key's rate limit
 	over   bool
 }
 
@@ -93,7 +94,7 @@ func (k *keys) choose(ctx context.Context, giveUp time.Time, n need) (*lease, ti
 	if deadline, ok := ctx.Deadline(); ok && turn.After(deadline) {
 		return nil, 0, noKey(events.RateLimited, turn, now)
 	}
-	l := &lease{key: best, need: n}
+	l := &lease{key: best, need: n, inLine: true}
 	best.turns.join()
 	best.inFlight++
 	l.probe()

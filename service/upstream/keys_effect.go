@@ -14,11 +14,21 @@ const (
 // end ends the lease. The caller holds the lock.
 func (l *lease) end() {
 	l.over = true
+	l.leaveLine() // of an attempt that was given up before it waited for its turn
 	l.key.inFlight--
 	for _, r := range l.probes {
 		if r.probe == l {
 			r.probe = nil
 		}
+	}
+}
+
+// leaveLine gives up the lease's place in the line of its key, if it still has one.
+// Only the call that holds the lease calls it.
+func (l *lease) leaveLine() {
+	if l.inLine {
+		l.inLine = false
+		l.key.turns.leave()
 	}
 }
 

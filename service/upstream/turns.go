@@ -43,21 +43,23 @@ func newTurns(perMinute int) *turns {
 // unless the call is not ready any more.
 func (t *turns) wait(exec failsafe.Execution[answer], inner func() *result) *result {
 	ctx := exec.Context()
-	if err := t.take(ctx, callOf(ctx).ready); err != nil {
+	c := callOf(ctx)
+	err := t.take(ctx, c.ready)
+	c.lease.leaveLine()
+	if err != nil {
 		return failure(err)
 	}
 	return inner()
 }
 
 // take waits until it is first in line and its permit can be used. The caller
-// has joined the line, and take leaves it. ready is asked when the turn has come;
-// its error leaves the turn to the next in line. A nil turns only asks ready.
+// has joined the line, and leaves it afterwards. ready is asked when the turn has
+// come; its error leaves the turn to the next in line. A nil turns only asks ready.
 // Errors: ready's, ctx's cause.
 func (t *turns) take(ctx context.Context, ready func() error) error {
 	if t == nil {
 		return ready()
 	}
-	defer t.leave()
 	select {
 	case <-t.first:
 	case <-ctx.Done():
@@ -85,7 +87,12 @@ func (t *turns) join() {
 	t.waiting++
 }
 
+// leave ends a place in line, whether its turn has come or not. A nil turns has no
+// line.
 func (t *turns) leave() {
+	if t == nil {
+		return
+	}
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	t.waiting--

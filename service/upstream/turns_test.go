@@ -117,6 +117,41 @@ func TestCallsThatLeaveTheLine(t *testing.T) {
 	})
 }
 
+// The same for repeats that are given up before they wait for their turn: the request
+// is no longer wanted, or the look for that panics.
+func TestRepeatsThatLeaveTheLine(t *testing.T) {
+	t.Parallel()
+	for name, look := range map[string]func(context.CancelCauseFunc){
+		"cancelled": func(cancel context.CancelCauseFunc) { cancel(ErrCancelled) },
+		"panics":    func(context.CancelCauseFunc) { panic("a look") },
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			synctest.Test(t, func(t *testing.T) {
+				p, up := newTestCaller(t, func(c *config.Config) { c.KeysMaxPerMinute = 10 }, status(503))
+				for range 5 {
+					ctx, cancel := context.WithCancelCause(t.Context())
+					func() {
+						defer func() { _ = recover() }()
+						p.ask(WithBeforeRepeat(ctx, func(context.Context) { look(cancel) }))
+					}()
+					cancel(nil)
+				}
+				last := time.Now()
+				up.set(ok)
+				checkReply(t, p.ask(t.Context()), "")
+				if waited := time.Since(last); waited > 6*time.Second || len(up.calls) != 6 {
+					t.Errorf("the next call ended after %v, %d calls in all, want at most 6 s, 6", waited, len(up.calls))
+				}
+				if next := time.Until(p.keys.all[0].turns.next(time.Now())); next != 6*time.Second {
+					t.Errorf("one more would begin in %v, want 6 s", next)
+				}
+				noneInUse(t, p.keys)
+			})
+		})
+	}
+}
+
 // A turn that is taken late does not bring the next one closer.
 func TestTurnsAreNeverCloser(t *testing.T) {
 	t.Parallel()
