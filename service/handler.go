@@ -100,13 +100,14 @@ func (h *handler) answer(ctx context.Context, j job) report {
 }
 
 // handBack returns the request of a worker that stops. A nack has no room for what
-// was billed meanwhile: then a schedule that is due at once takes its place.
+// was billed meanwhile, nor for an answer that did not come in time: then a schedule
+// that is due at once takes its place.
 func (h *handler) handBack(ctx context.Context, j job, re upstream.Reply, cause error) report {
 	r := report{outcome: Nacked, note: cause.Error(), reply: re}
-	if re.Usage.Bill.Empty() {
+	if re.Usage.Bill.Empty() && !re.TimedOut {
 		return r
 	}
-	v := verdict{outcome: Rescheduled, free: true, at: time.Now()}
+	v := verdict{outcome: Rescheduled, free: true, timedOut: re.TimedOut, at: time.Now()}
 	if _, err := h.bus.Settle(ctx, j.delivery, v.end(j, re)); err == nil {
 		r.outcome, r.at = v.outcome, v.at
 	}
