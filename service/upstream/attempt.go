@@ -26,6 +26,7 @@ type call struct {
 
 	waits      bool          // see wait
 	suspect    bool          // its answer has not come in time before
+	roomWait   time.Duration // of the last attempt, for memory
 	timeouts   int           // attempts whose answer did not come in time
 	attempts   int           // that were really made
 	billed     events.Bill   // of all of them
@@ -92,7 +93,7 @@ func (u *Caller) attempt(ctx context.Context, c *call) (answer, error) {
 	case !made:
 		return nil, err
 	}
-	c.last = classify(err)
+	c.last = c.excuse(classify(err))
 	u.diagnose(ctx, c, c.last, began)
 	if c.last.kind.timedOut() {
 		c.timedOut()
@@ -114,7 +115,7 @@ func (c *call) timedOut() {
 func (u *Caller) complete(ctx context.Context, c *call) (answer, error) {
 	c.attempts++
 	attempt, begun := c.attempts, false
-	done, err := u.client.Complete(telemetry.WithAttempt(ctx, attempt), c.lease.key.secret, c.request, func(text string) {
+	done, err := u.client.Complete(telemetry.WithAttempt(c.withRoom(ctx), attempt), c.lease.key.secret, c.request, func(text string) {
 		u.hear()
 		if !begun {
 			begun = true

@@ -154,12 +154,6 @@ func WithTimedOut(ctx context.Context) context.Context {
 
 func timedOutBefore(ctx context.Context) bool { return ctx.Value(timedOutKey{}) != nil }
 
-// WithRoom returns a context under which Answer asks for room before an answer
-// takes so many bytes more (fewer, if they are negative), and waits for it.
-func WithRoom(ctx context.Context, room func(ctx context.Context, bytes int) error) context.Context {
-	return openrouter.WithRoom(ctx, room)
-}
-
 // do runs the call under the policies.
 func (u *Caller) do(ctx context.Context, c *call) Reply {
 	_, err := u.policies.WithContext(withCall(ctx, c)).GetWithExecution(func(e failsafe.Execution[answer]) (answer, error) {

@@ -27,6 +27,7 @@ const (
 	kindGap
 	kindCallTimeout
 	kindAttemptTimeout
+	kindRoomTimeout
 	kindCut
 	kindEmpty
 	kindFinishError
@@ -111,6 +112,7 @@ var classes = map[kind]class{ //nolint:gochecknoglobals // a table, never change
 	kindGap:            {events.UpstreamTimeout, Soon, healthSlow, keyFine, broke, "the answer stopped for longer than TOKEN_GAP_TIMEOUT"},
 	kindCallTimeout:    {events.UpstreamTimeout, Soon, healthSlow, keyFine, broke, "the time for the call was over"},
 	kindAttemptTimeout: {events.UpstreamTimeout, Soon, healthSlow, keyFine, "OpenRouter did not finish the answer within CALL_TIMEOUT", "the answer was not complete within CALL_TIMEOUT"},
+	kindRoomTimeout:    {events.UpstreamTimeout, Later, healthUnknown, keyFine, "The answer was not complete within CALL_TIMEOUT: it waited {detail} for memory of the service (WORKER_MEMORY_BUDGET)", "the answer waited {detail} of CALL_TIMEOUT for memory"}, // it may be billed, and the memory is still full
 	kindCut:            {events.UpstreamInvalidResponse, Soon, healthBad, keyFine, broke, "the answer broke off in the middle"},
 	kindEmpty:          {events.UpstreamInvalidResponse, Soon, healthGood, keyFine, broke, "the answer was empty"},
 	kindFinishError:    {events.UpstreamInvalidResponse, Soon, healthGood, keyFine, broke, "the provider gave up in the middle of the answer"},

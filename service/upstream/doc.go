@@ -19,6 +19,7 @@
 //	turns.go       the rate limit of a key
 //	attempt.go     one attempt with one key; repeat.go: the look before it is repeated
 //	classify.go    which class an error belongs to; classes.go: the table of classes
+//	room.go        what an attempt waits for memory of ours
 //	usage.go       what a call consumed and cost
 //	span.go, log.go, status.go  its span, its log lines, its part of the status
 //
@@ -29,7 +30,9 @@
 // fallback, else they are rescheduled for the end of the rest and give their slots to
 // others: the intake pauses only when no key can be used for anything.
 //
-// A call whose answer did not come in time may be billed, so it is repeated once.
+// A call whose answer did not come in time may be billed, so it is repeated once. One
+// that waited for memory of ours until CALL_TIMEOUT is rescheduled instead, and says
+// nothing about anybody's health.
 //
 // Health is kept twice, by breakers with the same numbers. A failure counts for its
 // model if a provider caused it, if another model has answered lately, or if an

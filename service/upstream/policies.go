@@ -27,6 +27,7 @@ const (
 	probePolling    = 250 * time.Millisecond // how often a call looks whether a probe has ended
 	modelLater      = 5 * time.Second        // the least wait of a request that is rescheduled because of its model
 	modelSpreadMax  = 10 * time.Minute       // over which the requests of a sick model come back at most
+	roomPatience    = time.Second            // for which an answer may wait for memory of ours and be judged as if it had not
 	modelWaiters    = 4                      // one of so many slots may hold a call that waits for its model
 )
 
