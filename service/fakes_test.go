@@ -67,6 +67,8 @@ func (b *fakeBus) Settle(ctx context.Context, _ *bus.Delivery, end bus.End) (bus
 
 func (b *fakeBus) Deltas(events.Request) *bus.Deltas { return &bus.Deltas{} }
 
+func (b *fakeBus) Holds(context.Context, *bus.Delivery) (bool, error) { return true, nil }
+
 func (b *fakeBus) IsCancelled(_ context.Context, id string) (bool, error) {
 	if b.cancels == nil {
 		return false, nil

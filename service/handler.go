@@ -92,8 +92,12 @@ func (h *handler) answer(ctx context.Context, j job) report {
 	case bus.Admitted, bus.Cancelled, bus.Expired:
 	}
 	j.starts = a.Starts
-	v, re := h.decide(h.lookingAgain(calls, request.ID, cancel), j, a)
-	if cause := context.Cause(calls); errors.Is(cause, upstream.ErrStopping) && v.answer == nil {
+	v, re := h.decide(h.lookingAgain(calls, j, cancel), j, a)
+	switch cause := context.Cause(calls); {
+	case v.answer != nil: // it is paid for
+	case errors.Is(cause, errTaken):
+		return report{outcome: Nacked, after: busyDelay, note: cause.Error(), reply: re}
+	case errors.Is(cause, upstream.ErrStopping):
 		return h.handBack(ctx, j, re, cause)
 	}
 	return h.conclude(ctx, j, v, re)
@@ -118,13 +122,22 @@ func (h *handler) handBack(ctx context.Context, j job, re upstream.Reply, cause 
 // on: it has been paid for in part, and is looked at when NATS is back.
 const lookTime = 2 * time.Second
 
+// errTaken ends a call whose request another worker has taken over. The result is
+// that one's, and so is the schedule: a second one would replace it.
+var errTaken = errors.New("another worker has taken it over")
+
 // lookingAgain has a call look, before each attempt after its first, whether its
-// request was cancelled: what comes live may have been missed.
-func (h *handler) lookingAgain(ctx context.Context, id string, cancel context.CancelCauseFunc) context.Context {
+// request was taken over while this worker was cut off, or was cancelled: what comes
+// live may have been missed.
+func (h *handler) lookingAgain(ctx context.Context, j job, cancel context.CancelCauseFunc) context.Context {
 	return upstream.WithBeforeRepeat(ctx, func(ctx context.Context) {
 		ctx, stop := context.WithTimeout(ctx, lookTime)
 		defer stop()
-		if cancelled, err := h.bus.IsCancelled(ctx, id); err == nil && cancelled {
+		if holds, err := h.bus.Holds(ctx, j.delivery); err == nil && !holds {
+			cancel(errTaken)
+			return
+		}
+		if cancelled, err := h.bus.IsCancelled(ctx, j.request.ID); err == nil && cancelled {
 			cancel(upstream.ErrCancelled)
 		}
 	})

@@ -16,6 +16,8 @@ type messageBus interface {
 	Settle(ctx context.Context, d *bus.Delivery, end bus.End) (bus.Settled, error)
 	// Deltas publishes the answer while it is being written.
 	Deltas(r events.Request) *bus.Deltas
+	// Holds reports whether an admitted request is still this process's.
+	Holds(ctx context.Context, d *bus.Delivery) (bool, error)
 	// IsCancelled asks the record of cancellations, as long as ctx lasts.
 	IsCancelled(ctx context.Context, id string) (bool, error)
 	// Waiting finds a request that waits as a schedule.

@@ -67,15 +67,29 @@ func (b *Bus) admit(ctx context.Context, ask Ask) Admission {
 	}
 	d.claim = claim
 	found := b.claimed(ctx, ask)
-	switch kept, err := b.claims.keep(ctx, claim); {
+	switch holds, err := b.Holds(ctx, d); {
 	case err != nil:
 		return Admission{State: Interrupted}
-	case !kept: // while NATS was away
-		b.claimLost(claim.subject)
-		d.claim = nil
+	case !holds: // while NATS was away
 		return Admission{State: b.busy(ctx, ask)}
 	}
 	return Admission{State: found, Starts: claim.holder.Starts}
+}
+
+// Holds reports whether a request that was admitted is still this process's: while
+// this was cut off NATS, another may have taken it over. It asks NATS only if the
+// heartbeat had a gap. What is lost is counted, logged and released no more. Errors:
+// ErrRefused, ctx's cause.
+func (b *Bus) Holds(ctx context.Context, d *Delivery) (bool, error) {
+	if d.claim == nil {
+		return true, nil
+	}
+	kept, err := b.claims.keep(ctx, d.claim)
+	if err == nil && !kept {
+		b.claimLost(d.claim.subject)
+		d.claim = nil
+	}
+	return kept, err
 }
 
 // unanswered is the answer where NATS gave none: because ctx has ended, or because

@@ -58,7 +58,7 @@ func (b *cutBench) each(do func(*servicetest.Forwarder)) {
 }
 
 // under waits until so many calls are under way, which are held.
-func (b *cutBench) under(calls int) {
+func (b *bench) under(calls int) {
 	b.t.Helper()
 	if err := b.openrouter.Wait(b.Context(), func(s simulator.Stats) bool { return s.InFlight == calls }); err != nil {
 		b.t.Fatal(err)
@@ -216,5 +216,36 @@ func TestUnheardCancellationBeforeTheNextAttempt(t *testing.T) {
 	}
 	if n := b.openrouter.Count(); n != 1 {
 		t.Errorf("calls: got %d, want 1", n)
+	}
+}
+
+// A worker whose request was taken over while it was cut off makes no further
+// attempt for it: the other one does.
+func TestTakenOverBeforeTheNextAttempt(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	b.provision()
+	direct := b.config.NATS.URL
+	f := servicetest.RunForwarder(t, strings.TrimPrefix(direct, "nats://"))
+	release := b.openrouter.Hold()
+	defer release()
+	b.config.NATS.URL = "nats://" + f.Address
+	b.start()
+	id := b.Ask("again and again [sim:503 times=2]", nil)
+	b.under(1)
+	b.config.NATS.URL = direct
+	b.start()
+	f.Cut()
+	b.under(2)
+	f.Heal()
+	b.Until("the first is connected again", func() (string, bool) { return b.replicas[0].get("/readyz") })
+	release()
+	b.Result(id)
+	b.Idle()
+	if n := b.openrouter.Count(); n != 3 {
+		t.Errorf("calls: got %d, want one of the first worker and two of the second", n)
+	}
+	if n := len(b.Results()); n != 1 {
+		t.Errorf("results: got %d, want 1", n)
 	}
 }
