@@ -52,9 +52,11 @@ func Open(ctx context.Context, c config.Config, tel *telemetry.Telemetry) (*Bus,
 
 func open(ctx context.Context, conn *Conn, c config.Config, tel *telemetry.Telemetry) (*Bus, error) {
 	topology := NewTopology(c, conn.MaxPayload())
-	if err := topology.await(ctx, conn.JetStream, c.Provision, tel.Logger); err != nil {
+	waited, err := topology.await(ctx, conn.JetStream, c.Provision, tel.Logger)
+	if err != nil {
 		return nil, err
 	}
+	conn.waited = conn.waited || waited
 	s, err := bindStreams(ctx, conn, c.Names(), tel.Logger)
 	if err != nil {
 		return nil, err

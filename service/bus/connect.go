@@ -25,7 +25,7 @@ type Conn struct {
 
 	api         func(question string) string // config.NATS.API
 	pending     *pending
-	waited      bool          // NATS was not there at once
+	waited      bool          // NATS, or its JetStream, was not there at once
 	reconnected chan struct{} // gets one after a reconnect
 	closed      chan struct{} // closed with the connection
 }

@@ -39,7 +39,8 @@
 //     that never settled.
 //   - A process that was cut off NATS renews its heartbeat before it takes
 //     messages, and takes nobody for dead until ten seconds later: the others may
-//     have been cut off as well, and their calls go on (heartbeat.go).
+//     have been cut off as well, and their calls go on. So it is with one that starts, if it
+//     had to wait for NATS or the lease is longer than that (heartbeat.go).
 //   - Slots come first: no more messages are pulled than can be worked on, so none
 //     waits in a buffer while its ack timer runs (intake.go, slot.go). Nor are more
 //     bytes pulled than the memory budget has room for, and answers that grow wait

@@ -54,8 +54,11 @@ func newHeartbeat(s *streams, instance string, ttl time.Duration, lost func(subj
 }
 
 // start stores the first heartbeat, which has to come before the first claim. A
-// NATS that had to be waited for was away for others too. The error is ErrRefused
-// or ctx's cause.
+// NATS that had to be waited for was away for others too. One that is there may be
+// just back: then nobody is taken for dead yet either, unless the lease is so short
+// that this would hold up each restart. What a killed process leaves behind lasts for
+// two thirds of its lease at least, so with a longer one a restart hardly notices.
+// The error is ErrRefused or ctx's cause.
 func (h *heartbeat) start(ctx context.Context) error {
 	begun := time.Now()
 	if err := h.streams.patiently(ctx, h.renew); err != nil {
@@ -63,7 +66,7 @@ func (h *heartbeat) start(ctx context.Context) error {
 	}
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	if !h.streams.conn.waited && time.Since(begun) < time.Second {
+	if !h.streams.conn.waited && h.ttl <= rejoinTime && time.Since(begun) < time.Second {
 		h.since = time.Time{}
 	}
 	return nil

@@ -2,10 +2,13 @@ package bus
 
 import (
 	"fmt"
+	"strings"
 	"testing"
 	"time"
 
 	"github.com/nats-io/nats.go"
+
+	"gemini-client/service/config"
 )
 
 // A process that was cut off takes nobody for dead until others have had the time
@@ -121,4 +124,60 @@ func TestHeartbeatBesideSlowReleases(t *testing.T) {
 			t.Fatalf("its heartbeat is gone: %d, %v", got, err)
 		}
 	}
+}
+
+// Who starts knows nothing of an absence of NATS that has just ended, in which
+// heartbeats that last longer than everybody's return may have expired. Shorter ones
+// would make each restart wait.
+func TestNobodyIsTakenForDeadJustAfterTheStart(t *testing.T) {
+	t.Parallel()
+	s, _ := testStreams(t)
+	for name, tt := range map[string]struct {
+		ttl    time.Duration
+		waited bool
+		want   life
+	}{
+		"a long lease":                      {rejoinTime + time.Second, false, uncertain},
+		"a short lease":                     {rejoinTime, false, gone},
+		"a short lease, NATS was not there": {rejoinTime, true, uncertain},
+	} {
+		s.conn.waited = tt.waited
+		h := newHeartbeat(s, "one", tt.ttl, nil)
+		if err := h.start(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		if got, err := h.of(t.Context(), "other"); got != tt.want || err != nil {
+			t.Errorf("%s: got %d, %v; want %d", name, got, err, tt.want)
+		}
+	}
+}
+
+// A JetStream that had to be waited for was away for others too.
+func TestJetStreamThatWasWaitedFor(t *testing.T) {
+	t.Parallel()
+	b := setup(t, func(c *config.Config) { c.APIPrefix = "later" })
+	if waited := setup(t).open().conn.waited; waited {
+		t.Error("JetStream was there at once, and counts as waited for")
+	}
+	ended := make(chan struct{})
+	go func() {
+		defer close(ended)
+		b.Until("the log says that it waits", func() (string, bool) {
+			text := b.log.String()
+			return text, strings.Contains(text, "JetStream is not ready")
+		})
+		_, err := b.NC.Subscribe("later.>", func(m *nats.Msg) {
+			answer, err := b.NC.Request("$JS.API."+strings.TrimPrefix(m.Subject, "later."), m.Data, requestTimeout)
+			if err != nil || m.Respond(answer.Data) != nil {
+				t.Errorf("%s: %v", m.Subject, err)
+			}
+		})
+		if err != nil {
+			t.Error(err)
+		}
+	}()
+	if !b.open().conn.waited {
+		t.Error("JetStream was waited for, and counts as there")
+	}
+	<-ended
 }

@@ -132,8 +132,8 @@ func judgeDifferences(ctx context.Context, log *slog.Logger, what string, differ
 }
 
 // await repeats Ensure until JetStream answers, so that a service started
-// before its server is merely waiting.
-func (t Topology) await(ctx context.Context, js jetstream.JetStream, create bool, log *slog.Logger) error {
+// before its server is merely waiting. It returns whether it had to wait.
+func (t Topology) await(ctx context.Context, js jetstream.JetStream, create bool, log *slog.Logger) (waited bool, err error) {
 	again := time.NewTicker(time.Second)
 	defer again.Stop()
 	for tries := 0; ; tries++ {
@@ -141,7 +141,7 @@ func (t Topology) await(ctx context.Context, js jetstream.JetStream, create bool
 		err := t.Ensure(one, js, create, log)
 		cancel()
 		if err == nil || errors.Is(err, ErrTopology) || errors.Is(err, config.ErrInvalid) {
-			return err
+			return tries > 0, err
 		}
 		if tries%15 == 0 {
 			log.WarnContext(ctx, "JetStream is not ready, waiting for it (if this lasts: is it enabled, and may this user use it?)", "error", err)
@@ -149,7 +149,7 @@ func (t Topology) await(ctx context.Context, js jetstream.JetStream, create bool
 		select {
 		case <-again.C:
 		case <-ctx.Done():
-			return context.Cause(ctx)
+			return true, context.Cause(ctx)
 		}
 	}
 }
