@@ -38,6 +38,7 @@ type backlog struct {
 	log   *slog.Logger
 
 	evictions *evictions
+	seen      func(jetstream.StreamInfo) // called with every stream that is read
 
 	denied   map[string]time.Time // questions that NATS refused, and when
 	silent   map[string]int       // requests without a reply, how often in a row
@@ -66,7 +67,7 @@ type oldestWaiting struct {
 
 func newBacklog(conn *Conn, names events.Names, log *slog.Logger, evicted func(context.Context, int64)) *backlog {
 	return &backlog{
-		conn: conn, names: names, log: log, evictions: &evictions{count: evicted, log: log},
+		conn: conn, names: names, log: log, evictions: &evictions{count: evicted, log: log}, seen: func(jetstream.StreamInfo) {},
 		denied: map[string]time.Time{}, silent: map[string]int{},
 		messages: map[queueState]reading{}, oldest: map[string]oldestWaiting{},
 		sizes: map[string]size{}, missing: map[string]bool{},
@@ -156,6 +157,9 @@ func (b *backlog) readStream(ctx context.Context, stream string) (info jetstream
 		info, err = b.conn.stream(ctx, stream)
 		return err
 	})
+	if err == nil {
+		b.seen(info)
+	}
 	return info, err == nil
 }
 

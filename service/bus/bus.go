@@ -71,6 +71,7 @@ func open(ctx context.Context, conn *Conn, c config.Config, tel *telemetry.Telem
 		schedules: &schedules{s}, cancels: &cancels{s}, deadletters: &deadletters{s}, backlog: newBacklog(conn, c.Names(), tel.Logger, tel.Instruments.DeadLettersEvicted),
 	}
 	b.heartbeat = newHeartbeat(s, uuid.NewString(), ackWait, b.claimLost)
+	b.backlog.seen = s.noteCopies
 	b.backlog.setSize(root(b.names.ResponsesAll()), *s.responses.CachedInfo())
 	b.claims = &claims{streams: s, heartbeat: b.heartbeat}
 	tel.SetBroker(b.Server)

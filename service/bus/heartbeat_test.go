@@ -166,15 +166,7 @@ func TestJetStreamThatWasWaitedFor(t *testing.T) {
 			text := b.log.String()
 			return text, strings.Contains(text, "JetStream is not ready")
 		})
-		_, err := b.NC.Subscribe("later.>", func(m *nats.Msg) {
-			answer, err := b.NC.Request("$JS.API."+strings.TrimPrefix(m.Subject, "later."), m.Data, requestTimeout)
-			if err != nil || m.Respond(answer.Data) != nil {
-				t.Errorf("%s: %v", m.Subject, err)
-			}
-		})
-		if err != nil {
-			t.Error(err)
-		}
+		b.bridge("later", func(_ string, answer []byte) []byte { return answer })
 	}()
 	if !b.open().conn.waited {
 		t.Error("JetStream was waited for, and counts as there")

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"sync"
 	"time"
 
 	"github.com/failsafe-go/failsafe-go"
@@ -24,6 +25,7 @@ type streams struct {
 	responses jetstream.Stream
 	claims    jetstream.Stream
 	retries   jetstream.Stream
+	copied    sync.Map               // names of the streams that have further copies
 	recordAge time.Duration          // how long results and cancellations are kept; 0: for ever
 	refusals  *repeats               // logs what is refused for good
 	committed failsafe.Executor[any] // of one request: waits until no uncommitted write is in its way
@@ -46,9 +48,20 @@ func bindStreams(ctx context.Context, conn *Conn, names events.Names, log *slog.
 			return nil, err
 		}
 		*bind.to = stream
+		s.noteCopies(*stream.CachedInfo())
 	}
 	s.recordAge = shorter(s.responses.CachedInfo().Config.MaxAge, cancels.CachedInfo().Config.MaxAge)
 	return s, nil
+}
+
+// noteCopies notes whether a stream has further copies. An operator may change that
+// at any time.
+func (s *streams) noteCopies(info jetstream.StreamInfo) {
+	if info.Config.Replicas > 1 {
+		s.copied.Store(info.Config.Name, true)
+	} else {
+		s.copied.Delete(info.Config.Name)
+	}
 }
 
 // shorter returns the shorter of two ages, of which 0 has no end.

@@ -1,0 +1,69 @@
+package bus
+
+import (
+	"bytes"
+	"strings"
+	"sync/atomic"
+	"testing"
+
+	"github.com/nats-io/nats.go"
+
+	"gemini-client/service/config"
+	"gemini-client/service/servicetest"
+)
+
+// bridge answers JetStream's questions under another prefix, as the server does;
+// heard is called with each of them and may change its answer.
+func (b *bench) bridge(prefix string, heard func(question string, answer []byte) []byte) {
+	_, err := b.NC.Subscribe(prefix+".>", func(m *nats.Msg) {
+		question := strings.TrimPrefix(m.Subject, prefix+".")
+		answer, err := b.NC.Request("$JS.API."+question, m.Data, requestTimeout)
+		if err == nil {
+			err = m.RespondMsg(&nats.Msg{Header: answer.Header, Data: heard(question, answer.Data)})
+		}
+		if err != nil {
+			b.t.Errorf("%s: %v", m.Subject, err)
+		}
+	})
+	if err != nil {
+		b.t.Error(err)
+	}
+}
+
+// A stream that gets further copies while the service runs is asked through its
+// leader from then on: a direct get may be answered by a copy that lags.
+func TestStreamsThatGetCopies(t *testing.T) {
+	t.Parallel()
+	b := setup(t, func(c *config.Config) { c.APIPrefix = "bridge" })
+	var copies atomic.Bool
+	var last atomic.Value
+	b.bridge("bridge", func(question string, answer []byte) []byte {
+		last.Store(question)
+		if copies.Load() {
+			return bytes.ReplaceAll(answer, []byte(`"num_replicas":1`), []byte(`"num_replicas":3`))
+		}
+		return answer
+	})
+	bus := b.open()
+	for _, want := range []string{"DIRECT.GET.", "STREAM.MSG.GET.", "DIRECT.GET."} {
+		copies.Store(want == "STREAM.MSG.GET.")
+		bus.backlog.read(t.Context())
+		for stream, look := range map[string]func() error{
+			"GEMINI_RESPONSES": func() error {
+				_, err := bus.results.lookup(t.Context(), "gemini.responses", servicetest.NewID())
+				return err
+			},
+			"GEMINI_RETRIES": func() error {
+				_, err := bus.schedules.last(t.Context(), "gemini.responses", servicetest.NewID())
+				return err
+			},
+		} {
+			if err := look(); err != nil {
+				t.Fatal(err)
+			}
+			if got := last.Load().(string); !strings.HasPrefix(got, want+stream) {
+				t.Errorf("asked %s, want %s%s", got, want, stream)
+			}
+		}
+	}
+}
