@@ -44,7 +44,8 @@
 //   - Slots come first: no more messages are pulled than can be worked on, so none
 //     waits in a buffer while its ack timer runs (intake.go, slot.go). Nor are more
 //     bytes pulled than the memory budget has room for, and answers that grow wait
-//     for it (memory.go).
+//     for it (memory.go). Few results and schedules are looked up at the same time
+//     (reads.go).
 //   - A queue that does not answer holds up no other: it is not asked in turn until
 //     it does (revive.go).
 //   - While NATS is away, streams.go repeats what has to happen until it has. What

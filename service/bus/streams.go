@@ -26,6 +26,7 @@ type streams struct {
 	claims    jetstream.Stream
 	retries   jetstream.Stream
 	copied    sync.Map               // names of the streams that have further copies
+	looks     chan struct{}          // holds one for each look under way
 	recordAge time.Duration          // how long results and cancellations are kept; 0: for ever
 	refusals  *repeats               // logs what is refused for good
 	committed failsafe.Executor[any] // of one request: waits until no uncommitted write is in its way
@@ -35,7 +36,7 @@ type streams struct {
 // bindStreams binds the streams that are read. They exist: the topology is made
 // sure of before.
 func bindStreams(ctx context.Context, conn *Conn, names events.Names, log *slog.Logger) (*streams, error) {
-	s := &streams{conn: conn, names: names, log: log, refusals: newRepeats(log), committed: newCommitted(), patience: newPatience(log)}
+	s := &streams{conn: conn, names: names, log: log, refusals: newRepeats(log), committed: newCommitted(), patience: newPatience(log), looks: make(chan struct{}, looksAtOnce)}
 	var cancels jetstream.Stream
 	for _, bind := range []struct {
 		to   *jetstream.Stream
