@@ -76,12 +76,12 @@ func (in *intake) run(intake, work context.Context) {
 			return
 		}
 		limit := in.limit(free)
-		used, asked := in.ask(intake, work, limit)
+		used, lasted := in.ask(intake, work, limit)
 		in.give(free - used)
 		switch {
 		case limit == 0:
 			sleep(intake, limitedPause)
-		case !asked:
+		case used == 0 && !lasted:
 			in.awaitQueue(intake)
 		}
 	}
@@ -96,8 +96,9 @@ func (in *intake) limit(free int) int {
 }
 
 // ask asks each queue in turn for up to n messages in all, and returns how many slots
-// they use and whether any queue was asked.
-func (in *intake) ask(intake, work context.Context, n int) (used int, asked bool) {
+// they use and whether a pull among them waits for messages, so that the next turn
+// needs no pause before it.
+func (in *intake) ask(intake, work context.Context, n int) (used int, lasted bool) {
 	more := false // in a queue, than fitted into its pull
 	for _, q := range in.queues {
 		if q.resting.Load() {
@@ -105,19 +106,22 @@ func (in *intake) ask(intake, work context.Context, n int) (used int, asked bool
 			continue
 		}
 		if q.hurry = more; used < n && intake.Err() == nil && in.alive(intake) {
-			asked = true
+			lasted = lasted || q.wait > 0
 			used += in.fetch(intake, work, q, n-used)
 			more = more || q.cut
 		}
 	}
-	return used, asked
+	return used, lasted
 }
 
-// awaitQueue waits until one of the queues, none of which answers, can be asked
-// again, or intake ends.
+// awaitQueue waits until a queue that rests can be asked again, until it is time to
+// ask the others, or until intake ends.
 func (in *intake) awaitQueue(intake context.Context) {
+	again := time.NewTimer(idlePull)
+	defer again.Stop()
 	select {
 	case <-in.revived:
+	case <-again.C:
 	case <-intake.Done():
 	}
 }

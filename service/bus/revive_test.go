@@ -2,6 +2,7 @@ package bus
 
 import (
 	"slices"
+	"strings"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -44,6 +45,30 @@ func TestSilentQueueDelaysNoOther(t *testing.T) {
 			b.Until("it is ready again", func() (string, bool) { why := bus.Unready(); return why, why == "" })
 		})
 	}
+}
+
+// While the queue of requests rests, that of retries, whose pulls are answered at
+// once, is not asked in a hurry.
+func TestQueueBesideARestingOne(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	bus := b.open()
+	var pulls atomic.Int32
+	if _, err := b.NC.Subscribe(bus.queues[0].next, func(*nats.Msg) { pulls.Add(1) }); err != nil {
+		t.Fatal(err)
+	}
+	if err := b.NC.Flush(); err != nil {
+		t.Fatal(err)
+	}
+	bus.queues[1].next = "nobody.is.here"
+	b.run(bus, Handlers{})
+	b.Until("the requests cannot be read", func() (string, bool) { why := bus.Unready(); return why, strings.Contains(why, "cannot be read") })
+	if n := pulls.Load(); n == 0 || n > 50 {
+		t.Errorf("%d pulls for retries while the requests rested", n)
+	}
+	id := servicetest.NewID()
+	b.send(b.Names.Retries(), id)
+	b.Result(id)
 }
 
 // Where no queue answers, none is asked in a hurry.
