@@ -169,6 +169,8 @@ func (b *Bus) Unready() (why string) {
 		return "NATS is not connected"
 	case !b.taking.Load():
 		return "no requests are taken yet, or any more"
+	case b.heartbeat.expired():
+		return "the heartbeat cannot be stored in stream " + b.names.ClaimsStream() + ": is it there? (gemini-client provision --missing)"
 	}
 	for _, q := range b.queues {
 		if q.broken.Load() {

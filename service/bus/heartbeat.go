@@ -35,6 +35,9 @@ type heartbeat struct {
 
 	wake chan struct{} // somebody waits for a renewal
 
+	failed int  // renewals in a row that a connected server did not store; of run
+	silent bool // the log says that the heartbeat cannot be stored; of run
+
 	mu      sync.Mutex
 	renewed time.Time         // the renewal that was stored last began then
 	on      uint64            // on this connection
@@ -181,11 +184,36 @@ const beatAgain = 500 * time.Millisecond
 func (h *heartbeat) beat(ctx context.Context) bool {
 	one, cancel := context.WithTimeout(ctx, min(requestTimeout, h.ttl/3))
 	defer cancel()
-	err := h.renew(one)
-	if err != nil {
-		h.streams.log.DebugContext(ctx, "the heartbeat was not renewed", "error", err)
+	if err := h.renew(one); err != nil {
+		h.notRenewed(ctx, err)
+		return false
 	}
-	return err == nil
+	if h.silent {
+		h.streams.log.InfoContext(ctx, "the heartbeat is stored again")
+	}
+	h.failed, h.silent = 0, false
+	return true
+}
+
+// notRenewed says once that the heartbeat is gone and cannot be stored. One failure is
+// no news, and neither is that there is no connection.
+func (h *heartbeat) notRenewed(ctx context.Context, err error) {
+	h.streams.log.DebugContext(ctx, "the heartbeat was not renewed", "error", err)
+	if ctx.Err() != nil || !h.streams.conn.IsConnected() {
+		return
+	}
+	h.failed++
+	if h.failed > 1 && !h.silent && h.expired() {
+		h.silent = true
+		h.streams.log.WarnContext(ctx, "the heartbeat cannot be stored: no requests are taken until it can", "stream", h.streams.names.ClaimsStream(), "error", err)
+	}
+}
+
+// expired reports whether the heartbeat has not been stored for as long as it lasts.
+func (h *heartbeat) expired() bool {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return time.Since(h.renewed) >= h.ttl
 }
 
 // stop releases what is left and withdraws the heartbeat, whether or not there was

@@ -41,3 +41,29 @@ func TestUnreadyWithoutPulls(t *testing.T) {
 		})
 	}
 }
+
+// A worker whose heartbeat cannot be stored takes nothing. It is not ready, and says
+// so once, until the heartbeat can be stored again.
+func TestUnreadyWithoutHeartbeat(t *testing.T) {
+	t.Parallel()
+	b := setup(t, func(c *config.Config) { c.Provision = false })
+	b.provision()
+	bus := b.open()
+	b.run(bus, Handlers{})
+	b.Until("it is ready", func() (string, bool) { why := bus.Unready(); return why, why == "" })
+	if err := b.JS.DeleteStream(b.Context(), b.Names.ClaimsStream()); err != nil {
+		t.Fatal(err)
+	}
+	b.Until("it is not ready", func() (string, bool) {
+		why := bus.Unready()
+		return why, strings.Contains(why, "the heartbeat cannot be stored in stream GEMINI_CLAIMS")
+	})
+	const warning, over = "the heartbeat cannot be stored: no requests are taken", "the heartbeat is stored again"
+	b.Until("the log says it", func() (string, bool) { return "", strings.Contains(b.log.String(), warning) })
+	b.provision()
+	b.Until("it is ready again", func() (string, bool) { why := bus.Unready(); return why, why == "" })
+	b.Result(b.Ask("after", nil))
+	if log := b.log.String(); strings.Count(log, warning) != 1 || strings.Count(log, over) != 1 {
+		t.Errorf("the log does not say it once:\n%s", log)
+	}
+}
