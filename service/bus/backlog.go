@@ -49,6 +49,7 @@ type backlog struct {
 	oldest   map[string]oldestWaiting // by queue
 	sizes    map[string]size          // of streams, by what their subjects begin with
 	missing  map[string]bool          // questions about what is not there
+	refused  time.Time                // when a result was refused for want of room
 }
 
 type queueState struct{ queue, state string }

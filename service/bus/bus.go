@@ -72,6 +72,7 @@ func open(ctx context.Context, conn *Conn, c config.Config, tel *telemetry.Telem
 	}
 	b.heartbeat = newHeartbeat(s, uuid.NewString(), ackWait, b.claimLost)
 	b.backlog.seen = s.noteCopies
+	b.results.noRoom = b.backlog.setFull
 	b.backlog.setSize(root(b.names.ResponsesAll()), *s.responses.CachedInfo())
 	b.claims = &claims{streams: s, heartbeat: b.heartbeat}
 	tel.SetBroker(b.Server)

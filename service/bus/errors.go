@@ -47,6 +47,16 @@ const (
 // file store takes (nats-server: ErrMsgTooLarge, rlBadThresh).
 const storeTooLarge = "message too large"
 
+// noRoomInStream is what jsErrStoreFailed says where a stream is at its max_bytes
+// (nats-server: ErrMaxBytes).
+const noRoomInStream = "maximum bytes exceeded"
+
+// streamFull reports whether a stream refused a message for want of room.
+func streamFull(err error) bool {
+	var api *jetstream.APIError
+	return errors.As(err, &api) && api.ErrorCode == jsErrStoreFailed && api.Description == noRoomInStream
+}
+
 // never reports whether a code is another refusal that is about the message: it will
 // not be stored, however often it is sent.
 func never(code jetstream.ErrorCode) bool {

@@ -39,6 +39,7 @@ type results struct {
 	streams *streams
 	source  string // of the events: a URI reference, as CloudEvents wants it
 	tel     *telemetry.Telemetry
+	noRoom  func() // called when the stream refuses a result for want of room; nil: nobody asks
 }
 
 // lookup returns the last result of a request. Errors: ErrRefused, ctx's cause.
@@ -112,8 +113,14 @@ func (r *results) trace(ctx context.Context, p publication) events.Header {
 func (r *results) store(ctx context.Context, p publication) (bool, error) {
 	filter := events.AnyResult(p.callback, p.id)
 	for {
-		_, err := r.streams.put(ctx, func() *nats.Msg { return &nats.Msg{Subject: p.subject, Header: cloneHeader(p.header), Data: p.body} },
-			jetstream.WithMsgID(p.messageID), jetstream.WithExpectLastSequenceForSubject(p.expect, filter))
+		err := r.streams.patiently(ctx, func(ctx context.Context) error {
+			_, err := r.streams.putOnce(ctx, func() *nats.Msg { return &nats.Msg{Subject: p.subject, Header: cloneHeader(p.header), Data: p.body} },
+				jetstream.WithMsgID(p.messageID), jetstream.WithExpectLastSequenceForSubject(p.expect, filter))
+			if r.noRoom != nil && streamFull(err) {
+				r.noRoom()
+			}
+			return err
+		})
 		if err == nil {
 			return true, nil
 		}

@@ -17,19 +17,37 @@ type size struct {
 func (b *backlog) setSize(of string, info jetstream.StreamInfo) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	b.sizes[of] = size{
+	now := size{
 		at: time.Now(), bytes: int64(info.State.Bytes), limit: max(0, info.Config.MaxBytes), //nolint:gosec // bytes on a disk
 	}
+	if of == root(b.names.ResponsesAll()) && b.fits(now) {
+		b.refused = time.Time{}
+	}
+	b.sizes[of] = now
+}
+
+// setFull notes that a result was refused for want of room, which many can be before
+// the next reading.
+func (b *backlog) setFull() {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.refused = time.Now()
+}
+
+// fits reports whether a result as large as max_payload fits into a stream.
+func (b *backlog) fits(s size) bool {
+	return s.limit == 0 || s.bytes+b.conn.MaxPayload()+storedMore <= s.limit
 }
 
 // full says why no request should be taken: no result could be stored. It is
 // "" if one could, as far as is known. A result in hand may be as large as
-// max_payload.
+// max_payload. A result that was refused is tried again every few seconds, so a
+// refusal counts until a reading finds room or none has followed it for readInterval.
 func (b *backlog) full(now time.Time) string {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	s := b.sizes[root(b.names.ResponsesAll())]
-	if s.limit == 0 || now.Sub(s.at) > staleAfter || s.bytes+b.conn.MaxPayload()+storedMore <= s.limit {
+	if now.Sub(b.refused) >= readInterval && (now.Sub(s.at) > staleAfter || b.fits(s)) {
 		return ""
 	}
 	return "the results are nearly as large as RESULTS_MAX_BYTES lets them be"

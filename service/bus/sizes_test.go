@@ -57,6 +57,41 @@ func TestEvictionsAreCounted(t *testing.T) {
 	}
 }
 
+// A result that is refused for want of room ends the intake at once, whatever the
+// last reading says, until there is room or nothing is refused any more.
+func TestRefusedResultEndsTheIntake(t *testing.T) {
+	t.Parallel()
+	b := setup(t, func(c *config.Config) { c.ResultsMaxBytes = 4 << 20 })
+	bus := b.open() // and it reads the size
+	for size := 1 << 19; size > 0; size /= 2 {
+		for full := false; !full; {
+			_, err := b.JS.Publish(b.Context(), events.Completed(claimCallback, servicetest.NewID()), make([]byte, size))
+			full = err != nil
+		}
+	}
+	if why := bus.Full(); why != "" {
+		t.Fatalf("before a result is refused: %s", why)
+	}
+	stored := make(chan error, 1)
+	go func() {
+		_, err := bus.results.store(t.Context(), aResult("one", true))
+		stored <- err
+	}()
+	b.Until("it is full", func() (string, bool) { why := bus.Full(); return why, why != "" })
+	if why := bus.backlog.full(time.Now().Add(readInterval)); why != "" {
+		t.Errorf("nothing was refused since, but %s", why)
+	}
+	b.config.ResultsMaxBytes = 64 << 20
+	b.provision()
+	if err := <-stored; err != nil {
+		t.Error(err)
+	}
+	bus.backlog.read(b.Context())
+	if why := bus.Full(); why != "" {
+		t.Errorf("there is room, but %s", why)
+	}
+}
+
 // Not every message that is gone was evicted.
 func TestEvicted(t *testing.T) {
 	t.Parallel()
