@@ -168,6 +168,7 @@ func sleep(ctx context.Context, d time.Duration) bool {
 // how many slots it used.
 func (in *intake) fetch(intake, work context.Context, q *queue, n int) int {
 	used, fits := 0, largest(in.conn.Conn)
+	n = in.memory.messages(n)
 	granted, alone := in.memory.grant(q, fits, max(pullBytes, fits))
 	if q.cut = false; granted == 0 {
 		return 0

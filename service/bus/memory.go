@@ -77,6 +77,18 @@ func (m *memory) fits(q *queue, largest, most int64) (bytes int64, alone bool) {
 	return free, false
 }
 
+// messages is how many of n messages a pull may ask for: the bytes of a grant are
+// bodies, and those of headers cost more. It is one at least. The caller asks before
+// its grant.
+func (m *memory) messages(n int) int {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.budget == 0 {
+		return n
+	}
+	return min(n, max(1, int((m.budget-m.used-m.asked)/(jsHeadersMax*headerCost))))
+}
+
 // ended ends a grant. tooLarge says that a message did not fit into what was left of
 // it: unless any message would have fitted at first, the next pull of this queue
 // waits until one does, and other queues wait for it, lest small messages

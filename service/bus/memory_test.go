@@ -12,6 +12,8 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/nats-io/nats.go"
+
 	"gemini-client/service/config"
 )
 
@@ -53,6 +55,41 @@ func TestMemoryBoundsTheWork(t *testing.T) {
 	}
 	if left, _ := bus.memory.inHand(); left != 0 {
 		t.Errorf("%d bytes were not given back", left)
+	}
+}
+
+// Tiny headers cost far more memory than bytes of a pull. They go beyond the budget by
+// no more than one message.
+func TestHeadersWithinTheMemory(t *testing.T) {
+	t.Parallel()
+	const budget, messages, headers = 20 << 20, 30, 5_000
+	b := setup(t, func(c *config.Config) { c.MemoryBudget, c.Concurrency = budget, messages })
+	bus := b.open()
+	header := nats.Header{}
+	for i := range headers {
+		header[fmt.Sprint("h", i)] = []string{""}
+	}
+	for range messages {
+		b.Publish([]byte("x"), header)
+	}
+	full := make(chan struct{})
+	stop := b.run(bus, Handlers{Deliver: func(ctx context.Context, d *Delivery) {
+		<-full
+		_, _ = bus.Settle(ctx, d, End{})
+	}})
+	b.Until("no pull is under way, and there is no room for one", func() (string, bool) {
+		why := bus.memory.full()
+		bus.memory.mu.Lock()
+		defer bus.memory.mu.Unlock()
+		return why, why != "" && bus.memory.asked == 0
+	})
+	if used, _ := bus.memory.inHand(); used < budget/2 || used > budget+jsHeadersMax*headerCost {
+		t.Errorf("%d bytes are in hand, with a budget of %d", used, budget)
+	}
+	close(full)
+	b.Idle()
+	if err := stop(); err != nil {
+		t.Error(err)
 	}
 }
 
