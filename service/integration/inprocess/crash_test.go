@@ -92,7 +92,7 @@ func TestKilledBetweenScheduleAndAck(t *testing.T) {
 	body := servicetest.Body(servicetest.NewID(), "later", nil)
 	id := requestID(t, body)
 	b.Publish(body, nil)
-	at := time.Now().Add(4 * time.Second).Truncate(time.Second)
+	at := time.Now().Add(8 * time.Second).Truncate(time.Second) // the service starts before
 	schedule := &nats.Msg{Subject: b.Names.Later(b.Names.ResponseQueue, id), Header: nats.Header{events.HeaderRetryCount: {"1"}}, Data: body}
 	if _, err := b.JS.PublishMsg(b.Context(), schedule, jetstream.WithScheduleAt(at), jetstream.WithScheduleTarget(b.Names.Retries())); err != nil {
 		t.Fatal(err)
