@@ -31,6 +31,7 @@ type fakeBus struct {
 	run     func(intake, work context.Context, h bus.Handlers) error
 	closed  chan struct{}
 	unready string
+	taken   bool // another worker has taken over what was admitted
 
 	mu   sync.Mutex
 	asks []bus.Ask
@@ -67,7 +68,7 @@ func (b *fakeBus) Settle(ctx context.Context, _ *bus.Delivery, end bus.End) (bus
 
 func (b *fakeBus) Deltas(events.Request) *bus.Deltas { return &bus.Deltas{} }
 
-func (b *fakeBus) Holds(context.Context, *bus.Delivery) (bool, error) { return true, nil }
+func (b *fakeBus) Holds(context.Context, *bus.Delivery) (bool, error) { return !b.taken, nil }
 
 func (b *fakeBus) IsCancelled(_ context.Context, id string) (bool, error) {
 	if b.cancels == nil {

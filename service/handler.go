@@ -95,8 +95,8 @@ func (h *handler) answer(ctx context.Context, j job) report {
 	v, re := h.decide(h.lookingAgain(calls, j, cancel), j, a)
 	switch cause := context.Cause(calls); {
 	case v.answer != nil: // it is paid for
-	case errors.Is(cause, errTaken):
-		return report{outcome: Nacked, after: busyDelay, note: cause.Error(), reply: re}
+	case errors.Is(cause, errTaken), h.taken(ctx, j.delivery):
+		return report{outcome: Nacked, after: busyDelay, note: errTaken.Error(), reply: re}
 	case errors.Is(cause, upstream.ErrStopping):
 		return h.handBack(ctx, j, re, cause)
 	}
@@ -118,12 +118,12 @@ func (h *handler) handBack(ctx context.Context, j job, re upstream.Reply, cause 
 	return r
 }
 
-// lookTime bounds the look before a repeated attempt. If NATS is away the call goes
+// lookTime bounds the look before a repeated attempt and before a failure. If NATS is away the call goes
 // on: it has been paid for in part, and is looked at when NATS is back.
 const lookTime = 2 * time.Second
 
-// errTaken ends a call whose request another worker has taken over. The result is
-// that one's, and so is the schedule: a second one would replace it.
+// errTaken ends a call whose request another worker has taken over. Unless there is an
+// answer, the result is that one's, and so is the schedule: a second one would replace it.
 var errTaken = errors.New("another worker has taken it over")
 
 // lookingAgain has a call look, before each attempt after its first, whether its
@@ -133,7 +133,7 @@ func (h *handler) lookingAgain(ctx context.Context, j job, cancel context.Cancel
 	return upstream.WithBeforeRepeat(ctx, func(ctx context.Context) {
 		ctx, stop := context.WithTimeout(ctx, lookTime)
 		defer stop()
-		if holds, err := h.bus.Holds(ctx, j.delivery); err == nil && !holds {
+		if h.taken(ctx, j.delivery) {
 			cancel(errTaken)
 			return
 		}
@@ -141,6 +141,14 @@ func (h *handler) lookingAgain(ctx context.Context, j job, cancel context.Cancel
 			cancel(upstream.ErrCancelled)
 		}
 	})
+}
+
+// taken reports whether another worker is known to have taken a request over.
+func (h *handler) taken(ctx context.Context, d *bus.Delivery) bool {
+	ctx, stop := context.WithTimeout(ctx, lookTime)
+	defer stop()
+	holds, err := h.bus.Holds(ctx, d)
+	return err == nil && !holds
 }
 
 // duplicate acknowledges a message that needs no answer of its own.
