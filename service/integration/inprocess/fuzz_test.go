@@ -23,9 +23,9 @@ import (
 	"gemini-client/service/servicetest"
 )
 
-// placeholder is replaced by a new id, so that an input is a new request each
-// time it is played.
-const placeholder = "00000000-0000-0000-0000-000000000000"
+// newID stands for an id of its own in each play of an input, so that each is a new
+// request.
+const newID = "00000000-0000-0000-0000-000000000000"
 
 // FuzzMessage sends whole messages, the bytes of their headers included, past
 // every client library to a running service, and reads the promises off the
@@ -35,16 +35,15 @@ func FuzzMessage(f *testing.F) {
 	seedMessages(f)
 	h := newFuzzed(f)
 	f.Fuzz(func(t *testing.T, header, body []byte) {
-		if len(header) > 70_000 || len(body) > 1<<16 || bytes.Contains(body, []byte("[sim:")) {
-			t.Skip("the server refuses it, or the simulator obeys it")
-		}
-		h.play(t, header, bytes.ReplaceAll(body, []byte(placeholder), []byte(servicetest.NewID())))
+		header, body = header[:min(len(header), 70_000)], body[:min(len(body), 1<<16)] // JetStream refuses more
+		body = bytes.ReplaceAll(body, []byte("[sim:"), []byte("[not:"))                // the simulator would obey
+		h.play(t, header, bytes.ReplaceAll(body, []byte(newID), []byte(servicetest.NewID())))
 	})
 }
 
 func seedMessages(f *testing.F) {
 	f.Helper()
-	plain := `{"request_id":"` + placeholder + `","prompt":"Why?"}`
+	plain := `{"request_id":"` + newID + `","prompt":"Why?"}`
 	for _, header := range []string{
 		"", "X: 1", "traceparent: 00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01\r\ntracestate: a=b,c=d",
 		"Nats-Msg-Id: 1", "Nats-Rollup: all", "Nats-Schedule: @at 2030-01-01T00:00:00Z\r\nNats-Schedule-Target: gemini.responses.x",
@@ -55,16 +54,16 @@ func seedMessages(f *testing.F) {
 		f.Add([]byte(header), []byte(plain))
 	}
 	for _, body := range []string{
-		"", "{", "null", "[]", `"x"`, "\x00", `{"request_id":1}`, `{"request_id":"` + placeholder + `"}`,
-		`{"request_id":"` + placeholder + `","prompt":"","temperature":9}`,
-		`{"request_id":"` + placeholder + `","prompt":"a","callback_queue":"gemini.requests"}`,
-		`{"request_id":"` + placeholder + `","prompt":"a","callback_queue":"gemini.responses.>","metadata":{"a":[1,{"b":null}]}}`,
-		`{"request_id":"` + placeholder + `","messages":[{"role":"user","content":[{"type":"text","text":"a"}]}],"stream":true}`,
-		`{"request_id":"` + placeholder + `","prompt":"a","deadline":"2001-01-01T00:00:00Z"}`,
-		`{"request_id":"` + placeholder + `","prompt":"a","openrouter":{"models":["google/gemini-2.5-pro"],"stop":1}}`,
-		`{"request_id":"` + placeholder + `","prompt":"a","model":"openai/gpt-5"}`,
-		`{"request_id":"` + placeholder + `","request_id":"x","prompt":"a"}`,
-		`{"request_id":"` + placeholder + `","prompt":"` + strings.Repeat(`\u0000`, 100) + `","metadata":` + strings.Repeat("[", 200) + strings.Repeat("]", 200) + `}`,
+		"", "{", "null", "[]", `"x"`, "\x00", `{"request_id":1}`, `{"request_id":"` + newID + `"}`,
+		`{"request_id":"` + newID + `","prompt":"","temperature":9}`,
+		`{"request_id":"` + newID + `","prompt":"a","callback_queue":"gemini.requests"}`,
+		`{"request_id":"` + newID + `","prompt":"a","callback_queue":"gemini.responses.>","metadata":{"a":[1,{"b":null}]}}`,
+		`{"request_id":"` + newID + `","messages":[{"role":"user","content":[{"type":"text","text":"a"}]}],"stream":true}`,
+		`{"request_id":"` + newID + `","prompt":"a","deadline":"2001-01-01T00:00:00Z"}`,
+		`{"request_id":"` + newID + `","prompt":"a","openrouter":{"models":["google/gemini-2.5-pro"],"stop":1}}`,
+		`{"request_id":"` + newID + `","prompt":"a","model":"openai/gpt-5"}`,
+		`{"request_id":"` + newID + `","request_id":"x","prompt":"a"}`,
+		`{"request_id":"` + newID + `","prompt":"` + strings.Repeat(`\u0000`, 100) + `","metadata":` + strings.Repeat("[", 200) + strings.Repeat("]", 200) + `}`,
 	} {
 		f.Add([]byte("X: 1"), []byte(body))
 	}
