@@ -1,12 +1,15 @@
 # gemini-client: what a person types. CI calls the same targets.
 GOLANGCI_LINT := v2.15.0
 XTOOLS := v0.52.0
+XPERF := v0.0.0-20260908200009-22c9c6c9d4da
 FUZZTIME ?= 30s
 SERVICE_FUZZTIME ?= $(FUZZTIME)
 SEEDS ?= 10
 VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
 LINT := .tools/golangci-lint-$(GOLANGCI_LINT)
 DEADCODE := .tools/deadcode-$(XTOOLS)
+BENCHSTAT := .tools/benchstat-$(XPERF)
+BENCH_COUNT ?= 6
 # every fuzz target, as package:name
 FUZZ = $(shell grep -rhoE '^func Fuzz[A-Za-z0-9_]+' --include='*_test.go' . | sed 's/func //' | sort)
 
@@ -21,10 +24,10 @@ $(foreach line,$(shell cat .tools/images.env 2>/dev/null),$(eval export $(subst 
 MAX_IMAGE := 40000000
 
 .DEFAULT_GOAL := help
-.PHONY: help demo run build test lint fuzz integration chaos bench tidy image images up-demo down-demo
+.PHONY: help demo run build test lint fuzz integration chaos bench bench-e2e tidy image images up-demo down-demo
 
 help: ## show this help
-	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F':.*## ' '/^[a-z0-9-]+:.*## /{printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 demo: build ## watch a question travel through JetStream and back; no key, no server, no Docker
 	@go run ./cmd/demo bin
@@ -44,7 +47,7 @@ lint: $(LINT) $(DEADCODE) ## check style, bugs, dead code and the import table
 	$(LINT) run ./...
 	@echo '$(DEADCODE) ./...'; dead=$$($(DEADCODE) -test ./... && $(DEADCODE) ./... | grep -v '^service/servicetest/'); test -z "$$dead" || { echo "$$dead"; exit 1; }
 
-# FuzzMessage plays each input through a running service, a few hundred a second
+# FuzzMessage plays each input through a running service: some tens a second on two cores
 fuzz: ## fuzz each target for FUZZTIME (30s), the whole service for SERVICE_FUZZTIME
 	@for target in $(FUZZ); do \
 	  for package in $$(grep -rlE "^func $$target\(" --include='*_test.go' . | xargs -n1 dirname | sort -u); do \
@@ -56,14 +59,22 @@ fuzz: ## fuzz each target for FUZZTIME (30s), the whole service for SERVICE_FUZZ
 
 # never from the cache: Go does not know that these tests build the program
 integration: ## run the integration suite: killed and starved processes, then containers (needs Docker)
+	go test -count 1 -tags integration -timeout 5m ./cmd/bench # a benchmark made small; beside others it would starve them
 	go test -count 1 -tags integration -parallel 4 -timeout 20m ./service/integration
 	$(BUILDER) go test -count 1 -tags integration -v -parallel 4 -timeout 20m ./service/integration/stack
 
 chaos: ## play SEEDS (10) scenarios of faults, or one again with SEED=n
 	CHAOS_SEEDS=$(SEEDS) CHAOS_SEED=$(SEED) go test -count 1 -tags integration -run '^TestChaos$$' -parallel 3 -timeout 4h -v ./service/integration
 
-bench: ## run the benchmarks
-	go test -run '^$$' -bench . -benchmem ./...
+bench: $(BENCHSTAT) ## run the micro benchmarks, compare them with the last release's
+	@mkdir -p bin
+	{ go test -run '^$$' -bench . -benchmem -count $(BENCH_COUNT) ./... || echo FAIL; } | tee bin/bench.txt
+	@! grep -q '^FAIL' bin/bench.txt
+	$(BENCHSTAT) $(wildcard cmd/bench/baseline.txt) bin/bench.txt
+
+bench-e2e: build ## measure the service beside a bare loop; BENCH="--help" shows how
+	@go build -o bin/bench ./cmd/bench
+	@bin/bench --json bin/bench.json --svg bin/bench.svg $(BENCH)
 
 image: ## build the service's image, gemini-client:VERSION and gemini-client:dev
 	$(BUILDER) docker build -f deploy/Dockerfile --network $(BUILD_NETWORK) -t gemini-client:$(VERSION) -t gemini-client:dev \
@@ -85,7 +96,7 @@ down-demo: ## stop the demo and delete its data
 tidy: $(LINT) ## format, tidy modules, write the tables of the READMEs
 	$(LINT) fmt ./...
 	go mod tidy
-	go test ./cmd/gemini-client ./telemetry -run '^TestReadmeTables$$' -update
+	go test ./cmd/bench ./cmd/gemini-client ./telemetry -run '^TestReadmeTables$$' -update
 
 $(LINT):
 	@mkdir -p .tools
@@ -96,3 +107,8 @@ $(DEADCODE):
 	@mkdir -p .tools
 	GOBIN=$(CURDIR)/.tools go install golang.org/x/tools/cmd/deadcode@$(XTOOLS)
 	@mv .tools/deadcode $@
+
+$(BENCHSTAT):
+	@mkdir -p .tools
+	GOBIN=$(CURDIR)/.tools go install golang.org/x/perf/cmd/benchstat@$(XPERF)
+	@mv .tools/benchstat $@

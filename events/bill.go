@@ -1,6 +1,7 @@
 package events
 
 import (
+	"cmp"
 	"encoding/json"
 	"math"
 )
@@ -8,17 +9,15 @@ import (
 // Bill is what OpenRouter reported of one or more calls. What it did not report
 // is nil.
 type Bill struct {
-	Usage *Usage   `json:"usage,omitempty"`
-	Cost  *float64 `json:"cost,omitempty"` // USD
+	Usage   *Usage       `json:"usage,omitempty"`
+	Cost    *float64     `json:"cost,omitempty"` // USD
+	Details *CostDetails `json:"cost_details,omitempty"`
 }
 
 // Plus returns the sum of two bills. Neither is changed. Of what only one of them
 // knows, the sum is what that one says.
 func (b Bill) Plus(other Bill) Bill {
-	total := Bill{Usage: b.Usage, Cost: sum(b.Cost, other.Cost)}
-	if total.Cost != nil {
-		*total.Cost = math.Round(*total.Cost*1e12) / 1e12 // no 0.00014930000000000002
-	}
+	total := Bill{Usage: b.Usage, Cost: money(b.Cost, other.Cost), Details: b.Details.plus(other.Details)}
 	switch {
 	case b.Usage == nil:
 		total.Usage = other.Usage
@@ -29,7 +28,29 @@ func (b Bill) Plus(other Bill) Bill {
 			TotalTokens:      b.Usage.TotalTokens + other.Usage.TotalTokens,
 			CachedTokens:     sum(b.Usage.CachedTokens, other.Usage.CachedTokens),
 			ReasoningTokens:  sum(b.Usage.ReasoningTokens, other.Usage.ReasoningTokens),
+			AudioTokens:      sum(b.Usage.AudioTokens, other.Usage.AudioTokens),
 		}
+	}
+	return total
+}
+
+// plus returns the sum of two, neither of which is changed.
+func (c *CostDetails) plus(other *CostDetails) *CostDetails {
+	if c == nil || other == nil {
+		return cmp.Or(c, other)
+	}
+	return &CostDetails{
+		Upstream:            money(c.Upstream, other.Upstream),
+		UpstreamPrompt:      money(c.UpstreamPrompt, other.UpstreamPrompt),
+		UpstreamCompletions: money(c.UpstreamCompletions, other.UpstreamCompletions),
+	}
+}
+
+// money is a sum of dollars, without binary rounding errors: no 0.00014930000000000002.
+func money(a, b *float64) *float64 {
+	total := sum(a, b)
+	if total != nil {
+		*total = math.Round(*total*1e12) / 1e12
 	}
 	return total
 }
@@ -62,7 +83,8 @@ func (b Bill) String() string {
 // is no bill.
 func Billed(h Header) Bill {
 	var b Bill
-	if json.Unmarshal([]byte(first(h, HeaderBilled)), &b) != nil {
+	value := first(h, HeaderBilled)
+	if value == "" || json.Unmarshal([]byte(value), &b) != nil {
 		return Bill{}
 	}
 	return b

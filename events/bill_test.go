@@ -10,13 +10,13 @@ import (
 
 func TestBillsAddUp(t *testing.T) {
 	t.Parallel()
-	first := events.Bill{Usage: &events.Usage{PromptTokens: 2, CompletionTokens: 0, TotalTokens: 2, CachedTokens: new(1)}, Cost: new(0.0000006)}
-	last := events.Bill{Usage: &events.Usage{PromptTokens: 2, CompletionTokens: 59, TotalTokens: 61, ReasoningTokens: new(7)}, Cost: new(0.0001481)}
+	first := events.Bill{Usage: &events.Usage{PromptTokens: 2, CompletionTokens: 0, TotalTokens: 2, CachedTokens: new(1), AudioTokens: new(1)}, Cost: new(0.0000006), Details: &events.CostDetails{Upstream: new(0.0000006), UpstreamPrompt: new(0.0000006)}}
+	last := events.Bill{Usage: &events.Usage{PromptTokens: 2, CompletionTokens: 59, TotalTokens: 61, ReasoningTokens: new(7), AudioTokens: new(1)}, Cost: new(0.0001481), Details: &events.CostDetails{Upstream: new(0.0001481)}}
 	for name, c := range map[string]struct{ a, b, want events.Bill }{
 		"nothing":      {},
 		"one side":     {a: first, want: first},
 		"the other":    {b: first, want: first},
-		"both":         {first, last, events.Bill{Usage: &events.Usage{PromptTokens: 4, CompletionTokens: 59, TotalTokens: 63, CachedTokens: new(1), ReasoningTokens: new(7)}, Cost: new(0.0001487)}},
+		"both":         {first, last, events.Bill{Usage: &events.Usage{PromptTokens: 4, CompletionTokens: 59, TotalTokens: 63, CachedTokens: new(1), ReasoningTokens: new(7), AudioTokens: new(2)}, Cost: new(0.0001487), Details: &events.CostDetails{Upstream: new(0.0001487), UpstreamPrompt: new(0.0000006)}}},
 		"a cost alone": {first, events.Bill{Cost: new(0.0)}, first},
 	} {
 		got := c.a.Plus(c.b)

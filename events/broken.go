@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"strconv"
 	"strings"
+
+	"gemini-client/events/jsonscan"
 )
 
 // maxBroken bounds a failure's text: lists can break a rule in every entry.
@@ -50,14 +52,14 @@ func quote(s string) string {
 
 // show describes a wrong value. It shows no content of lists and objects.
 func show(value []byte) string {
-	switch kind := kindOf(value); kind {
-	case isString:
-		return "the string " + quote(text(value))
-	case isNumber:
+	switch kind := jsonscan.KindOf(value); kind {
+	case jsonscan.String:
+		return "the string " + quote(jsonscan.Text(value))
+	case jsonscan.Number:
 		return strings.Trim(quote(string(value)), `"`)
-	case isBool:
+	case jsonscan.Bool:
 		return string(value)
-	case isObject, isList, isNull:
+	case jsonscan.Object, jsonscan.List, jsonscan.Null:
 		return string(kind)
 	}
 	return ""

@@ -33,24 +33,40 @@ func ResultHeader(r Result, msgID, source string, now time.Time) Header {
 	if r.Status == StatusSuccess {
 		kind = TypeCompleted
 	}
-	return Header{
-		HeaderMsgID:           {msgID},
-		HeaderSpecVersion:     {"1.0"},
-		HeaderID:              {percentEncode(msgID)},
-		HeaderSource:          {percentEncode(source)},
-		HeaderType:            {kind},
-		HeaderTime:            {formatTime(now)},
-		HeaderSubject:         {percentEncode(r.RequestID)},
-		HeaderDataContentType: {"application/json"},
+	const most = 9
+	h, values := make(Header, most+3), make([]string, 0, most) // room for a trace, and one array for all values
+	set := func(name, value string) {
+		values = append(values, value)
+		h[name] = values[len(values)-1 : len(values) : len(values)]
 	}
+	set(HeaderMsgID, msgID)
+	set(HeaderSpecVersion, "1.0")
+	set(HeaderID, percentEncode(msgID))
+	set(HeaderSource, percentEncode(source))
+	set(HeaderType, kind)
+	set(HeaderTime, formatTime(now))
+	set(HeaderSubject, percentEncode(r.RequestID))
+	set(HeaderDataContentType, "application/json")
+	if r.ModelRequested != "" {
+		set(HeaderModelRequested, percentEncode(r.ModelRequested))
+	}
+	return h
 }
 
 // percentEncode encodes what the binding does not let into a header value:
 // space, quote, percent, and all that is not printable ASCII.
 func percentEncode(value string) string {
+	first := 0
+	for first < len(value) && isPlain(value[first]) {
+		first++
+	}
+	if first == len(value) {
+		return value
+	}
 	var encoded strings.Builder
-	for i := range len(value) {
-		if c := value[i]; c > ' ' && c <= '~' && c != '"' && c != '%' {
+	encoded.WriteString(value[:first])
+	for i := first; i < len(value); i++ {
+		if c := value[i]; isPlain(c) {
 			encoded.WriteByte(c)
 		} else {
 			fmt.Fprintf(&encoded, "%%%02X", c)
@@ -58,3 +74,5 @@ func percentEncode(value string) string {
 	}
 	return encoded.String()
 }
+
+func isPlain(c byte) bool { return c > ' ' && c <= '~' && c != '"' && c != '%' }

@@ -6,6 +6,8 @@ import (
 	"slices"
 	"time"
 	"unicode/utf8"
+
+	"gemini-client/events/jsonscan"
 )
 
 // Decode reads a request body and checks every rule of the contract. now is
@@ -25,7 +27,8 @@ func (r Rules) Decode(body []byte, now time.Time) (Request, error) {
 	}
 	d := decoder{rules: r}
 	d.top = readFields(object, "", &d.broken, "request_id", "prompt", "messages", "model", "parameters",
-		"system_instruction", "callback_queue", "timestamp", "retry_count", "metadata", "stream", "deadline", "openrouter")
+		"system_instruction", "callback_queue", "timestamp", "retry_count", "metadata", "stream", "deadline", "openrouter",
+		"service_tier_fallback", "cache_ttl", "tier", "tier_fallback")
 	if d.request.ID, err = d.id(); err != nil {
 		return Request{}, fmt.Errorf("%w: %w", ErrNoID, err)
 	}
@@ -39,6 +42,7 @@ func (r Rules) Decode(body []byte, now time.Time) (Request, error) {
 	d.question()
 	d.parameters()
 	d.openRouter()
+	d.saving()
 	return d.outcome(len(body))
 }
 
@@ -59,18 +63,19 @@ func (d *decoder) id() (string, error) {
 		return "", errors.New("request_id is missing")
 	case d.top.repeated["request_id"]:
 		return "", errors.New("request_id is given more than once")
-	case kindOf(value) != isString:
+	case jsonscan.KindOf(value) != jsonscan.String:
 		return "", fmt.Errorf("request_id is %s, not a UUID string", show(value))
 	}
-	if id := text(value); !ValidID(id) {
+	if id := jsonscan.Text(value); !ValidID(id) {
 		return "", fmt.Errorf("request_id is %s, not a UUID", show(value))
 	}
-	return text(value), nil
+	return jsonscan.Text(value), nil
 }
 
 // envelope reads the fields that do not go to the model.
 func (d *decoder) envelope(now time.Time) {
 	d.callback()
+	d.batchTier()
 	d.request.RetryCount = d.top.count("retry_count")
 	d.request.Stream = d.top.boolean("stream")
 	d.request.Timestamp = now.UTC()
@@ -81,7 +86,7 @@ func (d *decoder) envelope(now time.Time) {
 		d.request.Deadline = d.top.timeOf("deadline", value)
 	}
 	if value, ok := d.top.getOrNull("metadata"); ok {
-		if kind := kindOf(value); kind != isObject {
+		if kind := jsonscan.KindOf(value); kind != jsonscan.Object {
 			d.broken.add("metadata", "is %s; give an object or null", kind)
 		} else if d.broken.withinDepth(MaxMetadataDepth, "metadata", value) && utf8.Valid(value) { // Else the body is broken, and a result with it would be.
 			d.request.Metadata = value
@@ -135,4 +140,19 @@ func invalidUTF8(body []byte) int {
 		i += size
 	}
 	return len(body)
+}
+
+// topObject returns the part of body that is its one JSON object. trailing
+// reports whether something follows it. The error says why there is no object.
+func topObject(body []byte) (object []byte, trailing bool, err error) {
+	begin := jsonscan.Spaces(body, 0)
+	end, ok := jsonscan.Check(body, begin)
+	if !ok {
+		return nil, false, fmt.Errorf("the body is not JSON at offset %d of %d", end, len(body))
+	}
+	object = body[begin:end:end]
+	if kind := jsonscan.KindOf(object); kind != jsonscan.Object {
+		return nil, false, fmt.Errorf("the body is %s, not an object", kind)
+	}
+	return object, jsonscan.Spaces(body, end) < len(body), nil
 }

@@ -19,6 +19,7 @@ func TestDecodeGolden(t *testing.T) {
 			ID:            "9F1C2B3A-4D5E-4F60-8A7B-0C1D2E3F4A5B",
 			Prompt:        "Summarise the call.\n\nSpeaker 1: Guten Tag, über 5 < 6 & \"Zitat\" 🙂",
 			Model:         "google/gemini-2.5-flash",
+			NamesModel:    true,
 			Parameters:    full,
 			CallbackQueue: "gemini.responses",
 			Timestamp:     time.Date(2025, 12, 8, 10, 11, 12, 123456000, time.UTC),
@@ -51,7 +52,7 @@ func TestDecodeGolden(t *testing.T) {
     {"role": "assistant", "content": null, "tool_calls": [{"id": "c1", "type": "function", "function": {"name": "zoom", "arguments": "{}"}}]},
     {"role": "tool", "tool_call_id": "c1", "content": "a cat"}
   ]`),
-			Model: "~google/gemini-flash-latest",
+			Model: "~google/gemini-flash-latest", NamesModel: true,
 			Parameters: events.Parameters{
 				Temperature: 1, TopP: 0.95, TopK: 40, MaxOutputTokens: 512, CandidateCount: 1,
 				StopSequences: []string{"END", "\n\n"},
@@ -78,6 +79,7 @@ func TestDecodeGolden(t *testing.T) {
 				"seed":            raw(`7`),
 			},
 		},
+		"request_saving.json": savingRequest(),
 	}
 	for name, content := range goldens(t, "request_") {
 		want, listed := tests[name]
@@ -101,6 +103,7 @@ func TestRequestMarshalled(t *testing.T) {
 		if err != nil {
 			t.Fatalf("Marshal(Decode(testdata/%s)): got error %v, want none", name, err)
 		}
+		want.NamesModel = true // what is sent names the default
 		got := decode(t, string(sent))
 		compact := cmp.Transformer("compact", func(r json.RawMessage) string {
 			var v any
@@ -120,9 +123,9 @@ func TestDecodeAccepts(t *testing.T) {
 		body string
 		want func(*events.Request)
 	}{
-		"a bare Gemini name":          {asked(`"model":"gemini-3.5-flash-lite"`), func(r *events.Request) { r.Model = "google/gemini-3.5-flash-lite" }},
-		"an alias":                    {asked(`"model":"~google/gemini-flash-latest"`), func(r *events.Request) { r.Model = "~google/gemini-flash-latest" }},
-		"a routing suffix":            {asked(`"model":"gemini-2.5-flash:nitro"`), func(r *events.Request) { r.Model = "google/gemini-2.5-flash:nitro" }},
+		"a bare Gemini name":          {asked(`"model":"gemini-3.5-flash-lite"`), func(r *events.Request) { r.Model, r.NamesModel = "google/gemini-3.5-flash-lite", true }},
+		"an alias":                    {asked(`"model":"~google/gemini-flash-latest"`), func(r *events.Request) { r.Model, r.NamesModel = "~google/gemini-flash-latest", true }},
+		"a routing suffix":            {asked(`"model":"gemini-2.5-flash:floor"`), func(r *events.Request) { r.Model, r.NamesModel = "google/gemini-2.5-flash:floor", true }},
 		"empty parameters":            {asked(`"parameters":{}`), func(*events.Request) {}},
 		"null stop sequences":         {asked(`"parameters":{"stop_sequences":null}`), func(*events.Request) {}},
 		"an unknown parameter":        {asked(`"parameters":{"seed":"x","Temperature":9}`), func(*events.Request) {}},

@@ -1,7 +1,7 @@
 // Package events is the contract of gemini-client: what a backend may send,
 // what it gets back, and under which subjects. It holds types and rules only;
 // it knows neither NATS nor HTTP, and it imports nothing but the standard
-// library, so a backend written in Go can copy it.
+// library and package jsonscan below it, so a backend written in Go can copy it.
 //
 //	backend ──▶ REQUEST_QUEUE ──▶ Rules.Decode ──▶ Request ──▶ (the service works)
 //	                                  │                              │
@@ -24,7 +24,7 @@
 // # Results
 //
 // A [Result] is one JSON object whose fields are always all there, null where
-// nothing is known. [Request.Completed] and [Request.Failed] start one. The
+// nothing is known; four that came later are absent instead. [Request.Completed] and [Request.Failed] start one. The
 // requester's metadata is returned byte for byte, its spacing included; over
 // UnpaidMetadataMax not with a failure that was not billed.
 // [ResultHeader] makes the headers that belong to it.

@@ -5,7 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"slices"
+	"strconv"
 	"unicode/utf8"
 )
 
@@ -14,29 +14,109 @@ import (
 // is neither nil nor a JSON object, if ToolCalls is not JSON, or if a number is
 // not finite.
 func (r Result) Encode() ([]byte, error) {
-	metadata := []byte(r.Metadata)
-	if len(metadata) == 0 {
-		metadata = []byte("null")
-	} else if !isObjectText(metadata) {
+	if len(r.Metadata) > 0 && !isObjectText(r.Metadata) {
 		return nil, errors.New("encode result: metadata is not a JSON object in UTF-8")
 	}
-	// json.Marshal would rewrite the metadata, so it is kept out of it and put
-	// at the end by hand. The outer fields hide the plain ones.
-	type plain Result
-	body, err := marshal(struct {
-		plain
-
-		Timestamp string   `json:"timestamp"`
-		Metadata  struct{} `json:"metadata,omitzero"`
-	}{plain: plain(r), Timestamp: formatTime(r.Timestamp)})
-	if err != nil {
-		return nil, fmt.Errorf("encode result: %w", err)
+	body := make([]byte, 0, r.size())
+	body = appendString(field(append(body, '{'), "request_id"), r.RequestID)
+	body = appendString(field(body, "status"), string(r.Status))
+	body = appendText(field(body, "content"), r.Content)
+	body = appendText(field(body, "error"), r.Error)
+	body = r.Usage.append(field(body, "usage"))
+	body, timed := appendFloat(field(body, "processing_time_ms"), r.ProcessingTimeMS)
+	body = appendText(field(body, "model_used"), r.ModelUsed)
+	body = appendText(field(body, "finish_reason"), r.FinishReason)
+	body = appendText(field(body, "provider"), r.Provider)
+	body = appendText(field(body, "generation_id"), r.GenerationID)
+	body, priced := appendFloat(field(body, "cost"), r.Cost)
+	body, detailed := r.CostDetails.append(body)
+	if !timed || !priced || !detailed {
+		return nil, errors.New("encode result: a number is not finite")
 	}
-	const field = `,"metadata":`
-	body = slices.Grow(body[:len(body)-1], len(field)+len(metadata)+1) // at once: metadata may be almost all of it
-	body = append(body, field...)
-	body = append(body, metadata...)
-	return append(body, '}'), nil
+	if r.ServiceTier != nil {
+		body = appendString(field(body, "service_tier"), *r.ServiceTier)
+	}
+	if r.Cached {
+		body = append(field(body, "cached"), "true"...)
+	}
+	body, err := appendCompact(field(body, "tool_calls"), r.ToolCalls)
+	if err != nil {
+		return nil, fmt.Errorf("encode result: tool calls: %w", err)
+	}
+	return r.appendEnd(body), nil
+}
+
+// size is about how long the result's JSON becomes: with room for what is escaped, and
+// for what is short.
+func (r Result) size() int {
+	const rest = 1 << 10
+	size := rest + len(r.Metadata) + len(r.ToolCalls)
+	for _, s := range []*string{r.Content, r.Reasoning, r.Error} {
+		if s != nil {
+			size += len(*s) + len(*s)/16
+		}
+	}
+	return size
+}
+
+// appendEnd appends the members behind tool_calls. Metadata comes last, as it was sent.
+func (r Result) appendEnd(body []byte) []byte {
+	body = appendText(field(body, "reasoning"), r.Reasoning)
+	body = appendInt(field(body, "attempts"), &r.Attempts)
+	body = appendInt(field(body, "retry_count"), &r.RetryCount)
+	body = appendText(field(body, "error_code"), (*string)(r.ErrorCode))
+	body = field(body, "retryable")
+	if r.Retryable == nil {
+		body = append(body, "null"...)
+	} else {
+		body = strconv.AppendBool(body, *r.Retryable)
+	}
+	body = field(body, "timestamp")
+	body = append(appendTime(append(body, '"'), r.Timestamp), '"')
+	body = field(body, "metadata")
+	if len(r.Metadata) == 0 {
+		body = append(body, "null"...)
+	}
+	return append(append(body, r.Metadata...), '}')
+}
+
+// append appends the member "usage".
+func (u *Usage) append(body []byte) []byte {
+	if u == nil {
+		return append(body, "null"...)
+	}
+	body = appendInt(field(append(body, '{'), "prompt_tokens"), &u.PromptTokens)
+	body = appendInt(field(body, "completion_tokens"), &u.CompletionTokens)
+	body = appendInt(field(body, "total_tokens"), &u.TotalTokens)
+	body = appendInt(field(body, "cached_tokens"), u.CachedTokens)
+	body = appendInt(field(body, "reasoning_tokens"), u.ReasoningTokens)
+	if u.AudioTokens != nil {
+		body = appendInt(field(body, "audio_tokens"), u.AudioTokens)
+	}
+	return append(body, '}')
+}
+
+// append appends the member "cost_details", if there are any. ok is false if a number is
+// not finite.
+func (c *CostDetails) append(body []byte) (_ []byte, ok bool) {
+	if c == nil {
+		return body, true
+	}
+	body = append(field(body, "cost_details"), '{')
+	body, whole := appendFloat(field(body, "upstream_inference_cost"), c.Upstream)
+	body, prompt := appendFloat(field(body, "upstream_inference_prompt_cost"), c.UpstreamPrompt)
+	body, completions := appendFloat(field(body, "upstream_inference_completions_cost"), c.UpstreamCompletions)
+	return append(body, '}'), whole && prompt && completions
+}
+
+// appendCompact appends JSON without the spaces between its values, null for nil.
+func appendCompact(body []byte, raw json.RawMessage) ([]byte, error) {
+	if raw == nil {
+		return append(body, "null"...), nil
+	}
+	buffer := bytes.NewBuffer(body)
+	err := json.Compact(buffer, raw)
+	return buffer.Bytes(), err
 }
 
 // DecodeResult reads a result, for its readers. The error says what makes the
@@ -71,17 +151,6 @@ func DecodeResult(body []byte) (Result, error) {
 // isObjectText reports whether raw is one JSON object, alone and in UTF-8.
 func isObjectText(raw []byte) bool {
 	return raw[0] == '{' && utf8.Valid(raw) && json.Valid(raw)
-}
-
-// marshal is json.Marshal without its escapes for HTML.
-func marshal(v any) ([]byte, error) {
-	var buffer bytes.Buffer
-	encoder := json.NewEncoder(&buffer)
-	encoder.SetEscapeHTML(false)
-	if err := encoder.Encode(v); err != nil {
-		return nil, err
-	}
-	return bytes.TrimSuffix(buffer.Bytes(), []byte("\n")), nil
 }
 
 func nilIfNull(raw json.RawMessage) json.RawMessage {

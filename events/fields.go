@@ -3,6 +3,8 @@ package events
 import (
 	"iter"
 	"slices"
+
+	"gemini-client/events/jsonscan"
 )
 
 // fields are the known members of one JSON object. Each method reads one and adds
@@ -20,7 +22,7 @@ type fields struct {
 // them. path is what comes before the name of a member in a text.
 func readFields(object []byte, path string, b *broken, names ...string) fields {
 	f := fields{path: path, values: map[string][]byte{}, broken: b}
-	for key, value := range members(object) {
+	for key, value := range jsonscan.Members(object) {
 		if len(names) > 0 && !slices.ContainsFunc(names, func(name string) bool { return name == string(key) }) {
 			continue
 		}
@@ -55,7 +57,7 @@ func (f fields) get(name string) (value []byte, ok bool) {
 // getOrNull is get for members for which null means the same as absent.
 func (f fields) getOrNull(name string) (value []byte, ok bool) {
 	value, ok = f.get(name)
-	return value, ok && kindOf(value) != isNull
+	return value, ok && jsonscan.KindOf(value) != jsonscan.Null
 }
 
 // objects yields the members called name of each object in a list, null
@@ -66,16 +68,16 @@ func (f fields) objects(list, name string) iter.Seq[fields] {
 		if !ok {
 			return
 		}
-		if kindOf(value) != isList {
+		if jsonscan.KindOf(value) != jsonscan.List {
 			f.broken.add(f.at(list), "is %s; give a list of objects", show(value))
 			return
 		}
 		if !f.broken.atMost(MaxListed, f.at(list), value, "entries") {
 			return
 		}
-		for i, element := range elements(value) {
+		for i, element := range jsonscan.Elements(value) {
 			path := place(f.at(list), i)
-			if kindOf(element) != isObject {
+			if jsonscan.KindOf(element) != jsonscan.Object {
 				f.broken.add(path, "is %s; give an object", show(element))
 			} else if !yield(readFields(element, path+".", f.broken, name)) {
 				return

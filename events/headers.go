@@ -23,9 +23,18 @@ const (
 	// HeaderBilled holds what earlier deliveries of the request cost, as JSON: a
 	// Bill. Only the service's own word counts: it is dropped from requests.
 	HeaderBilled = "Gemini-Billed"
+	// HeaderBatch says of a request that waits as a schedule that it waits for a batch
+	// (see BatchState). Only the service's own word counts, as of HeaderBilled.
+	HeaderBatch = "Gemini-Batch"
+	// HeaderTick marks a message of the service's own, by which a batch is collected
+	// or watched. Only the service's own word counts.
+	HeaderTick = "Gemini-Tick"
 	// HeaderReplay holds the stream sequence of the failed result an operator's
 	// replay may follow.
 	HeaderReplay = "Gemini-Replay"
+	// HeaderModelRequested names in a result the model that the request asked for, where
+	// another one answered: the result's model_used.
+	HeaderModelRequested = "Gemini-Model-Requested"
 	// HeaderReason says in a dead letter why the request failed, in a sentence.
 	HeaderReason = "Gemini-Reason"
 	// HeaderTruncated says in a dead letter without a usable id that only the

@@ -29,6 +29,13 @@ func TestResultHeader(t *testing.T) {
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("ResultHeader of a completed result: -want +got\n%s", diff)
 	}
+	substituted := request.Completed("Hi", now())
+	substituted.ModelRequested = "google/a b"
+	want["Gemini-Model-Requested"] = []string{"google/a%20b"}
+	if diff := cmp.Diff(want, events.ResultHeader(substituted, msgID, "/gemini-client", local)); diff != "" {
+		t.Errorf("ResultHeader of another model's answer: -want +got\n%s", diff)
+	}
+	delete(want, "Gemini-Model-Requested")
 	want["ce-type"] = []string{"gemini.request.failed.v1"}
 	got = events.ResultHeader(request.Failed(events.Failure{Code: events.Internal}, now()), msgID, "/gemini-client", local)
 	if diff := cmp.Diff(want, got); diff != "" {

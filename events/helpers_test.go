@@ -27,6 +27,7 @@ func rules() events.Rules {
 		Callbacks:       []string{"gemini.responses"},
 		Models:          []string{"google/*", "~google/*"},
 		Plugins:         []string{"file-parser"},
+		Tiers:           []string{"flex"},
 	}
 }
 

@@ -1,6 +1,10 @@
 package events
 
-import "fmt"
+import (
+	"fmt"
+
+	"gemini-client/events/jsonscan"
+)
 
 // The most that a request may hold. Whoever reads it after this service builds
 // something for each of these, however small it is on the wire: 8 MiB of small
@@ -11,7 +15,7 @@ const (
 	MaxDepth = 128
 	// MaxMetadataDepth is the same for metadata. Nobody here looks into it, but what is
 	// nested more deeply makes a result that not even encoding/json reads.
-	MaxMetadataDepth = readersDepth - 1
+	MaxMetadataDepth = jsonscan.Depth - 1
 	// MaxKeys bounds the keys of all objects in messages, and of those in openrouter.
 	MaxKeys = 100_000
 	// MaxMessages bounds messages.
@@ -22,9 +26,24 @@ const (
 	MaxStopSequences = 64
 	// MaxOpenRouterFields bounds the fields of openrouter.
 	MaxOpenRouterFields = 256
-	// MaxListed bounds openrouter.models, openrouter.plugins and openrouter.tools
-	// each.
+	// MaxListed bounds openrouter.plugins and openrouter.tools each.
 	MaxListed = 1000
+	// MaxUser bounds openrouter.user, in characters. This limit and those below are
+	// OpenRouter's own.
+	MaxUser = 128
+	// MaxSessionID bounds openrouter.session_id, in characters.
+	MaxSessionID = 256
+	// MaxPairs bounds the pairs of openrouter.metadata.
+	MaxPairs = 16
+	// MaxPairKey bounds each of their keys, in characters.
+	MaxPairKey = 64
+	// MaxPairValue bounds each of their values, in characters.
+	MaxPairValue = 512
+	// MaxCacheTTL bounds cache_ttl, in seconds.
+	MaxCacheTTL = 86400
+	// MaxModels bounds openrouter.models: OpenRouter answers a longer list with a 400
+	// and asks none of its models.
+	MaxModels = 3
 )
 
 // withinDepth checks how deeply a value is nested, withinLimits its keys as well.
@@ -56,13 +75,13 @@ func (b *broken) atMost(most int, path string, value []byte, what string) bool {
 
 // length is the number of entries of a list, or of members of an object.
 func length(value []byte) (n int) {
-	if kindOf(value) == isList {
-		for range elements(value) {
+	if jsonscan.KindOf(value) == jsonscan.List {
+		for range jsonscan.Elements(value) {
 			n++
 		}
 		return n
 	}
-	for range members(value) {
+	for range jsonscan.Members(value) {
 		n++
 	}
 	return n
@@ -75,7 +94,7 @@ func extent(value []byte) (deepest, keys int) {
 	for i := 0; i < len(value); {
 		switch value[i] {
 		case '"':
-			i = skipString(value, i)
+			i = jsonscan.SkipString(value, i)
 			continue
 		case '{', '[':
 			depth++

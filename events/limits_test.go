@@ -59,8 +59,8 @@ func TestLimits(t *testing.T) {
 			"openrouter: has 257 fields; give at most 256",
 		},
 		"models": {
-			events.MaxListed, func(n int) string { return asked(`"openrouter":{"models":[` + many(n, `"google/x"`) + `]}`) },
-			"openrouter.models: has 1001 entries; give at most 1000",
+			events.MaxModels, func(n int) string { return asked(`"openrouter":{"models":[` + many(n, `"google/x"`) + `]}`) },
+			"openrouter.models: has 4 entries; give at most 3",
 		},
 		"plugins": {
 			events.MaxListed, func(n int) string { return asked(`"openrouter":{"plugins":[` + many(n, `{"id":"file-parser"}`) + `]}`) },

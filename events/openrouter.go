@@ -4,6 +4,8 @@ import (
 	"encoding/json"
 	"slices"
 	"strings"
+
+	"gemini-client/events/jsonscan"
 )
 
 // refusedFields are OpenRouter's fields a request may not pass on, each with
@@ -28,13 +30,14 @@ func refusedFields() [][2]string {
 }
 
 // openRouter reads the fields that are passed on. They are left as they are,
-// but what changes the price is checked: models, plugins and server tools.
+// but what changes the price is checked: models, presets, price tiers, plugins and
+// server tools. So are the lengths of what OpenRouter keeps beside a call.
 func (d *decoder) openRouter() {
 	value, ok := d.top.getOrNull("openrouter")
 	if !ok {
 		return
 	}
-	if kindOf(value) != isObject {
+	if jsonscan.KindOf(value) != jsonscan.Object {
 		d.broken.add("openrouter", "is %s; give an object or null", show(value))
 		return
 	}
@@ -54,6 +57,8 @@ func (d *decoder) openRouter() {
 		}
 	}
 	d.fallbackModels(f)
+	d.tiers(f)
+	d.labels(f)
 	for plugin := range f.objects("plugins", "id") {
 		d.plugin(plugin)
 	}
@@ -66,9 +71,10 @@ func (d *decoder) openRouter() {
 	}
 }
 
-// fallbackModels checks models like model, and completes bare Gemini names.
+// fallbackModels checks models like model, and completes bare Gemini names. OpenRouter
+// counts the entries of the list as it is sent, repeated ones too, and not model.
 func (d *decoder) fallbackModels(f fields) {
-	names := f.list("models", MaxListed)
+	names := f.list("models", MaxModels)
 	full := make([]string, len(names))
 	for i, name := range names {
 		full[i] = d.model(place("openrouter.models", i), name)
@@ -94,13 +100,18 @@ func (d *decoder) plugin(plugin fields) {
 // tool allows a backend's own functions. Tools that OpenRouter runs itself cost
 // extra, like plugins, so they have to be in Plugins.
 func (d *decoder) tool(tool fields) {
-	const server = "openrouter:"
 	name, ok := tool.text("type")
-	if !ok || len(name) < len(server) || !strings.EqualFold(name[:len(server)], server) {
+	if !ok || !isServerTool(name) {
 		return
 	}
-	if !d.rules.allowsPlugin(name) && !d.rules.allowsPlugin(name[len(server):]) {
+	if !d.rules.allowsPlugin(name) && !d.rules.allowsPlugin(name[len(serverTool):]) {
 		d.broken.add(tool.at("type"), "is %s, a server tool, which is not allowed; allowed are %s",
 			quote(name), quoteAll(d.rules.Plugins))
 	}
+}
+
+const serverTool = "openrouter:" // the types of server tools begin with it
+
+func isServerTool(name string) bool {
+	return len(name) >= len(serverTool) && strings.EqualFold(name[:len(serverTool)], serverTool)
 }

@@ -5,13 +5,15 @@ import (
 	"encoding/json"
 	"iter"
 	"strings"
+
+	"gemini-client/events/jsonscan"
 )
 
 // question reads the model, the prompt or messages, and the system instruction.
 func (d *decoder) question() {
 	d.request.Model = ModelName(d.rules.DefaultModel)
 	if model, ok := d.top.text("model"); ok {
-		d.request.Model = d.model("model", model)
+		d.request.Model, d.request.NamesModel = d.model("model", model), true
 	}
 	d.request.SystemInstruction, _ = d.top.secret("system_instruction")
 	// Typed backends send null for whichever of the two they do not use.
@@ -19,7 +21,7 @@ func (d *decoder) question() {
 		d.prompt()
 		return
 	}
-	if value, ok := d.top.values["prompt"]; ok && kindOf(value) != isNull {
+	if value, ok := d.top.values["prompt"]; ok && jsonscan.KindOf(value) != jsonscan.Null {
 		d.broken.add("prompt and messages", "are both given; give one of them")
 		return
 	}
@@ -32,10 +34,10 @@ func (d *decoder) prompt() {
 	case d.top.repeated["prompt"]: // Already noted.
 	case !ok:
 		d.broken.add("prompt", "is missing; give a string of at least 1 character, or messages")
-	case kindOf(value) != isString:
-		d.broken.add("prompt", "is %s; give a string of at least 1 character, or messages", kindOf(value))
+	case jsonscan.KindOf(value) != jsonscan.String:
+		d.broken.add("prompt", "is %s; give a string of at least 1 character, or messages", jsonscan.KindOf(value))
 	default:
-		if d.request.Prompt = text(value); d.request.Prompt == "" {
+		if d.request.Prompt = jsonscan.Text(value); d.request.Prompt == "" {
 			d.broken.add("prompt", "is empty; give at least 1 character")
 		}
 	}
@@ -47,7 +49,7 @@ func (d *decoder) messages() {
 	if !ok {
 		return
 	}
-	if kind := kindOf(value); kind != isList {
+	if kind := jsonscan.KindOf(value); kind != jsonscan.List {
 		d.broken.add("messages", "is %s; give a list of messages", kind)
 		return
 	}
@@ -56,7 +58,7 @@ func (d *decoder) messages() {
 		return
 	}
 	empty, parts := true, 0
-	for i, message := range elements(value) {
+	for i, message := range jsonscan.Elements(value) {
 		empty = false
 		parts += d.message(i, message)
 	}
@@ -71,17 +73,17 @@ func (d *decoder) messages() {
 
 // message returns how many content parts and tool calls a message has.
 func (d *decoder) message(i int, message []byte) (parts int) {
-	if kind := kindOf(message); kind != isObject {
+	if kind := jsonscan.KindOf(message); kind != jsonscan.Object {
 		d.broken.add(place("messages", i), "is %s; give an object with a role", kind)
 		return 0
 	}
 	roles, named := 0, false
-	for name, value := range members(message) {
+	for name, value := range jsonscan.Members(message) {
 		switch {
 		case string(name) == "role":
 			roles++
-			named = kindOf(value) == isString
-		case (string(name) == "content" || string(name) == "tool_calls") && kindOf(value) == isList:
+			named = jsonscan.KindOf(value) == jsonscan.String
+		case (string(name) == "content" || string(name) == "tool_calls") && jsonscan.KindOf(value) == jsonscan.List:
 			parts += length(value)
 		}
 	}
@@ -102,7 +104,7 @@ func (d *decoder) parameters() {
 	if !ok {
 		return
 	}
-	if kindOf(value) != isObject {
+	if jsonscan.KindOf(value) != jsonscan.Object {
 		d.broken.add("parameters", "is %s; give an object or leave it out", show(value))
 		return
 	}
@@ -131,9 +133,11 @@ func (d *decoder) model(path, name string) string {
 	if !d.rules.matchesModel(full) {
 		d.broken.add(path, "is %s, which is not allowed; give a model that matches one of %s",
 			quote(name), quoteAll(d.rules.Models))
-	} else if !d.rules.AllowsModel(full) {
+	} else if hasSuffix(full, "online") && !d.rules.allowsPlugin("web") {
 		d.broken.add(path, "is %s, whose suffix :online turns on the plugin \"web\", which is not allowed; leave the suffix out",
 			quote(name))
+	} else if !d.rules.AllowsModel(full) {
+		d.broken.add(path, "is %s, whose suffix :nitro asks for the price tier \"priority\", which is not allowed; leave the suffix out", quote(name))
 	}
 	return full
 }
@@ -145,11 +149,11 @@ func (r Request) Texts() iter.Seq[string] {
 		if !yield(r.Prompt) || !yield(r.SystemInstruction) || !yield(string(r.Messages)) {
 			return
 		}
-		if !json.Valid(r.Messages) || kindOf(bytes.TrimSpace(r.Messages)) != isList {
+		if !json.Valid(r.Messages) || jsonscan.KindOf(bytes.TrimSpace(r.Messages)) != jsonscan.List {
 			return // It was not decoded.
 		}
-		for _, message := range elements(bytes.TrimSpace(r.Messages)) {
-			if kindOf(message) == isObject && !textsOf("content", message, yield) {
+		for _, message := range jsonscan.Elements(bytes.TrimSpace(r.Messages)) {
+			if jsonscan.KindOf(message) == jsonscan.Object && !textsOf("content", message, yield) {
 				return
 			}
 		}
@@ -159,7 +163,7 @@ func (r Request) Texts() iter.Seq[string] {
 // textsOf yields the texts of a member of an object: it is one, or a list of
 // objects with a text, or a list of those. It reports whether to go on.
 func textsOf(name string, object []byte, yield func(string) bool) bool {
-	for key, value := range members(object) {
+	for key, value := range jsonscan.Members(object) {
 		if string(key) == name && !texts(value, yield) {
 			return false
 		}
@@ -168,18 +172,18 @@ func textsOf(name string, object []byte, yield func(string) bool) bool {
 }
 
 func texts(value []byte, yield func(string) bool) bool {
-	switch kindOf(value) {
-	case isString:
-		return yield(text(value))
-	case isObject:
+	switch jsonscan.KindOf(value) {
+	case jsonscan.String:
+		return yield(jsonscan.Text(value))
+	case jsonscan.Object:
 		return textsOf("text", value, yield)
-	case isList:
-		for _, element := range elements(value) {
+	case jsonscan.List:
+		for _, element := range jsonscan.Elements(value) {
 			if !texts(element, yield) {
 				return false
 			}
 		}
-	case isNumber, isBool, isNull:
+	case jsonscan.Number, jsonscan.Bool, jsonscan.Null:
 	}
 	return true
 }

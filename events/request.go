@@ -30,6 +30,9 @@ type Request struct {
 	Messages json.RawMessage `json:"messages,omitempty"`
 	// Model is OpenRouter's full name of the model, such as google/gemini-2.5-flash.
 	Model string `json:"model,omitempty"`
+	// NamesModel says that the request named its model itself. False if Model is the
+	// default of the service.
+	NamesModel bool `json:"-"`
 	// Parameters are the generation parameters.
 	Parameters Parameters `json:"parameters,omitzero"`
 	// SystemInstruction is sent first. Empty if there is none.
@@ -47,9 +50,19 @@ type Request struct {
 	Stream bool `json:"stream"`
 	// Deadline ends the request, in UTC. Zero if it has none. It may have passed.
 	Deadline time.Time `json:"deadline,omitzero"`
+	// Tier is TierBatch if the request may wait for OpenRouter's Batch API, else "".
+	Tier string `json:"tier,omitempty"`
+	// TierFallback lets what the Batch API does not take be answered in the ordinary
+	// way, at the ordinary price; else it fails. It is false where Tier is "".
+	TierFallback bool `json:"tier_fallback"`
 	// OpenRouter holds further fields for OpenRouter's request body, as they
 	// were sent, but for bare Gemini names in its models, which are completed.
 	OpenRouter map[string]json.RawMessage `json:"openrouter,omitempty"`
+	// ServiceTierFallback lets the default tier answer where flex has no capacity.
+	ServiceTierFallback bool `json:"service_tier_fallback,omitempty"`
+	// CacheTTL is for how many seconds OpenRouter's response cache may keep the
+	// answer; 0 turns the cache off, nil leaves it to the service (OPENROUTER_CACHE).
+	CacheTTL *int `json:"cache_ttl,omitempty"`
 }
 
 // Parameters are a request's generation parameters. Start from

@@ -16,7 +16,10 @@ const (
 )
 
 // Result is a result event. Its JSON always has every field; a nil pointer or
-// nil raw value is null there. Start one with Request.Completed or Request.Failed.
+// nil raw value is null there. The exceptions are ServiceTier, CostDetails, Cached
+// and AudioTokens of Usage, which came later: they are absent where OpenRouter did
+// not tell them, so that readers of old see what they saw. Start one with
+// Request.Completed or Request.Failed.
 type Result struct {
 	// RequestID is the request's id, spelt as it was sent.
 	RequestID string `json:"request_id"`
@@ -35,6 +38,9 @@ type Result struct {
 	ProcessingTimeMS *float64 `json:"processing_time_ms"`
 	// ModelUsed is the model that answered, as OpenRouter names it.
 	ModelUsed *string `json:"model_used"`
+	// ModelRequested is the model that the request asked for, if another one answered;
+	// else empty. It is not in the body but in the header HeaderModelRequested.
+	ModelRequested string `json:"-"`
 	// Metadata is the request's, byte for byte; nil in a result that
 	// WithoutUnpaidMetadata has made smaller.
 	Metadata json.RawMessage `json:"metadata"`
@@ -47,6 +53,12 @@ type Result struct {
 	// Cost is that of all calls for the request, over attempts and deliveries, in US
 	// dollars. 0 is a cost, nil is an unknown one.
 	Cost *float64 `json:"cost"`
+	// CostDetails are the parts of Cost, of all calls for the request as well.
+	CostDetails *CostDetails `json:"cost_details,omitempty"`
+	// ServiceTier is the price tier that answered: default, flex, priority, batch.
+	ServiceTier *string `json:"service_tier,omitempty"`
+	// Cached says that the answer came from OpenRouter's response cache, for nothing.
+	Cached bool `json:"cached,omitempty"`
 	// ToolCalls is the list of the model's tool calls.
 	ToolCalls json.RawMessage `json:"tool_calls"`
 	// Reasoning is the model's reasoning, if the request asked for it.
@@ -70,6 +82,16 @@ type Usage struct {
 	CachedTokens *int `json:"cached_tokens"`
 	// ReasoningTokens are the completion tokens spent on reasoning; nil if unknown.
 	ReasoningTokens *int `json:"reasoning_tokens"`
+	// AudioTokens are the prompt tokens that are audio; nil if unknown.
+	AudioTokens *int `json:"audio_tokens,omitempty"`
+}
+
+// CostDetails are what OpenRouter says it paid upstream, in US dollars. What it does
+// not say is nil.
+type CostDetails struct {
+	Upstream            *float64 `json:"upstream_inference_cost"`
+	UpstreamPrompt      *float64 `json:"upstream_inference_prompt_cost"`
+	UpstreamCompletions *float64 `json:"upstream_inference_completions_cost"`
 }
 
 // Completed starts the completed result of a request. The caller fills in

@@ -44,7 +44,15 @@ func goldenResults() map[string]events.Result {
 	tools.Cost, tools.Reasoning, tools.Attempts = new(0.0), new("thinking"), 2
 	tools.ToolCalls = raw(`[{"id":"c1","type":"function","function":{"name":"paint","arguments":"{\"a\":\"<b>\"}"}}]`)
 
+	cached := events.Request{ID: someID}.Completed("Blue.", at("2026-11-27T10:11:13Z"))
+	cached.Usage = &events.Usage{CachedTokens: new(0), ReasoningTokens: new(0), AudioTokens: new(0)}
+	cached.ProcessingTimeMS, cached.ModelUsed, cached.FinishReason = new(12.5), new("google/gemini-2.5-flash"), new("stop")
+	cached.Provider, cached.GenerationID, cached.Cost, cached.Attempts = new("Google"), new("gen-3"), new(0.0), 1
+	cached.CostDetails = &events.CostDetails{UpstreamPrompt: new(0.0), UpstreamCompletions: new(0.0)}
+	cached.ServiceTier, cached.Cached = new("flex"), true
+
 	return map[string]events.Result{
+		"result_cached.json":    cached,
 		"result_completed.json": completed, "result_failed.json": failed, "result_tools.json": tools,
 	}
 }

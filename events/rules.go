@@ -22,6 +22,8 @@ type Rules struct {
 	Models []string
 	// Plugins are OpenRouter's plugins and server tools a request may use: they cost extra.
 	Plugins []string
+	// Tiers are the price tiers a request may ask for besides auto and default.
+	Tiers []string
 	// MaxBytes bounds the body. 0 means no limit.
 	MaxBytes int
 }
@@ -54,7 +56,8 @@ func (r Rules) Validate() error {
 // ModelName returns OpenRouter's full name of a model. Existing backends send
 // bare Gemini names (gemini-2.5-flash), which lack OpenRouter's google/ prefix.
 func ModelName(name string) string {
-	if strings.HasPrefix(name, "gemini-") && !strings.Contains(name, "/") {
+	model, _, _ := strings.Cut(name, presetMark)
+	if strings.HasPrefix(model, "gemini-") && !strings.Contains(model, "/") {
 		return "google/" + name
 	}
 	return name
@@ -62,12 +65,27 @@ func ModelName(name string) string {
 
 // AllowsModel reports whether a request may name the model, in either form
 // ModelName knows. The suffix :online turns OpenRouter's web plugin on, so it
-// needs the plugin "web" among Plugins as well.
+// needs the plugin "web" among Plugins as well; :nitro asks for the tier "priority"
+// and needs it among Tiers.
 func (r Rules) AllowsModel(name string) bool {
-	return r.matchesModel(ModelName(name)) && (!isOnline(name) || r.allowsPlugin("web"))
+	return r.matchesModel(ModelName(name)) && (!hasSuffix(name, "online") || r.allowsPlugin("web")) &&
+		(!hasSuffix(name, "nitro") || r.allowsTier(tierPriority))
 }
 
+// presetMark begins the name of a preset: @preset/x alone, or after a model's.
+const presetMark = "@preset/"
+
+// matchesModel wants a model and a preset behind it to match on their own: the
+// preset may put another model in its place.
 func (r Rules) matchesModel(name string) bool {
+	model, preset, both := strings.Cut(name, presetMark)
+	if both && model != "" {
+		return r.matches(model) && r.matches(presetMark+preset)
+	}
+	return r.matches(name)
+}
+
+func (r Rules) matches(name string) bool {
 	return slices.ContainsFunc(r.Models, func(pattern string) bool {
 		// A bad pattern matches nothing; Validate reports it.
 		matched, err := path.Match(pattern, name)
@@ -77,11 +95,13 @@ func (r Rules) matchesModel(name string) bool {
 
 func (r Rules) allowsPlugin(id string) bool { return slices.Contains(r.Plugins, id) }
 
-// isOnline checks every suffix: several can follow each other.
-func isOnline(model string) bool {
+// hasSuffix checks every suffix of a model: several can follow each other, and a
+// preset can come between them.
+func hasSuffix(model, want string) bool {
 	_, suffixes, _ := strings.Cut(model, ":")
 	for suffix := range strings.SplitSeq(suffixes, ":") {
-		if strings.EqualFold(suffix, "online") {
+		suffix, _, _ = strings.Cut(suffix, "@")
+		if strings.EqualFold(suffix, want) {
 			return true
 		}
 	}

@@ -45,6 +45,8 @@ func TestModelName(t *testing.T) {
 		"gemini-2.5-flash:nitro":  "google/gemini-2.5-flash:nitro",
 		"google/gemini-2.5-flash": "google/gemini-2.5-flash",
 		"gemini-x/y":              "gemini-x/y",
+		"gemini-3-pro@preset/x":   "google/gemini-3-pro@preset/x",
+		"@preset/gemini-x":        "@preset/gemini-x",
 		"gemini":                  "gemini",
 		"Gemini-2.5-flash":        "Gemini-2.5-flash",
 		"":                        "",

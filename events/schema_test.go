@@ -88,13 +88,16 @@ func validate(tb testing.TB, schema *jsonschema.Schema, body []byte) error {
 // nullable are the fields of the contract that may be null.
 func nullable(of reflect.Type) []string {
 	return map[reflect.Type][]string{
-		reflect.TypeFor[events.Request](): {"prompt", "messages", "system_instruction", "metadata", "stream", "deadline", "openrouter"},
+		reflect.TypeFor[events.Request](): {"prompt", "messages", "system_instruction", "metadata", "stream", "deadline", "openrouter", "service_tier_fallback", "cache_ttl", "tier", "tier_fallback"},
 		reflect.TypeFor[events.Result](): {
 			"content", "error", "usage", "processing_time_ms", "model_used", "metadata", "finish_reason", "provider",
 			"generation_id", "cost", "tool_calls", "reasoning", "error_code", "retryable",
 		},
 		reflect.TypeFor[events.Parameters](): {"stop_sequences"},
 		reflect.TypeFor[events.Usage]():      {"cached_tokens", "reasoning_tokens"},
+		reflect.TypeFor[events.CostDetails](): {
+			"upstream_inference_cost", "upstream_inference_prompt_cost", "upstream_inference_completions_cost",
+		},
 	}[of]
 }
 
@@ -171,6 +174,8 @@ func TestRequestSchemaRequired(t *testing.T) {
 		t.Fatal(err)
 	}
 	full["stream"], full["deadline"], full["openrouter"] = raw("true"), raw(`"2031-01-01T00:00:00Z"`), raw("{}")
+	full["service_tier_fallback"], full["cache_ttl"] = raw("true"), raw("60")
+	full["tier"], full["tier_fallback"] = raw(`"batch"`), raw("false")
 	for name := range schema.Properties {
 		if name == "prompt" || name == "messages" {
 			continue // One of the two is required: the bad bodies cover that.
@@ -201,6 +206,7 @@ func TestRequestSchemaDefaults(t *testing.T) {
 	want := map[string]any{
 		"model": request.Model, "system_instruction": nil, "callback_queue": request.CallbackQueue,
 		"retry_count": float64(request.RetryCount), "metadata": nil, "stream": request.Stream, "deadline": nil, "openrouter": nil,
+		"service_tier_fallback": request.ServiceTierFallback, "cache_ttl": nil, "tier": nil, "tier_fallback": true, // with a tier: see TestTier
 		"parameters.temperature": p.Temperature, "parameters.top_p": p.TopP, "parameters.top_k": float64(p.TopK),
 		"parameters.max_output_tokens": float64(p.MaxOutputTokens), "parameters.candidate_count": float64(p.CandidateCount),
 		"parameters.stop_sequences": nil,

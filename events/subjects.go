@@ -1,6 +1,9 @@
 package events
 
-import "strings"
+import (
+	"strconv"
+	"strings"
+)
 
 // Names derives every subject and stream name of the service. Its fields are
 // the settings of the same names; Validate checks them.
@@ -25,11 +28,12 @@ const (
 	cancels     = "cancels"
 	deltas      = "deltas"
 	status      = "status"
+	batch       = "batch"
 )
 
 // ownSubjects lists the words no queue may be put under.
 func ownSubjects() []string {
-	return []string{retries, later, claims, deadletters, cancels, deltas, status}
+	return []string{retries, later, claims, deadletters, cancels, deltas, status, batch}
 }
 
 // Retries is the subject on which rescheduled requests are delivered.
@@ -81,6 +85,26 @@ func (n Names) CancelledID(subject string) (id string, ok bool) {
 	return CanonicalID(id), true
 }
 
+// BatchAll is the filter for everything that is kept of batches.
+func (n Names) BatchAll() string { return n.own(batch, ">") }
+
+// BatchItems is the filter for the requests that wait in a group for their batch.
+func (n Names) BatchItems(group string) string { return n.own(batch, "items", group, ">") }
+
+// BatchItem is the subject that says that a request waits in a group, after so many
+// retries.
+func (n Names) BatchItem(group string, retries int, callback, id string) string {
+	return n.own(batch, "items", group, strconv.Itoa(retries), callback, CanonicalID(id))
+}
+
+// BatchRecord is the subject of a record: of a batch, or of how far a group has been
+// collected.
+func (n Names) BatchRecord(kind, name string) string { return n.own(batch, kind, name) }
+
+// BatchTick is the callback in the place of a request's, under which a tick waits as
+// a schedule and is claimed. The name behind it is no UUID, so no request has it.
+func (n Names) BatchTick() string { return batch }
+
 // Status is the subject on which every running worker replies with its state.
 func (n Names) Status() string { return n.own(status) }
 
@@ -104,6 +128,9 @@ func (n Names) DeadlettersStream() string { return n.StreamPrefix + "_DEADLETTER
 
 // CancelsStream is the stream of the cancellations.
 func (n Names) CancelsStream() string { return n.StreamPrefix + "_CANCELS" }
+
+// BatchStream is the stream of what is kept of batches.
+func (n Names) BatchStream() string { return n.StreamPrefix + "_BATCH" }
 
 func (n Names) own(tokens ...string) string {
 	return n.SubjectPrefix + "." + strings.Join(tokens, ".")

@@ -77,6 +77,7 @@ func TestNamesValidate(t *testing.T) {
 		"requests on cancels":        {func(n *events.Names) { n.RequestQueue = "gemini.cancels.x" }, []string{"REQUEST_QUEUE: "}},
 		"requests on status":         {func(n *events.Names) { n.RequestQueue = "gemini.status" }, []string{"REQUEST_QUEUE: "}},
 		"requests on deltas":         {func(n *events.Names) { n.RequestQueue = "gemini.deltas.x" }, []string{"REQUEST_QUEUE: "}},
+		"requests on batches":        {func(n *events.Names) { n.RequestQueue = "gemini.batch.x" }, []string{"REQUEST_QUEUE: "}},
 		"results on claims":          {func(n *events.Names) { n.ResponseQueue = "gemini.claims" }, []string{"RESPONSE_QUEUE: "}},
 		"results on all":             {func(n *events.Names) { n.RequestQueue, n.ResponseQueue = "r", "gemini" }, eachWord("RESPONSE_QUEUE: ")},
 		"results above the prefix":   {func(n *events.Names) { n.RequestQueue, n.ResponseQueue, n.SubjectPrefix = "r", "a", "a.b" }, eachWord("RESPONSE_QUEUE: ")},
@@ -92,7 +93,7 @@ func TestNamesValidate(t *testing.T) {
 }
 
 // eachWord is one problem for each of the service's own words.
-func eachWord(s string) []string { return []string{s, s, s, s, s, s, s} }
+func eachWord(s string) []string { return []string{s, s, s, s, s, s, s, s} }
 
 func TestCheckCallbacks(t *testing.T) {
 	t.Parallel()

@@ -11,6 +11,8 @@ const timeLayout = "2006-01-02T15:04:05.000000Z"
 
 func formatTime(t time.Time) string { return t.UTC().Format(timeLayout) }
 
+func appendTime(to []byte, t time.Time) []byte { return t.UTC().AppendFormat(to, timeLayout) }
+
 // parseTime reads RFC 3339 and, because backends with naive clocks send it,
 // the same without a zone, which means UTC. A space may stand for the T, and
 // up to nine digits may follow the seconds.

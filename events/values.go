@@ -4,6 +4,8 @@ import (
 	"math"
 	"strconv"
 	"time"
+
+	"gemini-client/events/jsonscan"
 )
 
 // text reads a string.
@@ -12,11 +14,11 @@ func (f fields) text(name string) (s string, ok bool) {
 	if !ok {
 		return "", false
 	}
-	if kindOf(value) != isString {
+	if jsonscan.KindOf(value) != jsonscan.String {
 		f.broken.add(f.at(name), "is %s; give a string", show(value))
 		return "", false
 	}
-	return text(value), true
+	return jsonscan.Text(value), true
 }
 
 // secret reads a string that no text may show, null meaning absent.
@@ -25,11 +27,11 @@ func (f fields) secret(name string) (s string, ok bool) {
 	if !ok {
 		return "", false
 	}
-	if kind := kindOf(value); kind != isString {
+	if kind := jsonscan.KindOf(value); kind != jsonscan.String {
 		f.broken.add(f.at(name), "is %s; give a string", kind)
 		return "", false
 	}
-	return text(value), true
+	return jsonscan.Text(value), true
 }
 
 // number reads a number from low to high into the variable, which keeps its
@@ -61,6 +63,16 @@ func (f fields) integer(name string, low, high int, into *int) {
 	*into = int(n)
 }
 
+// integerOrNull is integer for members for which null means the same as absent.
+func (f fields) integerOrNull(name string, low, high int) *int {
+	if _, ok := f.getOrNull(name); !ok {
+		return nil
+	}
+	n := low
+	f.integer(name, low, high, &n)
+	return &n
+}
+
 // count reads an integer of 0 or more. What is beyond an int32 counts as its
 // largest: no limit is that high.
 func (f fields) count(name string) int {
@@ -82,7 +94,7 @@ func (f fields) boolean(name string) bool {
 	if !ok {
 		return false
 	}
-	if kindOf(value) != isBool {
+	if jsonscan.KindOf(value) != jsonscan.Bool {
 		f.broken.add(f.at(name), "is %s; give true or false", show(value))
 		return false
 	}
@@ -92,8 +104,8 @@ func (f fields) boolean(name string) bool {
 // timeOf reads the time a value of the member called name holds; zero if it
 // holds none.
 func (f fields) timeOf(name string, value []byte) time.Time {
-	if kindOf(value) == isString {
-		if t, ok := parseTime(text(value)); ok {
+	if jsonscan.KindOf(value) == jsonscan.String {
+		if t, ok := parseTime(jsonscan.Text(value)); ok {
 			return t
 		}
 	}
@@ -104,7 +116,7 @@ func (f fields) timeOf(name string, value []byte) time.Time {
 // parseNumber reads a JSON number. What is too large for a float64 becomes an
 // infinity, which no range holds but that of count.
 func parseNumber(value []byte) (float64, bool) {
-	if kindOf(value) != isNumber {
+	if jsonscan.KindOf(value) != jsonscan.Number {
 		return 0, false
 	}
 	// The syntax was checked, so the only error left is the range.
@@ -118,7 +130,7 @@ func (f fields) list(name string, most int) []string {
 	if !ok {
 		return nil
 	}
-	if kindOf(value) != isList {
+	if jsonscan.KindOf(value) != jsonscan.List {
 		f.broken.add(f.at(name), "is %s; give a list of strings or null", show(value))
 		return nil
 	}
@@ -126,12 +138,12 @@ func (f fields) list(name string, most int) []string {
 		return nil
 	}
 	var list []string
-	for i, element := range elements(value) {
-		if kindOf(element) != isString {
+	for i, element := range jsonscan.Elements(value) {
+		if jsonscan.KindOf(element) != jsonscan.String {
 			f.broken.add(place(f.at(name), i), "is %s; give a string", show(element))
 			continue
 		}
-		list = append(list, text(element))
+		list = append(list, jsonscan.Text(element))
 	}
 	return list
 }

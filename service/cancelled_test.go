@@ -56,7 +56,7 @@ func TestCancelWaiting(t *testing.T) {
 			t.Parallel()
 			l := newLine(t, &fakeBus{waiting: tt.waiting, admit: func(bus.Ask) bus.Admission { return bus.Admission{State: tt.state, Starts: 1} }}, nil)
 			if tt.here {
-				leave, _ := l.inFlight.enter("gemini.responses", anID, func(error) {})
+				leave, _ := l.inFlight.enter("gemini.responses", anID, call{&bus.Delivery{}, func(error) {}})
 				defer leave()
 			}
 			l.cancelWaiting(t.Context(), "gemini.responses", anID)
@@ -94,7 +94,7 @@ func TestCancellationIsHeard(t *testing.T) {
 		w.run(ctx)
 	}()
 	cause := make(chan error, 1)
-	leave, _ := l.inFlight.enter("gemini.responses.a", anID, func(err error) { cause <- err })
+	leave, _ := l.inFlight.enter("gemini.responses.a", anID, call{&bus.Delivery{}, func(err error) { cause <- err }})
 	defer leave()
 	w.add(anID)
 	if err := <-cause; !errors.Is(err, upstream.ErrCancelled) {
@@ -115,10 +115,10 @@ func TestEnterWhileStopping(t *testing.T) {
 	f := newInFlight()
 	f.interrupt(upstream.ErrStopping)
 	var cause error
-	leave, ok := f.enter("c", anID, func(err error) { cause = err })
+	leave, other := f.enter("c", anID, call{&bus.Delivery{}, func(err error) { cause = err }})
 	defer leave()
-	if !ok || !errors.Is(cause, upstream.ErrStopping) {
-		t.Errorf("got %v, %v", ok, cause)
+	if other != nil || !errors.Is(cause, upstream.ErrStopping) {
+		t.Errorf("got %v, %v", other, cause)
 	}
 }
 
@@ -133,7 +133,7 @@ func TestCatchUp(t *testing.T) {
 	w.resumed() // it never blocks
 	cause := make(chan error, 1)
 	for _, id := range []string{anID, "another"} {
-		leave, _ := l.inFlight.enter("gemini.responses", id, func(err error) { cause <- err })
+		leave, _ := l.inFlight.enter("gemini.responses", id, call{&bus.Delivery{}, func(err error) { cause <- err }})
 		defer leave()
 	}
 	ctx, cancel := context.WithCancel(t.Context())

@@ -21,6 +21,7 @@
 //	verdict.go    how a request ends; outcome.go names what became of a delivery
 //	result.go     a verdict as a result event, or as the headers of the next delivery
 //	report.go     span, metrics and log line of a delivery
+//	batching.go   requests with tier batch wait as schedules; batchitems.go answers them
 //	cancelled.go  cancellations of requests that wait as a schedule
 //	panics.go     a panic is the failure of one request
 //	unanswerable.go what can be neither answered nor kept

@@ -21,6 +21,9 @@ const busyDelay = time.Second
 // to have claimed.
 const unclearDelay = time.Minute
 
+// noteAnswered is what the log says of a message whose request has its result.
+const noteAnswered = "already answered"
+
 // handler takes one delivery from its bytes to its stored result.
 type handler struct {
 	rules         events.Rules
@@ -31,11 +34,16 @@ type handler struct {
 	bus           messageBus
 	upstream      answerer
 	inFlight      *inFlight
+	batch         *batching
 	tel           *telemetry.Telemetry
 }
 
 // deliver handles one delivery and records what became of it.
 func (h *handler) deliver(ctx context.Context, d *bus.Delivery) {
+	if d.Tick != "" {
+		h.tick(ctx, d)
+		return
+	}
 	ctx, span := h.tel.StartProcess(h.tel.Extract(ctx, d.Header), telemetry.ProcessInfo{
 		Destination: d.Queue, Consumer: bus.Durable, Stream: d.Stream, StreamSequence: d.Sequence, DeliveryCount: d.Deliveries,
 	})
@@ -71,18 +79,18 @@ func (h *handler) answer(ctx context.Context, j job) report {
 	d, request := j.delivery, j.request
 	calls, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
-	leave, first := h.inFlight.enter(request.CallbackQueue, events.CanonicalID(request.ID), cancel)
+	leave, other := h.inFlight.enter(request.CallbackQueue, events.CanonicalID(request.ID), call{d, cancel})
 	defer leave()
 	a := h.bus.Admit(ctx, bus.Ask{
-		Delivery: d, Callback: request.CallbackQueue, ID: request.ID, Deadline: request.Deadline, InFlight: !first,
+		Delivery: d, Callback: request.CallbackQueue, ID: request.ID, Deadline: request.Deadline, InFlight: other,
 	})[0]
 	switch a.State {
 	case bus.Duplicate:
 		return h.duplicate(ctx, d, "another message with this request is being answered")
 	case bus.Answered:
-		return h.duplicate(ctx, d, "already answered")
+		return h.duplicate(ctx, d, noteAnswered)
 	case bus.Rescheduled:
-		return h.duplicate(ctx, d, "already rescheduled")
+		return h.rescheduled(ctx, j)
 	case bus.Busy:
 		return report{outcome: Nacked, after: busyDelay, note: "another worker is answering it"}
 	case bus.Interrupted:
@@ -190,23 +198,31 @@ func (h *handler) call(ctx context.Context, j job, a bus.Admission) (verdict, up
 	case a.State == bus.Expired:
 		return failed(events.DeadlineExceeded, "The request's deadline passed before a worker took it."), re
 	}
+	if v, waits := h.forBatch(ctx, j); waits {
+		return v, re
+	}
 	deltas := h.bus.Deltas(j.request)
 	ctx = upstream.WithRoom(ctx, j.delivery.Room)
-	timeouts, _ := events.Timeouts(j.delivery.Header)
-	if timeouts > 0 {
+	if timeouts, _ := events.Timeouts(j.delivery.Header); timeouts > 0 {
 		ctx = upstream.WithTimedOut(ctx)
 	}
 	re = h.upstream.Answer(ctx, j.request, deltas.Piece)
 	deltas.Done()
+	return h.judge(j, re), re
+}
+
+// judge returns the verdict that follows from a reply.
+func (h *handler) judge(j job, re upstream.Reply) verdict {
 	if re.Answer != nil {
-		return judgeAnswer(re.Answer), re
+		return judgeAnswer(re.Answer)
 	}
 	n := retryCount(j.delivery, j.request.RetryCount)
+	timeouts, _ := events.Timeouts(j.delivery.Header)
 	return judgeError(re.Err, situation{
 		now: time.Now(), deadline: j.request.Deadline, called: re.Attempts > 0,
 		longest: h.longestWait, retryCount: n, maxRetries: h.queue.MaxRetries, delay: upstream.WithJitter(h.queue.RetryDelay(n)),
 		timedOut: re.TimedOut, timeouts: timeouts, maxTimeouts: h.queue.TimeoutMaxRetries,
-	}), re
+	})
 }
 
 // conclude has a verdict stored, or what it becomes where the server refuses it,
@@ -219,6 +235,7 @@ func (h *handler) conclude(ctx context.Context, j job, v verdict, re upstream.Re
 		v.deadLettered = v.deadLettered || settled.DeadLettered
 		switch {
 		case err == nil:
+			h.enrolled(ctx, j, v)
 			return h.concluded(ctx, v, re, settled)
 		case errors.Is(err, errPanicked):
 			exhausted := v.outcome == Failed && v.failure.Code == events.RedeliveryExhausted
@@ -245,6 +262,8 @@ func (h *handler) conclude(ctx context.Context, j job, v verdict, re upstream.Re
 func (h *handler) concluded(ctx context.Context, v verdict, re upstream.Reply, settled bus.Settled) report {
 	r := report{outcome: v.outcome, code: v.failure.Code, text: v.failure.Message, reply: re, at: v.at}
 	switch {
+	case v.batch != nil && !v.batch.state.Tried:
+		r.code, r.text, r.note = "", "", "it waits for a batch"
 	case v.outcome == Rescheduled:
 		h.tel.Instruments.RequestScheduled(ctx, string(r.code))
 	case !settled.Stored:

@@ -41,7 +41,7 @@ func TestAnswerIsStored(t *testing.T) {
 		r.Attempts != 2 || r.RetryCount != 1 || *r.Cost != 0.5 || *r.GenerationID != "gen-1" || r.Usage.CompletionTokens != 4 || string(r.Metadata) != `{"a":1}` || *r.ProcessingTimeMS < 0 {
 		t.Errorf("got %+v with %+v", end, r)
 	}
-	if ask := l.bus.asks[0]; ask.ID != anID || ask.Callback != "gemini.responses" || ask.InFlight || !ask.Deadline.IsZero() {
+	if ask := l.bus.asks[0]; ask.ID != anID || ask.Callback != "gemini.responses" || ask.InFlight != nil || !ask.Deadline.IsZero() {
 		t.Errorf("asked: got %+v", ask)
 	}
 	lines := l.logged(t, "request completed")

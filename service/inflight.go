@@ -5,6 +5,8 @@ import (
 	"maps"
 	"slices"
 	"sync"
+
+	"gemini-client/service/bus"
 )
 
 // inFlight is the registry of requests that this process works on. It catches
@@ -14,33 +16,39 @@ import (
 // that is not here.
 type inFlight struct {
 	mu    sync.Mutex
-	calls map[string]map[string]context.CancelCauseFunc // by id and callback
-	ended error                                         // set by interrupt
+	calls map[string]map[string]call // by id and callback
+	ended error                      // set by interrupt
+}
+
+// call is the work on a request, for one of its messages.
+type call struct {
+	delivery *bus.Delivery
+	cancel   context.CancelCauseFunc
 }
 
 func newInFlight() *inFlight {
-	return &inFlight{calls: map[string]map[string]context.CancelCauseFunc{}}
+	return &inFlight{calls: map[string]map[string]call{}}
 }
 
-// enter registers a request. It returns false if it is registered already;
-// else leave must be called when the work is done. cancel is called when the
-// request is cancelled or the process must stop.
-func (f *inFlight) enter(callback, id string, cancel context.CancelCauseFunc) (leave func(), ok bool) {
+// enter registers a request. If it is registered already, it returns the delivery that
+// it is worked on for; else nil, and leave must be called when the work is done. The
+// call's cancel is called when the request is cancelled or the process must stop.
+func (f *inFlight) enter(callback, id string, c call) (leave func(), other *bus.Delivery) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	calls := f.calls[id]
-	if calls[callback] != nil {
-		return func() {}, false
+	if there, ok := calls[callback]; ok {
+		return func() {}, there.delivery
 	}
 	if calls == nil {
-		calls = make(map[string]context.CancelCauseFunc, 1)
+		calls = make(map[string]call, 1)
 		f.calls[id] = calls
 	}
-	calls[callback] = cancel
+	calls[callback] = c
 	if f.ended != nil {
-		cancel(f.ended)
+		c.cancel(f.ended)
 	}
-	return func() { f.leave(callback, id) }, true
+	return func() { f.leave(callback, id) }, nil
 }
 
 func (f *inFlight) leave(callback, id string) {
@@ -56,7 +64,8 @@ func (f *inFlight) leave(callback, id string) {
 func (f *inFlight) has(callback, id string) bool {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	return f.calls[id][callback] != nil
+	_, ok := f.calls[id][callback]
+	return ok
 }
 
 // ids are the requests that this process works on.
@@ -70,8 +79,8 @@ func (f *inFlight) ids() []string {
 func (f *inFlight) cancel(id string, cause error) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	for _, cancel := range f.calls[id] {
-		cancel(cause)
+	for _, c := range f.calls[id] {
+		c.cancel(cause)
 	}
 }
 
@@ -81,8 +90,8 @@ func (f *inFlight) interrupt(cause error) {
 	defer f.mu.Unlock()
 	f.ended = cause
 	for _, calls := range f.calls {
-		for _, cancel := range calls {
-			cancel(cause)
+		for _, c := range calls {
+			c.cancel(cause)
 		}
 	}
 }

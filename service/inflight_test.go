@@ -35,12 +35,15 @@ func TestNackIsTheLast(t *testing.T) {
 	}
 }
 
-// The same request twice at once: the second is told to be in flight.
+// The same request twice at once: the second is told which message it is in flight for.
 func TestInFlight(t *testing.T) {
 	t.Parallel()
 	began, release := make(chan struct{}), make(chan struct{})
 	l := newLine(t, &fakeBus{admit: func(ask bus.Ask) bus.Admission {
-		if ask.InFlight {
+		if ask.InFlight != nil {
+			if ask.InFlight.Sequence != 1 || ask.Delivery.Sequence != 2 {
+				t.Errorf("message %d is told of %d", ask.Delivery.Sequence, ask.InFlight.Sequence)
+			}
 			return bus.Admission{State: bus.Duplicate}
 		}
 		return bus.Admission{State: bus.Admitted, Starts: 1}
@@ -50,12 +53,14 @@ func TestInFlight(t *testing.T) {
 		return upstream.Reply{Answer: &upstream.Answer{Content: "hello"}}
 	})
 	done := make(chan struct{})
+	first, second := delivery(""), delivery("")
+	first.Sequence, second.Sequence = 1, 2
 	go func() {
 		defer close(done)
-		l.deliver(t.Context(), delivery(""))
+		l.deliver(t.Context(), first)
 	}()
 	<-began
-	l.deliver(t.Context(), delivery(""))
+	l.deliver(t.Context(), second)
 	close(release)
 	<-done
 	if ends := l.bus.settled(); len(ends) != 2 || ends[0].Result != nil || ends[1].Result == nil {
@@ -74,13 +79,13 @@ func TestCancelByID(t *testing.T) {
 	leaves := map[string]func(){}
 	for _, key := range []string{"a/one", "b/one", "a/two"} {
 		callback, id, _ := strings.Cut(key, "/")
-		leave, ok := f.enter(callback, id, func(error) { ended[key]++ })
-		if !ok {
+		leave, other := f.enter(callback, id, call{&bus.Delivery{}, func(error) { ended[key]++ }})
+		if other != nil {
 			t.Fatalf("%s is there already", key)
 		}
 		leaves[key] = leave
 	}
-	if _, ok := f.enter("a", "one", nil); ok {
+	if _, other := f.enter("a", "one", call{}); other == nil {
 		t.Error("a/one entered twice")
 	}
 	f.cancel("one", errors.New("cancelled"))
@@ -106,7 +111,7 @@ func BenchmarkCancelOfAStranger(b *testing.B) {
 		b.Run(fmt.Sprint("in_flight=", n), func(b *testing.B) {
 			f := newInFlight()
 			for i := range n {
-				f.enter("gemini.responses", fmt.Sprint(i), func(error) {})
+				f.enter("gemini.responses", fmt.Sprint(i), call{&bus.Delivery{}, func(error) {}})
 			}
 			for b.Loop() {
 				f.cancel(anID, upstream.ErrCancelled)

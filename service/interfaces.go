@@ -4,6 +4,7 @@ import (
 	"context"
 
 	"gemini-client/events"
+	"gemini-client/service/batch"
 	"gemini-client/service/bus"
 	"gemini-client/service/upstream"
 )
@@ -22,6 +23,21 @@ type messageBus interface {
 	IsCancelled(ctx context.Context, id string) (bool, error)
 	// Waiting finds a request that waits as a schedule.
 	Waiting(ctx context.Context, callback, id string) (*bus.Delivery, error)
+}
+
+// batchBus is what batching needs of the bus beside that. *bus.Bus has it.
+type batchBus interface {
+	batch.Store
+	// BatchReady reports whether requests can wait for batches.
+	BatchReady(ctx context.Context) bool
+	// Enrol marks a request that waits.
+	Enrol(ctx context.Context, e bus.Enrolment) error
+	// HasResult reports whether a request is answered.
+	HasResult(ctx context.Context, callback, id string) (bool, error)
+	// AdmitTick claims what a tick has looked after.
+	AdmitTick(ctx context.Context, d *bus.Delivery) bus.Admission
+	// Settle ends a tick.
+	Settle(ctx context.Context, d *bus.Delivery, end bus.End) (bus.Settled, error)
 }
 
 // answerer is what the handler needs of upstream. *upstream.Caller has it.

@@ -48,24 +48,32 @@ func withRequestID(ctx context.Context, request events.Request) context.Context 
 
 // record counts the delivery and writes the one line that a request has at INFO.
 func (r report) record(ctx context.Context, tel *telemetry.Telemetry, d *bus.Delivery) {
-	ctx = withRequestID(ctx, r.request)
 	tel.Instruments.RequestSettled(ctx, r.outcome, string(r.code), r.request.Model)
-	attrs := []slog.Attr{
+	level := r.level(d)
+	if !tel.Logger.Enabled(ctx, level) {
+		return
+	}
+	ctx = withRequestID(ctx, r.request)
+	attrs := append(make([]slog.Attr, 0, 16),
 		slog.String("verdict", r.outcome.String()),
 		slog.String("model", r.request.Model),
 		slog.Int("attempts", r.reply.Attempts),
 		slog.Int64("took_ms", time.Since(d.Taken).Milliseconds()),
-	}
+	)
 	add := func(key, value string) {
 		if value != "" {
 			attrs = append(attrs, slog.String(key, value))
 		}
 	}
+	if a := r.reply.Answer; a != nil && a.Requested != "" {
+		add("answered_by", a.Model)
+	}
 	add("code", string(r.code))
 	add("note", r.note)
 	add("error", r.text)
+	add("still_costs", r.reply.StillCosts)
 	if r.outcome == Failed {
-		add("way_out", upstream.WayOut(r.code))
+		add("way_out", r.wayOut())
 	}
 	if !r.at.IsZero() {
 		add("next_try", r.at.UTC().Format(time.RFC3339))
@@ -77,16 +85,25 @@ func (r report) record(ctx context.Context, tel *telemetry.Telemetry, d *bus.Del
 		attrs = append(attrs, slog.Uint64("deliveries", d.Deliveries))
 	}
 	attrs = append(attrs, usageAttrs(r.reply.Usage.Bill)...)
-	tel.Logger.LogAttrs(ctx, r.level(), "request "+r.outcome.String(), attrs...)
+	tel.Logger.LogAttrs(ctx, level, "request "+r.outcome.String(), attrs...)
+}
+
+// wayOut is that of the call's error, where it is why the request failed.
+func (r report) wayOut() string {
+	if e := r.reply.Err; e != nil && e.Code == r.code {
+		return e.WayOut()
+	}
+	return upstream.WayOut(r.code)
 }
 
 // level: a person on call looks at warnings; what ends well, or is the
-// requester's own doing, is none.
-func (r report) level() slog.Level {
+// requester's own doing, is none. What comes of a schedule whose request was answered
+// meanwhile has been told with the answer.
+func (r report) level(d *bus.Delivery) slog.Level {
 	if r.outcome == Failed && (r.code.Deadletter() || r.request.ID == "") {
 		return slog.LevelWarn
 	}
-	if r.outcome == Nacked {
+	if r.outcome == Nacked || r.outcome == Duplicate && d.Retried && r.note == noteAnswered {
 		return slog.LevelDebug
 	}
 	return slog.LevelInfo

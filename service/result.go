@@ -21,7 +21,11 @@ type job struct {
 // operator may replay the request, its original as a dead letter.
 func (v verdict) end(j job, re upstream.Reply) bus.End {
 	if v.outcome == Rescheduled {
-		return bus.End{Schedule: &bus.Schedule{At: v.at, Header: v.headers(j.delivery, billed(j.delivery, re))}}
+		s := &bus.Schedule{At: v.at, Header: v.headers(j.delivery, billed(j.delivery, re))}
+		if v.batch != nil {
+			v.batch.schedule(j, s)
+		}
+		return bus.End{Schedule: s}
 	}
 	result := v.result(j, re)
 	end := bus.End{Result: &result}
@@ -41,7 +45,7 @@ func (v verdict) result(j job, re upstream.Reply) events.Result {
 		if a.Content == "" && a.ToolCalls != nil {
 			r.Content = nil
 		}
-		r.ModelUsed, r.ToolCalls = known(a.Model), a.ToolCalls
+		r.ModelUsed, r.ModelRequested, r.ToolCalls = known(a.Model), a.Requested, a.ToolCalls
 		if !v.withoutReasoning {
 			r.Reasoning = known(a.Reasoning)
 		}
@@ -56,7 +60,8 @@ func (v verdict) result(j job, re upstream.Reply) events.Result {
 	r.Attempts, r.RetryCount = re.Attempts, retryCount(j.delivery, j.request.RetryCount)
 	r.FinishReason, r.Provider, r.GenerationID = known(re.Usage.FinishReason), known(re.Usage.Provider), known(re.Usage.GenerationID)
 	bill := billed(j.delivery, re)
-	r.Usage, r.Cost = bill.Usage, bill.Cost
+	r.Usage, r.Cost, r.CostDetails = bill.Usage, bill.Cost, bill.Details
+	r.ServiceTier, r.Cached = known(re.Usage.ServiceTier), re.Usage.Cached
 	return r.WithoutUnpaidMetadata()
 }
 
@@ -93,6 +98,9 @@ func (v verdict) headers(d *bus.Delivery, bill events.Bill) map[string]string {
 		n++
 	}
 	headers := map[string]string{events.HeaderRetryCount: strconv.Itoa(n), events.HeaderStrikes: "0"}
+	if events.Batch(d.Header).Group != "" { // it has been answered, if with an error
+		headers[events.HeaderBatch] = ""
+	}
 	if !bill.Empty() {
 		headers[events.HeaderBilled] = bill.String()
 	}

@@ -6,6 +6,7 @@ import (
 	"net/http"
 	"sync"
 
+	"gemini-client/service/batch"
 	"gemini-client/service/bus"
 	"gemini-client/service/config"
 	"gemini-client/service/upstream"
@@ -49,13 +50,17 @@ func (s *Service) Run(ctx context.Context) error {
 		return unlessStopped(ctx, err)
 	}
 	defer b.Close()
-	declare(ctx, s.tel.Instruments, s.config.DefaultModel(), s.config.FallbackModels)
+	declare(ctx, s.tel.Instruments, s.config.DefaultModel(), s.config.Fallbacks())
 	s.tel.Instruments.SetSlots(ctx, s.config.Concurrency)
 	s.announce(ctx, b)
 	s.health.running(b)
 	defer s.health.stopping()
 	h := s.newHandler(b, b.MaxRequest())
 	h.longestWait = b.LongestWait()
+	h.batch = &batching{
+		bus: b, on: s.config.BatchMaxWait > 0, longest: b.LongestWait(), ticks: make(chan struct{}, ticksAtOnce(s.config.Concurrency)),
+		runner: batch.New(b, s.upstream, batchItems{h}, s.config.BatchMaxWait, s.tel),
+	}
 	return s.serve(ctx, b, h)
 }
 

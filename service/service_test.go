@@ -77,12 +77,12 @@ func TestDrain(t *testing.T) {
 				interrupted, entered := make(chan struct{}), make(chan *handler, 1)
 				b := &fakeBus{busy: 1}
 				b.run = func(intake, work context.Context, _ bus.Handlers) error {
-					leave, _ := (<-entered).inFlight.enter("c", anID, func(err error) {
+					leave, _ := (<-entered).inFlight.enter("c", anID, call{&bus.Delivery{}, func(err error) {
 						if !errors.Is(err, upstream.ErrStopping) {
 							t.Errorf("interrupted with %v", err)
 						}
 						close(interrupted)
-					})
+					}})
 					defer leave()
 					<-intake.Done()
 					if tt.takes < 0 {

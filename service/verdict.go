@@ -20,6 +20,8 @@ type verdict struct {
 	free       bool             // of rescheduled, if no call was made: it uses up no retry
 	timedOut   bool             // of rescheduled, if an answer did not come in time
 
+	batch *enrolment // of rescheduled, if it waits for a batch, or has done so
+
 	withoutReasoning, withoutMetadata bool // the server refused the result with it
 	deadLettered                      bool // the original is kept already
 }

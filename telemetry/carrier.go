@@ -36,12 +36,13 @@ func (c Carrier) Values(key string) []string {
 	if values, ok := c[key]; ok {
 		return values
 	}
-	for _, name := range c.Keys() {
-		if strings.EqualFold(name, key) {
-			return c[name]
+	found := ""
+	for name := range c {
+		if strings.EqualFold(name, key) && (found == "" || name < found) {
+			found = name
 		}
 	}
-	return nil
+	return c[found]
 }
 
 // Set replaces key, whatever its spelling was, by its lower-case form.
@@ -83,6 +84,9 @@ func (c cloudEventCarrier) Values(key string) []string {
 // last hop (traceparent), else that of its origin (ce-traceparent). A message
 // without one, or with one that is not valid, leaves the span in ctx as it is.
 func (t *Telemetry) Extract(ctx context.Context, header map[string][]string) context.Context {
+	if len(header) == 0 {
+		return ctx
+	}
 	before := trace.SpanContextFromContext(ctx)
 	ctx = t.propagator.Extract(ctx, Carrier(header))
 	if !trace.SpanContextFromContext(ctx).Equal(before) {

@@ -3,7 +3,7 @@ package telemetry
 import (
 	"context"
 	"encoding/json"
-	"sync"
+	"sync/atomic"
 	"time"
 
 	"go.opentelemetry.io/otel/attribute"
@@ -34,8 +34,8 @@ type ChatInfo struct {
 	Messages    json.RawMessage
 }
 
-func (c ChatInfo) attributes() []attribute.KeyValue {
-	attrs := append(c.identity(), c.server()...)
+func (c ChatInfo) parameters() []attribute.KeyValue {
+	attrs := make([]attribute.KeyValue, 0, 10)
 	if c.Temperature != nil {
 		attrs = append(attrs, keyRequestTemp.Float64(*c.Temperature))
 	}
@@ -100,6 +100,8 @@ type ChatResult struct {
 	CachedTokens    *int64
 	ReasoningTokens *int64
 	Cost            *float64      // USD
+	ServiceTier     string        // that answered
+	CacheHit        *bool         // of OpenRouter's response cache; nil if it was not asked
 	FirstChunk      time.Duration // from the start of the call to its first chunk; 0 if none came
 	ErrorType       string        // of a small closed set; empty for success
 	Err             error         // its text is shortened and redacted; it must hold no prompt and no answer
@@ -113,7 +115,7 @@ type ChatResult struct {
 }
 
 func (r ChatResult) attributes() []attribute.KeyValue {
-	var attrs []attribute.KeyValue
+	attrs := make([]attribute.KeyValue, 0, 12)
 	addString := func(key attribute.Key, value string) {
 		if value != "" {
 			attrs = append(attrs, key.String(value))
@@ -127,6 +129,10 @@ func (r ChatResult) attributes() []attribute.KeyValue {
 	addString(keyResponseID, r.ResponseID)
 	addString(keyResponseModel, r.Model)
 	addString(keyUpstreamProvider, r.Provider)
+	addString(keyUpstreamTier, r.ServiceTier)
+	if r.CacheHit != nil {
+		attrs = append(attrs, keyUpstreamCacheHit.Bool(*r.CacheHit))
+	}
 	addInt(keyUsageInput, r.InputTokens)
 	addInt(keyUsageOutput, r.OutputTokens)
 	addInt(keyUsageCached, r.CachedTokens)
@@ -146,45 +152,52 @@ func (r ChatResult) attributes() []attribute.KeyValue {
 // ChatSpan is one logical model call, all its attempts included, until its
 // answer has been read to the end.
 type ChatSpan struct {
-	span    trace.Span
-	start   time.Time
-	capture bool
-	record  func(r ChatResult, took time.Duration)
-	once    sync.Once
+	span        trace.Span
+	info        ChatInfo
+	instruments *Instruments
+	start       time.Time
+	recorded    bool
+	capture     bool
+	ended       atomic.Bool
 }
 
 // StartChat starts the span of a model call. Its end records duration, tokens,
 // time to the first chunk and cost. Prompt and answer are recorded only if the
 // environment asks for it, and on this span alone.
 func (t *Telemetry) StartChat(ctx context.Context, c ChatInfo) (context.Context, *ChatSpan) {
-	start := time.Now()
-	ctx, span := t.begin(ctx, operationChat+" "+c.Model, start,
-		trace.WithSpanKind(trace.SpanKindClient),
-		trace.WithAttributes(c.attributes()...))
-	capture := t.capture && span.IsRecording()
-	if capture {
-		span.SetAttributes(c.content()...)
+	s := &ChatSpan{info: c, instruments: t.Instruments, start: time.Now()}
+	start := spanStart{kind: trace.SpanKindClient, at: s.start}
+	if t.tracing {
+		start.name = operationChat + " " + c.Model
+		start.attrs = append(c.identity(), c.server()...)
 	}
-	return ctx, &ChatSpan{
-		span:    span,
-		start:   start,
-		capture: capture,
-		record: func(r ChatResult, took time.Duration) {
-			t.Instruments.chatted(ctx, c, r, took)
-		},
+	ctx, s.span = t.begin(ctx, start)
+	if s.recorded = s.span.IsRecording(); s.recorded {
+		s.span.SetAttributes(c.parameters()...)
 	}
+	if s.capture = t.capture && s.recorded; s.capture {
+		s.span.SetAttributes(c.content()...)
+	}
+	return ctx, s
 }
 
 // End ends the span and records its metrics. Only the first call counts.
 func (s *ChatSpan) End(r ChatResult) {
-	s.once.Do(func() {
-		end := time.Now()
-		s.span.SetAttributes(r.attributes()...)
-		if s.capture {
-			s.span.SetAttributes(r.content()...)
-		}
-		r.ErrorType = markFailed(s.span, r.ErrorType, r.Err)
-		s.record(r, end.Sub(s.start))
-		s.span.End(trace.WithTimestamp(end))
-	})
+	if s.ended.Swap(true) {
+		return
+	}
+	end := time.Now()
+	if r.ErrorType == "" && r.Err != nil {
+		r.ErrorType = errorTypeOther
+	}
+	s.instruments.chatted(forExemplar(s.span), s.info, r, end.Sub(s.start))
+	if !s.recorded {
+		return
+	}
+	s.span.SetAttributes(r.attributes()...)
+	if s.capture {
+		s.span.SetAttributes(r.content()...)
+	}
+	markFailed(s.span, r.ErrorType, r.Err)
+	s.span.End(trace.WithTimestamp(end))
 }

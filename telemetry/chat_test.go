@@ -41,6 +41,8 @@ func sampleResult() ChatResult {
 		CachedTokens:    new(int64(0)),
 		ReasoningTokens: new(int64(5)),
 		Cost:            new(0.25),
+		ServiceTier:     "flex",
+		CacheHit:        new(false),
 		FirstChunk:      500 * time.Millisecond,
 	}
 }
@@ -85,6 +87,8 @@ func TestChatSpan(t *testing.T) {
 		"gen_ai.usage.reasoning.output_tokens": "5",
 		"openrouter.provider":                  "Google",
 		"openrouter.usage.cost":                "0.25",
+		"openrouter.service_tier":              "flex",
+		"openrouter.cache.hit":                 "false",
 		"server.address":                       "openrouter.ai",
 		"server.port":                          "443",
 	})
@@ -107,6 +111,21 @@ func TestChatSpanOfAFailure(t *testing.T) {
 	})
 }
 
+// The ids are those of the span that the context carries; without one there are none.
+func TestIDs(t *testing.T) {
+	t.Parallel()
+	b := setup(t, Config{})
+	ctx, chat := b.StartChat(t.Context(), sampleChat())
+	chat.End(sampleResult())
+	span := b.span(t, "chat google/gemini-2.5-flash").SpanContext
+	if traceID, spanID := IDs(ctx); traceID != span.TraceID().String() || spanID != span.SpanID().String() {
+		t.Errorf("IDs: got %s and %s, want %s and %s", traceID, spanID, span.TraceID(), span.SpanID())
+	}
+	if traceID, spanID := IDs(t.Context()); traceID != "" || spanID != "" {
+		t.Errorf("IDs without a span: got %q and %q", traceID, spanID)
+	}
+}
+
 // startSampler notes the attributes a span starts with.
 type startSampler struct {
 	sdktrace.Sampler
@@ -123,7 +142,7 @@ func TestChatAttributesAreSetAtTheStart(t *testing.T) {
 	t.Parallel()
 	sampler := &startSampler{Sampler: sdktrace.AlwaysSample()}
 	tel := nop()
-	tel.Tracer = sdktrace.NewTracerProvider(sdktrace.WithSampler(sampler)).Tracer("test")
+	tel.Tracer, tel.tracing = sdktrace.NewTracerProvider(sdktrace.WithSampler(sampler)).Tracer("test"), true
 	_, chat := tel.StartChat(t.Context(), sampleChat())
 	chat.End(ChatResult{})
 	got := attributesOf(sampler.seen)

@@ -17,7 +17,6 @@ const (
 	metricConsumed        = "messaging.client.consumed.messages"
 	metricSent            = "messaging.client.sent.messages"
 	metricHTTPDuration    = "http.client.request.duration"
-	metricHTTPBodySize    = "http.client.request.body.size"
 )
 
 // Names of our own metrics.
@@ -25,20 +24,26 @@ const (
 	metricRequests       = "gemini.requests"
 	metricCost           = "gemini.cost"
 	metricCalls          = "gemini.calls"
+	metricCacheLookups   = "gemini.cache.lookups"
 	metricInFlight       = "gemini.inflight"
 	metricSlots          = "gemini.slots"
 	metricMemory         = "gemini.memory.in_hand"
 	metricMemoryBudget   = "gemini.memory.budget"
+	metricSubstituted    = "gemini.substituted"
 	metricRetries        = "gemini.retries"
 	metricScheduled      = "gemini.scheduled"
 	metricClaimsLost     = "gemini.claims.lost"
 	metricResultsRefused = "gemini.results.refused"
 	metricBreakerState   = "gemini.breaker.state"
 	metricModelBreaker   = "gemini.model.breaker.state"
+	metricModelExpiry    = "gemini.model.expiry"
 	metricKeys           = "gemini.keys"
+	metricKeyCredit      = "gemini.keys.remaining"
 	metricDeadLetters    = "gemini.deadletters"
 	metricEvicted        = "gemini.deadletters.evicted"
 	metricSpansLost      = "gemini.spans.lost"
+	metricBatches        = "gemini.batches"
+	metricBatchItems     = "gemini.batch.items"
 
 	// MetricQueueMessages and MetricQueueOldest are read from NATS; see
 	// Instruments.ObserveQueues.
@@ -79,12 +84,16 @@ func flowMetrics() []definition {
 		{metricRequests, kindCounter, "{request}", []attribute.Key{labelVerdict, labelCode, keyRequestModel}, nil, "Deliveries settled, by verdict (completed, failed, rescheduled, duplicate, nacked) and failure code; the rate of failed is the first thing to look at, and code=cancelled counts cancellations."},
 		{metricCalls, kindCounter, "{call}", []attribute.Key{labelOutcome, keyRequestModel}, nil, "Attempts to call OpenRouter, by outcome: success or a failure code; failures of attempts that are retried with success never reach a requester."},
 		{metricCost, kindCounter, "{USD}", []attribute.Key{keyRequestModel}, nil, "Cost in USD of every attempt for which OpenRouter reported one, failed ones too; its rate is what the service spends."},
+		{metricCacheLookups, kindCounter, "{call}", []attribute.Key{labelOutcome}, nil, "Answers to calls that asked OpenRouter's response cache, by outcome: hit, which cost nothing, or miss; OpenRouter keeps the cache for each API key apart."},
+		{metricSubstituted, kindCounter, "{answer}", []attribute.Key{labelRequested, labelServed}, nil, "Answers of another model than the request asked for, a fallback: the one that was asked for is retired, sick or at its limit; a dated name of the same model, and what an alias or a preset stands for, do not count."},
 		{metricRetries, kindCounter, "{retry}", []attribute.Key{labelReason}, nil, "Calls repeated within the same delivery, by the failure code that made it necessary."},
 		{metricScheduled, kindCounter, "{request}", []attribute.Key{labelReason}, nil, "Requests rescheduled, by failure code; they wait as schedules (state scheduled of the queues)."},
 		{metricDeadLetters, kindCounter, "{message}", []attribute.Key{labelCode}, nil, "Dead letters written, by failure code; each is the original of a request that failed for good, or of a message without a usable id."},
 		{metricEvicted, kindCounter, "{message}", nil, nil, "Dead letters that went for want of room while this process watched: their stream was full and the oldest went; every replica counts the same ones, so take max()."},
 		{metricResultsRefused, kindCounter, "{result}", nil, nil, "Results that the server refused because another one was stored first; more than a few mean that requests are called for twice."},
 		{metricClaimsLost, kindCounter, "{claim}", nil, nil, "Requests that another worker took over while they were still in flight here; it happens when a worker was cut off from NATS."},
+		{metricBatches, kindCounter, "{batch}", []attribute.Key{labelOutcome}, nil, "Batches submitted to OpenRouter's Batch API (outcome submitted), and how they ended: completed, split (it failed, and smaller ones take its place), failed, refused, expired, lost or empty."},
+		{metricBatchItems, kindCounter, "{request}", []attribute.Key{labelOutcome}, nil, "Requests with tier batch, by outcome: waiting (they wait for one), submitted, answered, or returned (they go on in the ordinary way, or fail)."},
 		{metricSpansLost, kindCounter, "{span}", []attribute.Key{labelReason}, nil, "Spans that never reached the collector: queue_full when it is too slow, export_failed when it is away or refuses; no request suffers."},
 	}
 }
@@ -102,12 +111,13 @@ func stateMetrics() []definition {
 		{metricMemoryBudget, kindGauge, "By", nil, nil, "The bound of gemini_memory_in_hand_bytes (WORKER_MEMORY_BUDGET); absent where there is none."},
 		{metricBreakerState, kindGauge, "", nil, nil, "Circuit breaker over OpenRouter: 0 closed, 1 half-open (a few probe calls), 2 open; while it is open nothing is taken from the queues."},
 		{metricModelBreaker, kindGauge, "", []attribute.Key{keyRequestModel}, nil, "Circuit breaker of each model that was asked for lately, the same numbers; while it is open this model's requests ask a fallback or are rescheduled, and others are taken."},
-		{metricKeys, kindGauge, "{key}", []attribute.Key{labelState}, nil, "API keys by state: usable, or why they are not (rate_limited; unauthorized, insufficient_credits until a call with them has worked); while all cool down nothing is taken from the queues."},
+		{metricModelExpiry, kindGauge, "s", []attribute.Key{keyRequestModel}, nil, "Seconds until OpenRouter stops offering a model of the configuration, by its catalogue, which is read at start and once a day; negative when that is past, absent where no date is announced."},
+		{metricKeys, kindGauge, "{key}", []attribute.Key{labelState}, nil, "API keys by state: usable, or why they are not (rate_limited; unauthorized, insufficient_credits until a call with them has worked, or while OpenRouter says that their time or limit is over); while all cool down nothing is taken from the queues."},
+		{metricKeyCredit, kindGauge, "{USD}", nil, nil, "What is left of the limits of the API keys, in USD: what OpenRouter said in the last ten minutes, less what this process has spent since; absent where no key has a limit; every replica has the same keys, so take min()."},
 	}
 }
 
-// conventionMetrics are those of OpenTelemetry's conventions. That of HTTP is
-// recorded by its own library and shaped by a view.
+// conventionMetrics are those of OpenTelemetry's conventions.
 func conventionMetrics() []definition {
 	chat := []attribute.Key{keyChatOperation, keyChatProvider, keyRequestModel, keyResponseModel, keyServerAddress, keyServerPort}
 	received := []attribute.Key{keySystem, keyOperation, keyDestination, keyConsumerGroup}

@@ -17,12 +17,14 @@ import (
 // context of the span they belong to.
 type Instruments struct {
 	models *modelSet
+	cached cachedLabels
 
 	chatDuration   metric.Float64Histogram
 	chatTokens     metric.Int64Histogram
 	chatFirstChunk metric.Float64Histogram
 	cost           metric.Float64Counter
 
+	httpDuration    metric.Float64Histogram
 	processDuration metric.Float64Histogram
 	clientDuration  metric.Float64Histogram
 	consumedCount   metric.Int64Counter
@@ -30,6 +32,8 @@ type Instruments struct {
 
 	requests       metric.Int64Counter
 	calls          metric.Int64Counter
+	cacheLookups   metric.Int64Counter
+	substituted    metric.Int64Counter
 	inFlight       metric.Int64UpDownCounter
 	slots          metric.Int64Gauge
 	retries        metric.Int64Counter
@@ -39,11 +43,15 @@ type Instruments struct {
 	evicted        metric.Int64Counter
 	resultsRefused metric.Int64Counter
 	spansLost      metric.Int64Counter
+	batches        metric.Int64Counter
+	batchItems     metric.Int64Counter
 
 	breaker       atomic.Pointer[func() BreakerState]
 	memory        atomic.Pointer[func() (inHand, budget int64)]
 	modelBreakers atomic.Pointer[func() map[string]BreakerState]
 	keys          atomic.Pointer[func() map[string]int64]
+	expiries      atomic.Pointer[func() map[string]time.Time]
+	keyCredit     atomic.Pointer[func() (usd float64, limited bool)]
 	queues        atomic.Pointer[func() QueueNumbers]
 }
 
@@ -60,6 +68,7 @@ func newInstruments(meter metric.Meter) (*Instruments, error) {
 		chatFirstChunk: b.seconds(metricChatFirstChunk),
 		cost:           b.money(metricCost),
 
+		httpDuration:    b.seconds(metricHTTPDuration),
 		processDuration: b.seconds(metricProcessDuration),
 		clientDuration:  b.seconds(metricClientDuration),
 		consumedCount:   b.counter(metricConsumed),
@@ -67,6 +76,8 @@ func newInstruments(meter metric.Meter) (*Instruments, error) {
 
 		requests:       b.counter(metricRequests),
 		calls:          b.counter(metricCalls),
+		cacheLookups:   b.counter(metricCacheLookups),
+		substituted:    b.counter(metricSubstituted),
 		inFlight:       b.upDown(metricInFlight),
 		slots:          b.gauge(metricSlots),
 		retries:        b.counter(metricRetries),
@@ -76,11 +87,15 @@ func newInstruments(meter metric.Meter) (*Instruments, error) {
 		evicted:        b.counter(metricEvicted),
 		resultsRefused: b.counter(metricResultsRefused),
 		spansLost:      b.counter(metricSpansLost),
+		batches:        b.counter(metricBatches),
+		batchItems:     b.counter(metricBatchItems),
 	}
 	b.observeBreaker(&i.breaker)
 	b.observeMemory(&i.memory)
 	b.observeModels(&i.modelBreakers, i.models.fold)
 	b.observeKeys(&i.keys)
+	b.observeExpiries(&i.expiries, i.models.fold)
+	b.observeKeyCredit(&i.keyCredit)
 	b.observeQueues(&i.queues)
 	i.begin(context.Background())
 	return i, errors.Join(b.errs...)
@@ -93,19 +108,37 @@ func (i *Instruments) begin(ctx context.Context) {
 	i.claimsLost.Add(ctx, 0)
 	i.resultsRefused.Add(ctx, 0)
 	i.evicted.Add(ctx, 0)
+	i.cacheLookups.Add(ctx, 0, metric.WithAttributes(labelOutcome.String(cacheHit)))
+	i.cacheLookups.Add(ctx, 0, metric.WithAttributes(labelOutcome.String(cacheMiss)))
 	i.lost(0, lostQueueFull)
 	i.lost(0, lostExportFailed)
+	i.beginBatches(ctx)
 }
+
+// cachedLabels are the labels of what is counted for every request.
+type cachedLabels struct {
+	settled cache[settledKey, labels]
+	called  cache[calledKey, labels]
+	charged cache[string, labels]
+	looked  cache[string, labels]
+	chatted cache[chatKey, chatLabels]
+}
+
+type (
+	settledKey struct{ outcome, code, model string }
+	calledKey  struct{ outcome, model string }
+)
 
 // RequestSettled counts a delivery by its outcome, whose text is the label. The
 // code is empty unless the request failed or was rescheduled because of an error.
 func (i *Instruments) RequestSettled(ctx context.Context, outcome fmt.Stringer, code, model string) {
-	i.requests.Add(ctx, 1, metric.WithAttributes(requestLabels(outcome, code, i.models.fold(model))...))
+	key := settledKey{outcome.String(), code, i.models.fold(model)}
+	i.requests.Add(ctx, 1, i.cached.settled.get(key, settledKey.labels).add...)
 }
 
-func requestLabels(outcome fmt.Stringer, code, model string) []attribute.KeyValue {
-	labels := append([]attribute.KeyValue{labelVerdict.String(outcome.String())}, optional(labelCode, code)...)
-	return append(labels, optional(keyRequestModel, model)...)
+func (k settledKey) labels() labels {
+	attrs := append([]attribute.KeyValue{labelVerdict.String(k.outcome)}, optional(labelCode, k.code)...)
+	return newLabels(append(attrs, optional(keyRequestModel, k.model)...)...)
 }
 
 // OutcomeSuccess is the outcome of a call that answered.
@@ -117,16 +150,38 @@ func (i *Instruments) CallFinished(ctx context.Context, outcome, model string) {
 	if outcome == OutcomeSuccess {
 		i.models.answered(model)
 	}
-	labels := []attribute.KeyValue{labelOutcome.String(outcome)}
-	labels = append(labels, optional(keyRequestModel, i.models.fold(model))...)
-	i.calls.Add(ctx, 1, metric.WithAttributes(labels...))
+	key := calledKey{outcome, i.models.fold(model)}
+	i.calls.Add(ctx, 1, i.cached.called.get(key, calledKey.labels).add...)
+}
+
+func (k calledKey) labels() labels {
+	return newLabels(append(optional(keyRequestModel, k.model), labelOutcome.String(k.outcome))...)
+}
+
+// CacheLookedUp counts an answer to a call that asked OpenRouter's response cache.
+func (i *Instruments) CacheLookedUp(ctx context.Context, hit bool) {
+	outcome := cacheMiss
+	if hit {
+		outcome = cacheHit
+	}
+	i.cacheLookups.Add(ctx, 1, i.cached.looked.get(outcome, func(outcome string) labels {
+		return newLabels(labelOutcome.String(outcome))
+	}).add...)
 }
 
 // Charged adds what an attempt cost, in USD.
 func (i *Instruments) Charged(ctx context.Context, model string, cost float64) {
 	if cost >= 0 { // a counter can only grow
-		i.cost.Add(ctx, cost, metric.WithAttributes(optional(keyRequestModel, i.models.fold(model))...))
+		i.cost.Add(ctx, cost, i.cached.charged.get(i.models.fold(model), func(model string) labels {
+			return newLabels(optional(keyRequestModel, model)...)
+		}).add...)
 	}
+}
+
+// Substituted counts an answer of another model than the request asked for.
+func (i *Instruments) Substituted(ctx context.Context, requested, served string) {
+	i.models.answered(served)
+	i.substituted.Add(ctx, 1, metric.WithAttributes(labelRequested.String(i.models.fold(requested)), labelServed.String(i.models.fold(served))))
 }
 
 // CallRetried counts an attempt that is about to be repeated, and adds an event to

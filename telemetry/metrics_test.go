@@ -22,6 +22,8 @@ func useEverything(t *testing.T, b bundle) {
 	i.Charged(chatCtx, "google/gemini-2.5-flash", 0.25)
 	i.Charged(chatCtx, "google/gemini-2.5-flash", -1) // counts nothing
 	i.CallFinished(chatCtx, "rate_limited", "google/gemini-2.5-flash")
+	i.CacheLookedUp(chatCtx, true)
+	i.Substituted(chatCtx, "google/gemini-2.5-flash", "google/gemini-3.5-flash-lite-20260721")
 	i.CallRetried(chatCtx, 1, "rate_limited", time.Second)
 	chat.End(sampleResult())
 	chat.End(sampleResult()) // counts nothing
@@ -46,7 +48,11 @@ func useEverything(t *testing.T, b bundle) {
 	})
 	i.ClaimLost(ctx)
 	i.ResultRefused(ctx)
+	i.ObserveExpiries(func() map[string]time.Time {
+		return map[string]time.Time{"google/gemini-2.5-flash": time.Now().Add(time.Hour)}
+	})
 	i.ObserveKeys(func() map[string]int64 { return map[string]int64{"usable": 2, "cooling": 0} })
+	i.ObserveKeyCredit(func() (float64, bool) { return 4.25, true })
 	i.DeclareDeadLetters(ctx, "rate_limited", "internal")
 	i.DeadLettered(ctx, "rate_limited")
 	i.ObserveQueues(func() QueueNumbers {
@@ -86,17 +92,21 @@ func TestMetrics(t *testing.T) {
 		`gemini_requests_total{verdict="duplicate"} 1.0`,
 		`gemini_cost_total{gen_ai_request_model="google/gemini-2.5-flash"} 0.25`,
 		`gemini_calls_total{gen_ai_request_model="google/gemini-2.5-flash",outcome="rate_limited"} 1.0`,
+		`gemini_cache_lookups_total{outcome="hit"} 1.0`,
+		`gemini_cache_lookups_total{outcome="miss"} 0.0`,
 		`gemini_inflight 2.0`,
 		`gemini_slots 100.0`,
 		`gemini_memory_in_hand_bytes 7.0`,
 		`gemini_memory_budget_bytes 1.048576e+06`,
 		`gemini_retries_total{reason="rate_limited"} 1.0`,
+		`gemini_substituted_total{requested="google/gemini-2.5-flash",served="google/gemini-3.5-flash-lite-20260721"} 1.0`,
 		`gemini_scheduled_total{reason="rate_limited"} 1.0`,
 		`gemini_claims_lost_total 1.0`,
 		`gemini_results_refused_total 1.0`,
 		`gemini_breaker_state 2.0`,
 		`gemini_model_breaker_state{gen_ai_request_model="google/gemini-2.5-flash"} 1.0`,
 		`gemini_model_breaker_state{gen_ai_request_model="other"} 2.0`,
+		`gemini_model_expiry_seconds{gen_ai_request_model="google/gemini-2.5-flash"} 35`,
 		`gemini_keys{state="usable"} 2.0`,
 		`gemini_keys{state="cooling"} 0.0`,
 		`gemini_deadletters_total{code="rate_limited"} 1.0`,
@@ -226,7 +236,6 @@ func TestNamesAreThoseOfTheConventions(t *testing.T) {
 		metricConsumed:        messagingconv.ClientConsumedMessages{}.Name(),
 		metricSent:            messagingconv.ClientSentMessages{}.Name(),
 		metricHTTPDuration:    httpconv.ClientRequestDuration{}.Name(),
-		metricHTTPBodySize:    httpconv.ClientRequestBodySize{}.Name(),
 	} {
 		if ours != theirs {
 			t.Errorf("metric %s is called %s", ours, theirs)

@@ -1,7 +1,9 @@
 package telemetry
 
 import (
+	"maps"
 	"sync"
+	"sync/atomic"
 	"unicode/utf8"
 )
 
@@ -15,15 +17,18 @@ const (
 	otherModels  = "other"
 )
 
-// modelSet keeps the first names it meets and folds the rest into one.
+// modelSet keeps the first names it meets and folds the rest into one. It is asked
+// several times for each request and hardly ever changed, so reading takes no lock.
 type modelSet struct {
-	mu        sync.Mutex
-	known     map[string]bool // whether the model has answered, or is ours
-	strangers int             // of those, how many have not
+	known     atomic.Pointer[map[string]bool] // whether the model has answered, or is ours
+	mu        sync.Mutex                      // of writers
+	strangers int                             // of those, how many have not
 }
 
 func newModelSet() *modelSet {
-	return &modelSet{known: make(map[string]bool, maxModels)}
+	s := &modelSet{}
+	s.known.Store(&map[string]bool{})
+	return s
 }
 
 // fold returns the label for a model; "" stays "".
@@ -31,32 +36,50 @@ func (s *modelSet) fold(model string) string {
 	if model == "" {
 		return ""
 	}
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if _, there := s.known[model]; there {
+	if _, there := (*s.known.Load())[model]; there {
 		return model
 	}
-	if !fitsLabel(model) || s.strangers >= maxStrangers || len(s.known) >= maxModels {
+	if !fitsLabel(model) {
 		return otherModels
 	}
-	s.known[model] = false
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	known := *s.known.Load()
+	if _, there := known[model]; there {
+		return model
+	}
+	if s.strangers >= maxStrangers || len(known) >= maxModels {
+		return otherModels
+	}
 	s.strangers++
+	s.put(model, false)
 	return model
 }
 
 // answered records that there is such a model.
 func (s *modelSet) answered(model string) {
+	if (*s.known.Load())[model] || !fitsLabel(model) {
+		return
+	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	well, there := s.known[model]
+	known := *s.known.Load()
+	well, there := known[model]
 	switch {
-	case well || !fitsLabel(model):
+	case well:
 	case there:
-		s.known[model] = true
 		s.strangers--
-	case len(s.known) < maxModels:
-		s.known[model] = true
+		s.put(model, true)
+	case len(known) < maxModels:
+		s.put(model, true)
 	}
+}
+
+// put replaces what is known by what is known now: others are reading it.
+func (s *modelSet) put(model string, answered bool) {
+	known := maps.Clone(*s.known.Load())
+	known[model] = answered
+	s.known.Store(&known)
 }
 
 func fitsLabel(model string) bool {

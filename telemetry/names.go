@@ -34,6 +34,12 @@ const (
 	eventRetry         = "gemini.retry"
 )
 
+// What became of a look into OpenRouter's response cache, a closed list.
+const (
+	cacheHit  = "hit"
+	cacheMiss = "miss"
+)
+
 // Why a span was lost, a closed list.
 const (
 	lostQueueFull    = "queue_full"
@@ -70,6 +76,9 @@ const (
 	keyTokenType         = genai.GenAITokenTypeKey
 	keyUpstreamProvider  = attribute.Key("openrouter.provider")
 	keyUpstreamUsageCost = attribute.Key("openrouter.usage.cost")
+	keyUpstreamTier      = attribute.Key("openrouter.service_tier")
+	keyUpstreamCacheHit  = attribute.Key("openrouter.cache.hit")
+	keyUpstreamModel     = attribute.Key("openrouter.request.model") // of HTTP spans
 )
 
 // Attributes of messaging spans and metrics. The conventions know no NATS; its
@@ -117,6 +126,9 @@ const (
 	labelReason  = attribute.Key("reason")
 	labelState   = attribute.Key("state")
 	labelQueue   = attribute.Key("queue")
+
+	labelRequested = attribute.Key("requested")
+	labelServed    = attribute.Key("served")
 )
 
 // Fields of a log line.

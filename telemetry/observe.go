@@ -41,6 +41,35 @@ func (i *Instruments) ObserveKeys(source func() map[string]int64) {
 	i.keys.Store(&source)
 }
 
+// ObserveExpiries sets the source of when each model expires that does. It is called
+// at each scrape, possibly concurrently, and must answer from memory.
+func (i *Instruments) ObserveExpiries(source func() map[string]time.Time) {
+	i.expiries.Store(&source)
+}
+
+// ObserveKeyCredit sets the source of what is left of the keys' limits, in USD, and
+// whether any has one. It is called at each scrape, possibly concurrently, and must
+// answer from memory.
+func (i *Instruments) ObserveKeyCredit(source func() (usd float64, limited bool)) {
+	i.keyCredit.Store(&source)
+}
+
+// observeKeyCredit creates a gauge that calls its source, once that is set, at each
+// scrape.
+func (b *builder) observeKeyCredit(source *atomic.Pointer[func() (float64, bool)]) {
+	d := b.known[metricKeyCredit]
+	_, err := b.meter.Float64ObservableGauge(d.name, metric.WithUnit(d.unit), metric.WithDescription(d.meaning),
+		metric.WithFloat64Callback(func(_ context.Context, o metric.Float64Observer) error {
+			if ask := source.Load(); ask != nil {
+				if usd, limited := (*ask)(); limited {
+					o.Observe(usd)
+				}
+			}
+			return nil
+		}))
+	b.keep(d.name, err)
+}
+
 // QueueNumbers is how full the queues are. What is not known is left out.
 type QueueNumbers struct {
 	Messages []QueueMessages
@@ -143,6 +172,31 @@ func (b *builder) observeKeys(source *atomic.Pointer[func() map[string]int64]) {
 				for state, n := range (*ask)() {
 					o.Observe(n, metric.WithAttributes(labelState.String(state)))
 				}
+			}
+			return nil
+		}))
+	b.keep(d.name, err)
+}
+
+// observeExpiries creates a gauge that calls its source, once that is set, at each
+// scrape. Models that share a label show the one that is the next to go.
+func (b *builder) observeExpiries(source *atomic.Pointer[func() map[string]time.Time], fold func(string) string) {
+	d := b.known[metricModelExpiry]
+	_, err := b.meter.Float64ObservableGauge(d.name, metric.WithUnit(d.unit), metric.WithDescription(d.meaning),
+		metric.WithFloat64Callback(func(_ context.Context, o metric.Float64Observer) error {
+			ask := source.Load()
+			if ask == nil {
+				return nil
+			}
+			next := map[string]time.Time{}
+			for model, at := range (*ask)() {
+				label := fold(model)
+				if known, taken := next[label]; !taken || at.Before(known) {
+					next[label] = at
+				}
+			}
+			for label, at := range next {
+				o.Observe(time.Until(at).Seconds(), metric.WithAttributes(keyRequestModel.String(label)))
 			}
 			return nil
 		}))

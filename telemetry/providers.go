@@ -59,7 +59,7 @@ func (t *Telemetry) startTraces(ctx context.Context, c Config, s signal, r *reso
 		return nil
 	}
 	provider := sdktrace.NewTracerProvider(options...)
-	t.tracers, t.capture = provider, s.capture
+	t.tracers, t.tracing, t.capture = provider, true, s.capture
 	if s.capture {
 		t.Logger.WarnContext(ctx, "prompts and answers are being recorded on spans", "because", captureVariable)
 	}
@@ -93,7 +93,7 @@ func (t *Telemetry) startMetrics(ctx context.Context, s signal, r *resource.Reso
 	if err != nil {
 		return fmt.Errorf("start prometheus exporter: %w", err)
 	}
-	options := []sdkmetric.Option{sdkmetric.WithResource(r), sdkmetric.WithReader(reader), sdkmetric.WithView(httpViews()...)}
+	options := []sdkmetric.Option{sdkmetric.WithResource(r), sdkmetric.WithReader(reader)}
 	for _, name := range s.exporters {
 		if name == exporterPrometheus {
 			continue
@@ -112,24 +112,6 @@ func (t *Telemetry) startMetrics(ctx context.Context, s signal, r *resource.Reso
 		return fmt.Errorf("start runtime metrics: %w", err)
 	}
 	return nil
-}
-
-// httpViews shape what the HTTP library records: bounds that fit a model's
-// times. Its labels stay as they are, though some never change: what a view
-// filters out goes into the exemplars, which are then too long for Prometheus.
-// The metric of body sizes is dropped: it would double the series, and the token
-// counts tell more.
-func httpViews() []sdkmetric.View {
-	views := []sdkmetric.View{sdkmetric.NewView(sdkmetric.Instrument{Name: metricHTTPBodySize}, sdkmetric.Stream{Aggregation: sdkmetric.AggregationDrop{}})}
-	for _, d := range definitions() {
-		if d.name == metricHTTPDuration {
-			views = append(views, sdkmetric.NewView(sdkmetric.Instrument{Name: d.name}, sdkmetric.Stream{
-				Description: d.meaning,
-				Aggregation: sdkmetric.AggregationExplicitBucketHistogram{Boundaries: d.bounds},
-			}))
-		}
-	}
-	return views
 }
 
 // metricsHandler serves a registry. Exemplars exist in OpenMetrics only.

@@ -2,48 +2,63 @@ package telemetry
 
 import (
 	"context"
+	"slices"
 	"time"
 
 	"go.opentelemetry.io/otel/attribute"
-	"go.opentelemetry.io/otel/metric"
 )
 
+// chatKey is what the labels of a chat are made of; the models are folded.
+type chatKey struct {
+	model, served string
+	errorType     string
+	server        string
+	port          int
+}
+
+// chatLabels are the labels of a chat, for each of its metrics.
+type chatLabels struct{ duration, first, input, output labels }
+
+func (k chatKey) labels() chatLabels {
+	c := ChatInfo{Model: k.model, ServerAddress: k.server, ServerPort: k.port}
+	attrs := slices.Concat(c.identity(), c.server(), optional(keyResponseModel, k.served))
+	of := func(one attribute.KeyValue) labels { return newLabels(append(slices.Clip(attrs), one)...) }
+	return chatLabels{
+		duration: newLabels(withError(attrs, k.errorType)...), first: newLabels(attrs...),
+		input: of(keyTokenType.String(typeInput)), output: of(keyTokenType.String(typeOutput)),
+	}
+}
+
 func (i *Instruments) chatted(ctx context.Context, c ChatInfo, r ChatResult, took time.Duration) {
-	c.Model = i.models.fold(c.Model)
-	labels := append(c.identity(), c.server()...)
 	if r.Model != "" {
 		i.models.answered(r.Model)
-		labels = append(labels, keyResponseModel.String(i.models.fold(r.Model)))
 	}
-	i.chatDuration.Record(ctx, took.Seconds(), metric.WithAttributes(withError(labels, r.ErrorType)...))
+	l := i.cached.chatted.get(chatKey{i.models.fold(c.Model), i.models.fold(r.Model), r.ErrorType, c.ServerAddress, c.ServerPort}, chatKey.labels)
+	i.chatDuration.Record(ctx, took.Seconds(), l.duration.record...)
 	if r.FirstChunk > 0 {
-		i.chatFirstChunk.Record(ctx, r.FirstChunk.Seconds(), metric.WithAttributes(labels...))
+		i.chatFirstChunk.Record(ctx, r.FirstChunk.Seconds(), l.first.record...)
 	}
-	i.usedTokens(ctx, labels, typeInput, r.InputTokens)
-	i.usedTokens(ctx, labels, typeOutput, r.OutputTokens)
-}
-
-func (i *Instruments) usedTokens(ctx context.Context, labels []attribute.KeyValue, kind string, n *int64) {
-	if n != nil {
-		i.chatTokens.Record(ctx, *n, metric.WithAttributes(labels...), metric.WithAttributes(keyTokenType.String(kind)))
+	if r.InputTokens != nil {
+		i.chatTokens.Record(ctx, *r.InputTokens, l.input.record...)
+	}
+	if r.OutputTokens != nil {
+		i.chatTokens.Record(ctx, *r.OutputTokens, l.output.record...)
 	}
 }
 
-func (i *Instruments) consumed(ctx context.Context, labels []attribute.KeyValue) {
-	i.consumedCount.Add(ctx, 1, metric.WithAttributes(labels...))
+func (i *Instruments) processed(ctx context.Context, took time.Duration, l labels) {
+	i.processDuration.Record(ctx, took.Seconds(), l.record...)
 }
 
-func (i *Instruments) processed(ctx context.Context, took time.Duration, labels []attribute.KeyValue) {
-	i.processDuration.Record(ctx, took.Seconds(), metric.WithAttributes(labels...))
+// published records a message that was sent.
+func (i *Instruments) published(ctx context.Context, took time.Duration, l labels) {
+	i.clientDuration.Record(ctx, took.Seconds(), l.record...)
+	i.sentCount.Add(ctx, 1, l.add...)
 }
 
-func (i *Instruments) sent(ctx context.Context, labels []attribute.KeyValue) {
-	i.sentCount.Add(ctx, 1, metric.WithAttributes(labels...))
-}
-
-// operated records a message sent or settled.
-func (i *Instruments) operated(ctx context.Context, took time.Duration, labels []attribute.KeyValue) {
-	i.clientDuration.Record(ctx, took.Seconds(), metric.WithAttributes(labels...))
+// settled records a message that was settled.
+func (i *Instruments) settled(ctx context.Context, took time.Duration, l labels) {
+	i.clientDuration.Record(ctx, took.Seconds(), l.record...)
 }
 
 // optional returns a label only if it has a value.

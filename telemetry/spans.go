@@ -4,11 +4,9 @@ import (
 	"context"
 	"fmt"
 	"math"
-	"net/url"
-	"slices"
 	"strconv"
 	"strings"
-	"sync"
+	"sync/atomic"
 	"time"
 
 	"go.opentelemetry.io/otel/attribute"
@@ -19,41 +17,71 @@ import (
 // maxDescription bounds error texts on spans and in our own log lines, in bytes.
 const maxDescription = 200
 
-// Span is a step of handling a message. It belongs to the goroutine that
-// started it and must be ended.
+// Span is a step of handling a message. It must be ended.
 type Span struct {
-	span   trace.Span
-	record func(errorType string, took time.Duration)
-	start  time.Time
-	once   sync.Once
+	span        trace.Span
+	step        *step
+	instruments *Instruments
+	start       time.Time
+	attrs       []attribute.KeyValue // set as it ends, all at once; nil if nobody records it
+	ended       atomic.Bool
 }
 
-// startSpan starts a span; record gets the metrics of its end.
-func (t *Telemetry) startSpan(ctx context.Context, name string, record func(context.Context, string, time.Duration), options ...trace.SpanStartOption) (context.Context, *Span) {
-	start := time.Now()
-	ctx, span := t.begin(ctx, name, start, options...)
-	return ctx, &Span{
-		span:   span,
-		start:  start,
-		record: func(errorType string, took time.Duration) { record(ctx, errorType, took) },
+// startSpan starts the span of a step. The attributes that are its own are asked for
+// only if it is recorded.
+func (t *Telemetry) startSpan(ctx context.Context, step *step, link bool, own func(attrs []attribute.KeyValue) []attribute.KeyValue) (context.Context, *Span) {
+	s := &Span{step: step, instruments: t.Instruments, start: time.Now()}
+	ctx, s.span = t.begin(ctx, spanStart{name: step.name, kind: step.kind, at: s.start, link: link})
+	if s.span.IsRecording() {
+		s.attrs = append(make([]attribute.KeyValue, 0, len(step.attrs)+step.room), step.attrs...)
+		s.attrs = append(own(s.attrs), t.atBroker()...)
 	}
+	return ctx, s
 }
 
-// begin starts a span whose beginning is also that of a measured duration.
-func (t *Telemetry) begin(ctx context.Context, name string, start time.Time, options ...trace.SpanStartOption) (context.Context, trace.Span) {
-	return t.Tracer.Start(ctx, name, append(options, trace.WithTimestamp(start))...) //nolint:spancheck // ended by Span.End or ChatSpan.End
+// spanStart is how a span begins.
+type spanStart struct {
+	name string
+	kind trace.SpanKind
+	at   time.Time // the beginning of a measured duration as well
+	link bool      // to the span in the context, in a trace of its own
+
+	attrs []attribute.KeyValue // that a sampler may ask for
+}
+
+// begin starts a span. Without tracing the context stays as it is, with the span that
+// the message came from.
+func (t *Telemetry) begin(ctx context.Context, s spanStart) (context.Context, trace.Span) {
+	if origin := trace.SpanFromContext(ctx); !t.tracing && !origin.IsRecording() {
+		return ctx, origin
+	}
+	options := append(make([]trace.SpanStartOption, 0, 5), trace.WithSpanKind(s.kind), trace.WithTimestamp(s.at))
+	if len(s.attrs) > 0 {
+		options = append(options, trace.WithAttributes(s.attrs...))
+	}
+	if origin := trace.SpanContextFromContext(ctx); s.link && origin.IsValid() {
+		options = append(options, trace.WithNewRoot(), trace.WithLinks(trace.Link{SpanContext: origin}))
+	}
+	return t.Tracer.Start(ctx, s.name, options...) //nolint:spancheck // ended by Span.End, ChatSpan.End or a response
+}
+
+// add notes attributes for the end of the span.
+func (s *Span) add(attrs ...attribute.KeyValue) {
+	if s.attrs != nil {
+		s.attrs = append(s.attrs, attrs...)
+	}
 }
 
 // SetRequestID records the id of the request.
 func (s *Span) SetRequestID(id string) {
-	s.span.SetAttributes(keyRequestID.String(id), keyConversation.String(id))
+	s.add(keyRequestID.String(id), keyConversation.String(id))
 }
 
 // SetVerdict records the outcome of the request; code is empty unless it failed.
 func (s *Span) SetVerdict(outcome fmt.Stringer, code string) {
-	s.span.SetAttributes(keySpanVerdict.String(outcome.String()))
+	s.add(keySpanVerdict.String(outcome.String()))
 	if code != "" {
-		s.span.SetAttributes(keySpanCode.String(code))
+		s.add(keySpanCode.String(code))
 	}
 }
 
@@ -62,21 +90,34 @@ func (s *Span) SetVerdict(outcome fmt.Stringer, code string) {
 // redacted text is kept; an error alone counts as "_OTHER". Only the first
 // call counts, so End can also be deferred.
 func (s *Span) End(errorType string, err error) {
-	s.once.Do(func() {
-		end := time.Now()
-		s.record(markFailed(s.span, errorType, err), end.Sub(s.start))
+	if s.ended.Swap(true) {
+		return
+	}
+	end := time.Now()
+	if errorType == "" && err != nil {
+		errorType = errorTypeOther
+	}
+	s.step.ended(forExemplar(s.span), s.instruments, errorType, end.Sub(s.start))
+	if s.attrs != nil {
+		s.span.SetAttributes(s.attrs...)
+		markFailed(s.span, errorType, err)
 		s.span.End(trace.WithTimestamp(end))
-	})
+	}
 }
 
-// markFailed sets status and error.type of a span that failed and returns the
-// latter, "" for one that did not.
-func markFailed(span trace.Span, errorType string, err error) string {
-	if errorType == "" && err == nil {
-		return ""
+// forExemplar is the context that metrics of a span are recorded with: they lead to it
+// if it is sampled.
+func forExemplar(span trace.Span) context.Context {
+	if !span.SpanContext().IsSampled() {
+		return context.Background()
 	}
+	return trace.ContextWithSpan(context.Background(), span)
+}
+
+// markFailed sets status and error.type of a span if it failed.
+func markFailed(span trace.Span, errorType string, err error) {
 	if errorType == "" {
-		errorType = errorTypeOther
+		return
 	}
 	description := ""
 	if err != nil {
@@ -84,7 +125,6 @@ func markFailed(span trace.Span, errorType string, err error) string {
 	}
 	span.SetAttributes(keyErrorType.String(errorType))
 	span.SetStatus(codes.Error, description)
-	return errorType
 }
 
 // shorten returns the first line of text, redacted and cut to maxDescription.
@@ -108,14 +148,12 @@ type ProcessInfo struct {
 	RequestID      string // empty if not known yet, see Span.SetRequestID
 }
 
-func (p ProcessInfo) attributes() []attribute.KeyValue {
+func (p ProcessInfo) attributes(attrs []attribute.KeyValue) []attribute.KeyValue {
 	id := p.MessageID
 	if id == "" {
 		id = p.Stream + ":" + strconv.FormatUint(p.StreamSequence, 10)
 	}
-	attrs := append(messaging(operationProcess, typeProcess, keyDestination.String(p.Destination)),
-		keyConsumerGroup.String(p.Consumer),
-		keyConsumer.String(p.Consumer),
+	attrs = append(attrs,
 		keyStream.String(p.Stream),
 		keyStreamSequence.Int64(signed(p.StreamSequence)),
 		keyDeliveryCount.Int64(signed(p.DeliveryCount)),
@@ -131,23 +169,8 @@ func (p ProcessInfo) attributes() []attribute.KeyValue {
 // which Extract put there, or, with Config.TraceLink, in a new trace linked to
 // it. It counts the message as consumed; the span's end records the duration.
 func (t *Telemetry) StartProcess(ctx context.Context, p ProcessInfo) (context.Context, *Span) {
-	options := []trace.SpanStartOption{
-		trace.WithSpanKind(trace.SpanKindConsumer),
-		trace.WithAttributes(p.attributes()...),
-		t.atBroker(),
-	}
-	if origin := trace.SpanContextFromContext(ctx); t.link && origin.IsValid() {
-		options = append(options, trace.WithNewRoot(), trace.WithLinks(trace.Link{SpanContext: origin}))
-	}
-	labels := []attribute.KeyValue{
-		keySystem.String(systemNATS), keyOperation.String(operationProcess),
-		keyDestination.String(p.Destination), keyConsumerGroup.String(p.Consumer),
-	}
-	record := func(ctx context.Context, errorType string, took time.Duration) {
-		t.Instruments.processed(ctx, took, withError(labels, errorType))
-	}
-	ctx, span := t.startSpan(ctx, operationProcess+" "+p.Destination, record, options...)
-	t.Instruments.consumed(ctx, labels)
+	ctx, span := t.startSpan(ctx, t.steps.get(stepKey{operationProcess, p.Destination, p.Consumer}, newStep), t.link, p.attributes)
+	t.Instruments.consumedCount.Add(forExemplar(span.span), 1, span.step.labels("").add...)
 	return ctx, span
 }
 
@@ -155,65 +178,17 @@ func (t *Telemetry) StartProcess(ctx context.Context, p ProcessInfo) (context.Co
 // the subject without its ids: gemini.responses.completed.{request_id}. Inject
 // the returned context into the message.
 func (t *Telemetry) StartPublish(ctx context.Context, template, messageID string) (context.Context, *Span) {
-	attrs := messaging(operationPublish, typeSend, keyTemplate.String(template))
-	record := func(ctx context.Context, errorType string, took time.Duration) {
-		labels := withError(attrs, errorType)
-		t.Instruments.operated(ctx, took, labels)
-		t.Instruments.sent(ctx, labels)
-	}
-	return t.startSpan(ctx, operationPublish+" "+template, record,
-		trace.WithSpanKind(trace.SpanKindProducer),
-		trace.WithAttributes(attrs...),
-		trace.WithAttributes(keyMessageID.String(messageID)),
-		t.atBroker())
+	return t.startSpan(ctx, t.steps.get(stepKey{operationPublish, template, ""}, newStep), false, func(attrs []attribute.KeyValue) []attribute.KeyValue {
+		return append(attrs, keyMessageID.String(messageID))
+	})
 }
 
 // StartSettle starts the span of settling a message: operation is ack, nak or
 // term, destination the subject the message was read from.
 func (t *Telemetry) StartSettle(ctx context.Context, operation, destination string) (context.Context, *Span) {
-	attrs := messaging(operation, typeSettle, keyDestination.String(destination))
-	record := func(ctx context.Context, errorType string, took time.Duration) {
-		t.Instruments.operated(ctx, took, withError(attrs, errorType))
-	}
-	return t.startSpan(ctx, operation+" "+destination, record,
-		trace.WithSpanKind(trace.SpanKindClient),
-		trace.WithAttributes(attrs...),
-		t.atBroker())
-}
-
-// SetBroker sets the source of the URL of the NATS server that we are connected
-// to, "" while there is none. Messaging spans carry its host and port.
-func (t *Telemetry) SetBroker(server func() string) {
-	t.broker.Store(&server)
-}
-
-// atBroker adds the NATS server to the attributes of a messaging span.
-func (t *Telemetry) atBroker() trace.SpanStartEventOption {
-	var attrs []attribute.KeyValue
-	if ask := t.broker.Load(); ask != nil {
-		if at, err := url.Parse((*ask)()); err == nil && at.Hostname() != "" {
-			attrs = append(attrs, keyServerAddress.String(at.Hostname()))
-			if port, err := strconv.Atoi(at.Port()); err == nil {
-				attrs = append(attrs, keyServerPort.Int(port))
-			}
-		}
-	}
-	return trace.WithAttributes(attrs...)
-}
-
-// messaging returns what all messaging spans and metrics have.
-func messaging(operation, kind string, destination attribute.KeyValue) []attribute.KeyValue {
-	return []attribute.KeyValue{
-		keySystem.String(systemNATS), keyOperation.String(operation), keyOperationType.String(kind), destination,
-	}
-}
-
-// withError returns labels and the error type, if there is one.
-func withError(labels []attribute.KeyValue, errorType string) []attribute.KeyValue {
-	if errorType == "" {
-		return labels
-	}
-	return append(slices.Clip(labels), keyErrorType.String(errorType))
+	return t.startSpan(ctx, t.steps.get(stepKey{operation, destination, ""}, newStep), false, func(attrs []attribute.KeyValue) []attribute.KeyValue {
+		return attrs
+	})
 }
 
 // signed returns n as OpenTelemetry has it.

@@ -10,6 +10,7 @@ import (
 	"sync/atomic"
 
 	"github.com/prometheus/client_golang/prometheus"
+	"go.opentelemetry.io/otel/attribute"
 	"go.opentelemetry.io/otel/metric"
 	noopmetric "go.opentelemetry.io/otel/metric/noop"
 	"go.opentelemetry.io/otel/propagation"
@@ -61,9 +62,12 @@ type Telemetry struct {
 	meters     metric.MeterProvider
 	propagator propagation.TextMapPropagator
 	metrics    http.Handler
+	tracing    bool // somebody wants spans
 	link       bool
 	capture    bool // record prompts and answers
+	steps      cache[stepKey, *step]
 	broker     atomic.Pointer[func() string]
+	brokers    cache[string, []attribute.KeyValue]
 	stopOnce   sync.Once
 	stops      []func(context.Context) error
 }

@@ -7,11 +7,13 @@ import (
 	"runtime/debug"
 	"strings"
 	"text/tabwriter"
+	"time"
 
 	"github.com/spf13/cobra"
 
 	"gemini-client/service/bus"
 	"gemini-client/service/config"
+	"gemini-client/service/upstream"
 	"gemini-client/telemetry"
 )
 
@@ -103,13 +105,19 @@ func provision(ctx context.Context, c config.Config, p provisioning, std streams
 	return nil
 }
 
+// outlookTime bounds how long config waits for OpenRouter's catalogue.
+const outlookTime = 3 * time.Second
+
 func configCommand(configFile *string, std streams) *cobra.Command {
 	var markdown bool
 	cmd := &cobra.Command{
 		Use:   "config",
 		Short: "Explain every setting: meaning, default and the value in force (secrets masked)",
-		Args:  cobra.NoArgs,
-		RunE: func(_ *cobra.Command, _ []string) error {
+		Long: `Explain every setting: meaning, default and the value in force (secrets masked).
+Where there is a key, OpenRouter's catalogue is asked, for 3 seconds at most, when
+the models of the settings expire; the last lines say so, or why it is not known.`,
+		Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
 			c, warnings, err := config.Load(*configFile)
 			err = errors.Join(err, telemetryConfig(c, std.out).Validate())
 			if markdown {
@@ -127,7 +135,15 @@ func configCommand(configFile *string, std streams) *cobra.Command {
 			for _, warning := range warnings {
 				_, _ = fmt.Fprintln(std.err, "warning:", warning)
 			}
-			return err
+			if err != nil {
+				return err
+			}
+			ctx, cancel := context.WithTimeout(cmd.Context(), outlookTime)
+			defer cancel()
+			for _, line := range upstream.Outlook(ctx, c) {
+				_, _ = fmt.Fprintln(std.out, "model", plain(line))
+			}
+			return nil
 		},
 	}
 	cmd.Flags().BoolVar(&markdown, "markdown", false, "print the settings as a Markdown table: names, defaults and meanings, no values")

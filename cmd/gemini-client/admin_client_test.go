@@ -24,14 +24,14 @@ type bench struct {
 }
 
 // setup runs no worker. There are no retries by schedule: a request that fails
-// leaves a dead letter at once.
+// leaves a dead letter at once. No other model answers it.
 func setup(t *testing.T, changes ...func(*server.Options)) *bench {
 	t.Helper()
 	n := servicetest.RunNATS(t, changes...)
 	or := servicetest.RunOpenRouter(t, simulator.Config{})
 	b := &bench{t: t, nats: n, openrouter: or, program: newProgram(t, map[string]any{
 		"OPENROUTER_BASE_URL": or.URL, "OPENROUTER_API_KEYS": []string{servicetest.Key}, "HTTP_ADDR": "127.0.0.1:0", "NATS_URL": n.URL,
-		"LOG_FORMAT": "json", "QUEUE_MAX_RETRIES": 0, "ACK_WAIT": "3s",
+		"LOG_FORMAT": "json", "QUEUE_MAX_RETRIES": 0, "ACK_WAIT": "3s", "OPENROUTER_FALLBACK_MODELS": []string{},
 	})}
 	if len(changes) == 0 {
 		b.Backend = servicetest.NewBackend(t, n)

@@ -22,6 +22,7 @@ const (
 )
 
 func main() {
+	paceHeap()
 	ctx, stop := untilSignal(context.Background())
 	code := run(ctx, os.Args[1:], streams{os.Stdin, os.Stdout, os.Stderr})
 	stop()

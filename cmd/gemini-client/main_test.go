@@ -13,6 +13,7 @@ import (
 	"go.uber.org/goleak"
 
 	"gemini-client/events"
+	"gemini-client/service/openrouter/simulator"
 	"gemini-client/service/servicetest"
 )
 
@@ -201,9 +202,28 @@ func TestEmbeddedListensOnLoopbackOnly(t *testing.T) {
 func TestConfigCommand(t *testing.T) {
 	t.Setenv("OPENROUTER_API_KEYS", "sk-or-v1-0123456789abcdef")
 	t.Setenv("GEMINI_MODEL_TEXT", "gemini-2.5-flash")
+	t.Setenv("OPENROUTER_BASE_URL", nowhere)
 	code, out, errs := invoke(t, "", "config")
 	if code != 0 || !strings.Contains(out, "****cdef") || strings.Contains(out, "0123456789") || !strings.Contains(errs, "deprecated") {
 		t.Errorf("exit code %d:\n%s%s", code, out, errs)
+	}
+}
+
+// config ends with when the models expire, as OpenRouter's catalogue has it.
+func TestConfigTellsExpiry(t *testing.T) {
+	t.Parallel()
+	router := servicetest.RunOpenRouter(t, simulator.Config{Expirations: map[string]string{"google/gemini-2.5-flash": "2999-12-31"}})
+	p := newProgram(t, map[string]any{"OPENROUTER_API_KEYS": []string{servicetest.Key}, "OPENROUTER_BASE_URL": router.URL})
+	if code, out, errs := p.invoke("", "config"); code != 0 || !strings.Contains(out, "model google/gemini-2.5-flash expires on 2999-12-31, in ") {
+		t.Errorf("exit code %d: %s%s", code, out, errs)
+	}
+	p.set("OPENROUTER_BASE_URL", nowhere)
+	if code, out, errs := p.invoke("", "config"); code != 0 || !strings.Contains(out, "model google/gemini-2.5-flash: not known, OpenRouter could not be asked") {
+		t.Errorf("exit code %d: %s%s", code, out, errs)
+	}
+	p.set("OPENROUTER_API_KEYS", []string{})
+	if code, out, errs := p.invoke("", "config"); code != 0 || !strings.Contains(out, "model google/gemini-2.5-flash: not looked up") {
+		t.Errorf("exit code %d: %s%s", code, out, errs)
 	}
 }
 

@@ -21,11 +21,14 @@ type program struct {
 	settings map[string]any
 }
 
+// nowhere is an OpenRouter that nobody runs: no test asks the real one.
+const nowhere = "http://127.0.0.1:1/api/v1"
+
 // newProgram returns a program with some settings, by the names of their
 // variables.
 func newProgram(t *testing.T, settings map[string]any) *program {
 	t.Helper()
-	p := &program{t: t, file: filepath.Join(t.TempDir(), "settings.yaml"), settings: map[string]any{}}
+	p := &program{t: t, file: filepath.Join(t.TempDir(), "settings.yaml"), settings: map[string]any{"openrouter_base_url": nowhere}}
 	for name, value := range settings {
 		p.set(name, value)
 	}

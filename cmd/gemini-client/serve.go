@@ -8,8 +8,6 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
-	"os"
-	"runtime/debug"
 	"strings"
 	"time"
 
@@ -80,14 +78,6 @@ func serve(ctx context.Context, c config.Config, warnings []string, std streams)
 	}
 	defer web()
 	return s.Run(ctx)
-}
-
-// boundHeap has Go stay within nine tenths of a container's memory, where nobody has
-// set GOMEMLIMIT: it would let the heap grow to twice what is in use.
-func boundHeap() {
-	if limit := config.ContainerMemory(os.DirFS("/")); limit > 0 && os.Getenv("GOMEMLIMIT") == "" {
-		debug.SetMemoryLimit(limit / 10 * 9)
-	}
 }
 
 // telemetryConfig returns the settings of logs and traces; telemetry reads the

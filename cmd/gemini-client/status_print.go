@@ -12,6 +12,7 @@ import (
 	"github.com/dustin/go-humanize"
 
 	"gemini-client/service"
+	"gemini-client/service/upstream"
 )
 
 // text formats the overview for people.
@@ -41,6 +42,12 @@ func (o *overview) text() []byte {
 	}
 	for _, w := range o.Workers {
 		fmt.Fprintf(&b, "  %s\n", workerLine(w))
+		for i, key := range w.KeyList {
+			fmt.Fprintf(&b, "    key %s\n", keyLine(i, key, o.Time))
+		}
+	}
+	for _, m := range o.expiring() {
+		row("model", "%s", plain(m.Text(o.Time)))
 	}
 	for _, text := range o.Unseen {
 		row("not seen", "%s", text)
@@ -99,6 +106,19 @@ func (o *overview) intake() string {
 	return strings.Join(parts, "; ")
 }
 
+// expiring lists the models that any worker knows the end of, once each.
+func (o *overview) expiring() []upstream.ModelExpiry {
+	var list []upstream.ModelExpiry
+	for _, w := range o.Workers {
+		for _, m := range w.Expiring {
+			if !slices.ContainsFunc(list, func(other upstream.ModelExpiry) bool { return other.Model == m.Model }) {
+				list = append(list, m)
+			}
+		}
+	}
+	return list
+}
+
 func workerLine(w service.WorkerStatus) string {
 	state := "ready, intake " + w.Intake
 	if !w.Ready {
@@ -117,4 +137,30 @@ func workerLine(w service.WorkerStatus) string {
 	up := strings.TrimSpace(humanize.RelTime(w.Since, time.Now(), "", ""))
 	return plain(fmt.Sprintf("%s  %s  version %s, up %s, %s; %d of %d slots in use, breaker %s, keys: %s%s",
 		w.Instance, w.Hostname, cmp.Or(w.Version, "unknown"), up, state, w.InFlight, w.Slots, w.Breaker, cmp.Or(strings.Join(keys, ", "), "none"), alone.String()))
+}
+
+// keyLine says of one key whether it is used, and what OpenRouter told of it.
+func keyLine(i int, key upstream.KeyStatus, now time.Time) string {
+	name := "…" + key.End
+	if key.End == "" {
+		name = fmt.Sprint(i + 1) // of the list
+	}
+	parts := []string{key.State}
+	if key.Until != nil && key.Until.After(now) {
+		parts[0] += " until " + since(*key.Until)
+	}
+	if key.Remaining != nil {
+		left := fmt.Sprintf("%.2f USD left", *key.Remaining)
+		if key.Limit != nil {
+			left = fmt.Sprintf("%.2f of %.2f USD left", *key.Remaining, *key.Limit)
+		}
+		if key.Reset != "" {
+			left += " (" + key.Reset + ")"
+		}
+		parts = append(parts, left)
+	}
+	if key.ExpiresAt != nil {
+		parts = append(parts, "expires "+since(*key.ExpiresAt))
+	}
+	return plain(name + "  " + strings.Join(parts, ", "))
 }

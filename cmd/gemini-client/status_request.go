@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/nats-io/nats.go/jetstream"
@@ -46,7 +47,8 @@ type claimState struct {
 type scheduleState struct {
 	Callback string    `json:"callback"`
 	At       time.Time `json:"at"`
-	Retry    int       `json:"retry"` // how often it was rescheduled, this time included
+	Retry    int       `json:"retry"`            // how often it was rescheduled, this time included
+	Batched  time.Time `json:"batched,omitzero"` // since when it waits for a batch, or for its answer
 }
 
 type messageState struct {
@@ -121,9 +123,9 @@ func (a *adminClient) findAnswers(ctx context.Context, w *requestState) error {
 
 func (a *adminClient) findClaims(ctx context.Context, w *requestState) error {
 	subject := func(callback string) string { return a.names.Claim(callback, w.ID) }
-	return a.each(ctx, a.names.ClaimsStream(), subject, func(ctx context.Context, s jetstream.Stream, _ string, m *jetstream.RawStreamMsg) error {
+	return a.each(ctx, a.names.ClaimsStream(), subject, func(ctx context.Context, s jetstream.Stream, callback string, m *jetstream.RawStreamMsg) error {
 		holder, ok := bus.ParseHolder(m.Data)
-		if !ok {
+		if !ok || holder.Ended() || w.answeredSince(callback, m.Time) {
 			return nil
 		}
 		c := claimState{Instance: plain(holder.Instance), Message: fmt.Sprintf("%s/%d", holder.Stream, holder.Sequence), Since: m.Time.UTC(), Starts: holder.Starts}
@@ -136,6 +138,15 @@ func (a *adminClient) findClaims(ctx context.Context, w *requestState) error {
 		}
 		w.Claims = append(w.Claims, c)
 		return nil
+	})
+}
+
+// answeredSince reports whether a result was stored on a callback after a claim, which
+// then stays until it expires.
+func (w *requestState) answeredSince(callback string, claimed time.Time) bool {
+	return slices.ContainsFunc(w.Answers, func(a answerState) bool {
+		on, _, _, _ := events.ParseResult(a.Subject)
+		return on == callback && a.At.After(claimed)
 	})
 }
 
@@ -156,7 +167,7 @@ func (a *adminClient) findSchedules(ctx context.Context, w *requestState) error 
 	return a.each(ctx, a.names.RetriesStream(), subject, func(_ context.Context, _ jetstream.Stream, callback string, m *jetstream.RawStreamMsg) error {
 		at, _ := firesAt(m)
 		retry, _ := events.RetryCount(m.Header)
-		w.Schedules = append(w.Schedules, scheduleState{Callback: callback, At: at, Retry: retry})
+		w.Schedules = append(w.Schedules, scheduleState{Callback: callback, At: at, Retry: retry, Batched: events.Batch(m.Header).Since})
 		return nil
 	})
 }
@@ -241,7 +252,8 @@ func (w *requestState) text() []byte {
 		}
 	}
 	for _, l := range w.Schedules {
-		row("scheduled", "for %s (retry %d); callback %s", since(l.At), l.Retry, l.Callback)
+		name, text := l.describe()
+		row(name, "%s (retry %d); callback %s", text, l.Retry, l.Callback)
 	}
 	for _, q := range w.Queued {
 		if q.Delivered {
@@ -263,6 +275,15 @@ func (w *requestState) text() []byte {
 		row("not seen", "%s", text)
 	}
 	return b.Bytes()
+}
+
+// describe returns what a request waits for. The time of a schedule says nothing of when
+// a batch is answered.
+func (l scheduleState) describe() (name, text string) {
+	if l.Batched.IsZero() {
+		return "scheduled", "for " + since(l.At)
+	}
+	return "batched", "waits for a batch, or for its answer, since " + since(l.Batched)
 }
 
 func host(name string) string {

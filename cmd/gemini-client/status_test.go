@@ -28,10 +28,13 @@ func (b *bench) status() (o overview) {
 }
 
 // schedule stores a schedule for a request by hand, to fire in an hour.
-func (b *bench) schedule(id string, retry int) time.Time {
+func (b *bench) schedule(id string, retry int, header ...string) time.Time {
 	b.t.Helper()
 	at := time.Now().Add(time.Hour).UTC().Truncate(time.Second)
 	m := &nats.Msg{Subject: b.Names.Later(b.Names.ResponseQueue, id), Header: nats.Header{events.HeaderRetryCount: {fmt.Sprint(retry)}}, Data: servicetest.Body(id, secret, nil)}
+	if len(header) > 0 {
+		m.Header.Set(header[0], header[1])
+	}
 	if _, err := b.JS.PublishMsg(b.Context(), m, jetstream.WithScheduleAt(at), jetstream.WithScheduleTarget(b.Names.Retries())); err != nil {
 		b.t.Fatal(err)
 	}
@@ -91,13 +94,33 @@ func TestStatusOfWorkers(t *testing.T) {
 	if len(o.Workers) != 2 || o.Workers[0].InFlight+o.Workers[1].InFlight != 1 || o.Workers[0].Version != version() || o.Requests.InFlight != 1 || o.Requests.Waiting != 0 {
 		t.Errorf("requests: %+v, workers: %+v", o.Requests, o.Workers)
 	}
-	out := b.expect([]string{"status"}, "workers      2", "1 of 100 slots in use", "breaker closed", "keys: 1 usable", "1 in flight")
-	if strings.Contains(out, "cdef") || strings.Contains(out, "mango") {
+	out := b.expect([]string{"status"}, "workers      2", "1 of 100 slots in use", "breaker closed", "keys: 1 usable", "1 in flight", "    key …cdef  usable\n")
+	if strings.Contains(out, "bcdef") || strings.Contains(out, "mango") {
 		t.Errorf("a key or a prompt shows:\n%s", out)
 	}
 	out = b.expect([]string{"status", id}, "in flight   by instance", "message GEMINI_REQUESTS/1, start 1", "delivered")
 	if strings.Contains(out, "did not answer") {
 		t.Errorf("the worker's host is not known:\n%s", out)
+	}
+}
+
+// A model that will not be offered for ever has a line, however many workers know it.
+func TestStatusOfExpiringModels(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	b.openrouter.SetExpiration("google/gemini-2.5-flash", "2999-12-31")
+	b.work()
+	b.work()
+	b.Until("both workers know it", func() (string, bool) {
+		known := 0
+		for _, w := range b.status().Workers {
+			known += len(w.Expiring)
+		}
+		return fmt.Sprint(known), known == 2
+	})
+	out := b.expect([]string{"status"}, "model        google/gemini-2.5-flash expires on 2999-12-31, in ")
+	if strings.Count(out, "expires on") != 1 {
+		t.Errorf("it is said more than once:\n%s", out)
 	}
 }
 
@@ -182,6 +205,9 @@ func TestStatusOfARequest(t *testing.T) {
 
 	at := b.schedule(waiting, 2)
 	b.expect([]string{"status", waiting}, "scheduled   for "+clock(at), "(retry 2)")
+	batched, begun := servicetest.NewID(), time.Now().Add(-time.Hour).Truncate(time.Second)
+	b.schedule(batched, 0, events.HeaderBatch, events.BatchState{Group: "g1", Since: begun}.String())
+	b.expect([]string{"status", batched}, "batched     waits for a batch, or for its answer, since "+clock(begun.UTC()))
 	b.command(0, "cancel", cancelled)
 	b.expect([]string{"status", cancelled}, "cancelled   20")
 	b.put(b.Names.Claim(b.Names.ResponseQueue, orphan), nil, []byte("GEMINI_REQUESTS 9 gone 2"))
@@ -191,7 +217,9 @@ func TestStatusOfARequest(t *testing.T) {
 	b.Result(first)
 	failed := b.Ask(dies, nil)
 	b.Result(failed)
-	b.expect([]string{"status", first}, "answered    gemini.responses.completed."+first)
+	if out := b.expect([]string{"status", first}, "answered    gemini.responses.completed."+first); strings.Contains(out, "in flight") {
+		t.Errorf("it is in flight, by a claim that has not ended yet:\n%s", out)
+	}
 	b.expect([]string{"status", failed}, "answered    gemini.responses.failed."+failed+" (model_unavailable)", "dead letter 1 (model_unavailable)")
 	var w requestState
 	if out := b.command(0, "status", failed, "--json"); json.Unmarshal([]byte(out), &w) != nil || w.Answers[0].Code != events.ModelUnavailable || w.DeadLetter.Sequence != 1 || w.CancelledAt != nil || len(w.Queued) != 0 {

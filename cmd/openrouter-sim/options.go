@@ -13,8 +13,9 @@ import (
 
 // options are the parsed command line.
 type options struct {
-	addr   string
-	config simulator.Config
+	addr    string
+	config  simulator.Config
+	retired []string // models
 }
 
 // history is how many calls the program remembers: /generation needs a few, and memory has to stay bounded.
@@ -33,6 +34,14 @@ func parse(args []string, stdout, stderr io.Writer) (options, error) {
 	flags.Uint64Var(&o.config.Seed, "seed", 0, "`number` that decides which calls fail")
 	flags.Func("storm", "`period/duration` of 429 storms, such as 60s/10s: the last 10 of every 60 seconds", func(text string) error {
 		return parseStorm(text, &o.config.Storm)
+	})
+	batchFlags(flags, &o.config.Batch)
+	flags.Func("retired", "`model` that is gone, with 404 \"No endpoints found\"; may be repeated", func(model string) error {
+		o.retired = append(o.retired, model)
+		return nil
+	})
+	flags.Func("expires", "`model=date` that GET /model shows as its end, such as google/gemini-2.5-flash=2026-12-01; may be repeated", func(text string) error {
+		return parseExpiry(text, &o.config)
 	})
 	flags.Func("key", "accepted API `key`; may be repeated; without it, every key that begins with sk-or-", func(key string) error {
 		o.config.Keys = append(o.config.Keys, key)
@@ -64,10 +73,46 @@ func (o options) check(rest []string) error {
 	if !(o.config.ErrorRate >= 0 && o.config.ErrorRate <= 1) {
 		problems = append(problems, errors.New("--error-rate must be from 0 to 1"))
 	}
+	if o.config.Batch.Step < 0 {
+		problems = append(problems, errors.New("--batch-step cannot be negative"))
+	}
 	if o.config.RateLimit < 0 {
 		problems = append(problems, errors.New("--rate-limit cannot be negative"))
 	}
 	return errors.Join(problems...)
+}
+
+// batchFlags adds the flags that are about batches.
+func batchFlags(flags *flag.FlagSet, batch *simulator.BatchConfig) {
+	flags.DurationVar(&batch.Step, "batch-step", 0, "how long a batch stays in each status; 0 moves it on with each request that reads it")
+	flags.BoolVar(&batch.NoItemCost, "batch-no-item-cost", false, "leave the cost out of the usage of a batch's items")
+	flags.BoolVar(&batch.AllKeys, "batch-all-keys", false, "show every batch to every key")
+	flags.Func("batch-names", "the error of a failed batch names its invalid item by `custom_id`, index or nothing (default custom_id)", func(text string) error {
+		switch text {
+		case "custom_id":
+			batch.Names = simulator.NamesCustomID
+		case "index":
+			batch.Names = simulator.NamesIndex
+		case "nothing":
+			batch.Names = simulator.NamesNothing
+		default:
+			return errors.New("must be custom_id, index or nothing")
+		}
+		return nil
+	})
+}
+
+// parseExpiry reads model=date.
+func parseExpiry(text string, config *simulator.Config) error {
+	model, date, _ := strings.Cut(text, "=")
+	if _, err := time.Parse(time.DateOnly, date); model == "" || err != nil {
+		return errors.New("not of the form model=YYYY-MM-DD")
+	}
+	if config.Expirations == nil {
+		config.Expirations = map[string]string{}
+	}
+	config.Expirations[model] = date
+	return nil
 }
 
 // parseStorm reads period/duration.
@@ -106,6 +151,7 @@ func printFaults(w io.Writer) {
   Why is the sky blue? [sim:429 retry_after=3 times=2]
 
 Several markers follow one another: [sim:503 times=1] [sim:cut times=1] fails two calls and answers the third.
+Those named batch_ are about batches: a marker in the prompt of any item asks for them.
 
 `)
 	for _, fault := range simulator.Faults() {

@@ -55,6 +55,9 @@ func serve(ctx context.Context, o options, stdout io.Writer) error {
 	}
 	announce(stdout, listener.Addr().String())
 	sim := simulator.New(o.config)
+	for _, model := range o.retired {
+		sim.Retire(model, simulator.RetiredNoEndpoints)
+	}
 	server := &http.Server{Handler: sim, ReadHeaderTimeout: 10 * time.Second}
 	failed := make(chan error, 1)
 	go func() { failed <- server.Serve(listener) }()

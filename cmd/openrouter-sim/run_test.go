@@ -8,6 +8,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"go.uber.org/goleak"
 
@@ -154,12 +155,24 @@ func TestNothingOfAShortKeyIsShown(t *testing.T) {
 	}
 }
 
+func TestARetiredModelIsGone(t *testing.T) {
+	p := begin(t, "--retired", "google/gemini-2.5-flash")
+	response := p.ask("sk-or-v1-simulated", "Why?")
+	defer response.Body.Close()
+	if response.StatusCode != http.StatusNotFound {
+		t.Errorf("got %d, want 404", response.StatusCode)
+	}
+	p.end()
+}
+
 func TestFlagsReachTheSimulator(t *testing.T) {
 	t.Parallel()
 	var discard buffer
 	o, err := parse([]string{
 		"--addr", ":1", "--latency", "2s", "--token-interval", "30ms", "--error-rate", "0.1", "--rate-limit", "9",
 		"--storm", "60s/10s", "--key", "a", "--key", "b", "--seed", "7",
+		"--batch-step", "5s", "--batch-names", "index", "--batch-no-item-cost", "--batch-all-keys",
+		"--expires", "google/gemini-2.5-flash=2026-12-01",
 	}, &discard, &discard)
 	if err != nil {
 		t.Fatal(err)
@@ -167,8 +180,12 @@ func TestFlagsReachTheSimulator(t *testing.T) {
 	c := o.config
 	if o.addr != ":1" || c.Latency.String() != "2s" || c.TokenInterval.String() != "30ms" || c.ErrorRate != 0.1 ||
 		c.RateLimit != 9 || c.Storm.Every.String() != "1m0s" || c.Storm.For.String() != "10s" ||
-		strings.Join(c.Keys, ",") != "a,b" || c.Seed != 7 || c.History == 0 {
+		strings.Join(c.Keys, ",") != "a,b" || c.Seed != 7 || c.History == 0 || c.Expirations["google/gemini-2.5-flash"] != "2026-12-01" {
 		t.Errorf("options %+v", o)
+	}
+	want := simulator.BatchConfig{Step: 5 * time.Second, Names: simulator.NamesIndex, NoItemCost: true, AllKeys: true}
+	if c.Batch != want {
+		t.Errorf("batches %+v, want %+v", c.Batch, want)
 	}
 }
 
@@ -185,6 +202,9 @@ func TestProblemsOnTheCommandLine(t *testing.T) {
 		"--latency -1s":               "cannot be negative",
 		"--rate-limit -1 --latency x": "latency",
 		"--rate-limit -1":             "--rate-limit cannot be negative",
+		"--batch-step -1s":            "--batch-step cannot be negative",
+		"--batch-names all":           "custom_id, index or nothing",
+		"--expires x/y=tomorrow":      "model=YYYY-MM-DD",
 	} {
 		var stdout, stderr buffer
 		if code := run(t.Context(), strings.Fields(args), &stdout, &stderr); code != exitUsage {

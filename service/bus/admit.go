@@ -2,6 +2,7 @@ package bus
 
 import (
 	"context"
+	"errors"
 	"time"
 )
 
@@ -11,7 +12,7 @@ type Ask struct {
 	Callback string
 	ID       string    // the request's, in any case
 	Deadline time.Time // the request's; zero if it has none
-	InFlight bool      // this process works on another message of this request
+	InFlight *Delivery // another message of this request that this process works on; nil if it does on none
 }
 
 // State is the answer to an [Ask].
@@ -53,40 +54,55 @@ func (b *Bus) Admit(ctx context.Context, asks ...Ask) []Admission {
 func (b *Bus) admit(ctx context.Context, ask Ask) Admission {
 	d := ask.Delivery
 	d.asked = ask
-	if ask.InFlight {
+	if ask.InFlight != nil {
 		return Admission{State: b.beside(ctx, ask)}
 	}
-	claim, state, err := b.claims.take(ctx, ask.Callback, ask.ID, d)
+	claim, state, err := b.claim(ctx, ask)
 	switch {
 	case err != nil:
 		return Admission{State: b.unanswered(ctx, err)}
-	case state == Busy:
-		return Admission{State: b.busy(ctx, ask)}
 	case state != Admitted:
 		return Admission{State: state}
 	}
 	d.claim = claim
-	found := b.claimed(ctx, ask)
+	d.found = b.claimed(ctx, ask)
 	switch holds, err := b.Holds(ctx, d); {
 	case err != nil:
 		return Admission{State: Interrupted}
 	case !holds: // while NATS was away
 		return Admission{State: b.busy(ctx, ask)}
 	}
-	return Admission{State: found, Starts: claim.holder.Starts}
+	return Admission{State: d.found, Starts: claim.state().says.Starts}
+}
+
+// claim claims a request, unless it has its result or somebody else's claim.
+func (b *Bus) claim(ctx context.Context, ask Ask) (*claim, State, error) {
+	claim, err := b.rounds.take(ctx, ask)
+	if !errors.Is(err, errConflict) {
+		return claim, Admitted, err
+	}
+	if answered, err := b.results.answered(ctx, ask.Delivery, ask.Callback, ask.ID); answered || err != nil {
+		return nil, Answered, err
+	}
+	return b.claims.takeOver(ctx, ask.Callback, ask.ID, ask.Delivery)
 }
 
 // Holds reports whether a request that was admitted is still this process's: while
 // this was cut off NATS, another may have taken it over. It asks NATS only if the
-// heartbeat had a gap. What is lost is counted, logged and released no more. Errors:
-// ErrRefused, ctx's cause.
+// heartbeat had a gap. What is lost is counted and logged. Errors: ErrRefused, ctx's
+// cause.
 func (b *Bus) Holds(ctx context.Context, d *Delivery) (bool, error) {
 	if d.claim == nil {
 		return true, nil
 	}
-	kept, err := b.claims.keep(ctx, d.claim)
+	kept, expired, err := b.claims.keep(ctx, d.claim)
+	if err == nil && expired { // others may have answered it
+		var answered bool
+		answered, err = b.results.answered(ctx, d, d.asked.Callback, d.asked.ID)
+		kept = kept && !answered
+	}
 	if err == nil && !kept {
-		b.claimLost(d.claim.subject)
+		b.claims.letGo(d.claim)
 		d.claim = nil
 	}
 	return kept, err
@@ -103,10 +119,9 @@ func (b *Bus) unanswered(ctx context.Context, err error) State {
 }
 
 // beside is the answer of a message whose request this very process works on.
-// What comes through the retries may be the request's only trace.
 func (b *Bus) beside(ctx context.Context, ask Ask) State {
-	if !ask.Delivery.Retried {
-		return Duplicate
+	if state := yield(ask.InFlight.Stream, ask.InFlight.Sequence, ask.Delivery); state != Busy {
+		return state
 	}
 	return b.busy(ctx, ask)
 }
@@ -122,19 +137,23 @@ func (b *Bus) busy(ctx context.Context, ask Ask) State {
 
 // claimed looks for what speaks against a call for a request that is claimed.
 func (b *Bus) claimed(ctx context.Context, ask Ask) State {
-	answered, err := b.results.answered(ctx, ask.Delivery, ask.Callback, ask.ID)
-	switch {
-	case err != nil:
-		return b.unanswered(ctx, err)
-	case answered:
-		return Answered
+	if !ask.Delivery.claim.unanswered {
+		answered, err := b.results.answered(ctx, ask.Delivery, ask.Callback, ask.ID)
+		switch {
+		case err != nil:
+			return b.unanswered(ctx, err)
+		case answered:
+			return Answered
+		}
 	}
-	waiting, err := b.schedules.waiting(ctx, ask.Delivery, ask.Callback, ask.ID)
-	switch {
-	case err != nil:
-		return b.unanswered(ctx, err)
-	case waiting:
-		return Rescheduled
+	if d := ask.Delivery; !d.claim.first { // else its schedule would have left a mark
+		waiting, err := b.schedules.waiting(ctx, d, ask.Callback, ask.ID)
+		switch {
+		case err != nil:
+			return b.unanswered(ctx, err)
+		case waiting:
+			return Rescheduled
+		}
 	}
 	cancelled, err := b.cancels.has(ctx, ask.ID)
 	switch {

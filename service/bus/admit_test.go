@@ -5,6 +5,7 @@ import (
 	"testing"
 	"time"
 
+	"gemini-client/service/config"
 	"gemini-client/service/servicetest"
 )
 
@@ -20,7 +21,7 @@ func state(t *testing.T, bus *Bus, ask Ask, want State) Admission {
 // One question is answered for many deliveries at once, in their order.
 func TestAdmitMany(t *testing.T) {
 	t.Parallel()
-	b := setup(t)
+	b := setup(t, func(c *config.Config) { c.AckWait = time.Minute }) // what comes again would be taken for the next one
 	bus := b.open()
 	beats(t, bus.heartbeat)
 	var asks []Ask
@@ -32,7 +33,7 @@ func TestAdmitMany(t *testing.T) {
 	if _, err := b.JS.Publish(b.Context(), b.Names.Cancel(asks[3].ID), nil); err != nil {
 		t.Fatal(err)
 	}
-	asks[4].InFlight = true
+	asks[4].InFlight = asks[0].Delivery // an earlier one
 	again := asks[1]
 	again.Delivery = b.deliver(bus, asks[1].ID, nil).Delivery
 	asks[1] = again
@@ -75,7 +76,7 @@ func TestAdmissionsBesideALiveProcess(t *testing.T) {
 	}
 	state(t, two, retried(), Busy)
 	here := retried()
-	here.InFlight = true
+	here.InFlight = d
 	state(t, one, here, Busy)
 	b.settle(one, d, completed(id))
 	state(t, one, here, Answered)
@@ -109,4 +110,29 @@ func TestWaiting(t *testing.T) {
 	if n := b.State(b.Names.RetriesStream()).Msgs; n != 1 {
 		t.Errorf("schedules: %d, want 1: it stays until its time", n)
 	}
+}
+
+// Of two messages of one request only the later may go for the other one, in whatever
+// order they are admitted and whoever works on them: else each could go for the other.
+func TestEarlierMessageStays(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	one, two := b.open(), b.open()
+	beats(t, one.heartbeat)
+	beats(t, two.heartbeat)
+	id := servicetest.NewID()
+	first, second, third := b.deliver(one, id, nil), b.deliver(one, id, nil), b.deliver(one, id, nil)
+	d := b.admitted(one, second)
+	state(t, two, first, Busy)
+	state(t, two, third, Duplicate)
+	here := func(ask Ask, other *Delivery) Ask {
+		ask.InFlight = other
+		return ask
+	}
+	state(t, two, here(first, second.Delivery), Busy)
+	state(t, two, here(second, first.Delivery), Duplicate)
+	state(t, two, here(first, &Delivery{Stream: b.Names.RetriesStream(), Sequence: 7, Retried: true}), Duplicate)
+	b.settle(one, d, completed(id))
+	state(t, two, first, Answered)
+	state(t, two, here(first, second.Delivery), Answered)
 }

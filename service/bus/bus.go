@@ -26,10 +26,12 @@ type Bus struct {
 	memory      *memory
 	heartbeat   *heartbeat
 	claims      *claims
+	rounds      *rounds
 	results     *results
 	schedules   *schedules
 	cancels     *cancels
 	deadletters *deadletters
+	batches     *batches
 	backlog     *backlog
 	taking      atomic.Bool // Run takes messages
 }
@@ -52,29 +54,35 @@ func Open(ctx context.Context, c config.Config, tel *telemetry.Telemetry) (*Bus,
 
 func open(ctx context.Context, conn *Conn, c config.Config, tel *telemetry.Telemetry) (*Bus, error) {
 	topology := NewTopology(c, conn.MaxPayload())
-	waited, err := topology.await(ctx, conn.JetStream, c.Provision, tel.Logger)
+	var s *streams
+	var queues []*queue
+	var ackWait time.Duration
+	waited, err := awaitJetStream(ctx, tel.Logger, func(ctx context.Context) (err error) {
+		if err = topology.needed().Ensure(ctx, conn.JetStream, c.Provision, tel.Logger); err != nil {
+			return err
+		}
+		if s, err = bindStreams(ctx, conn, c.Names(), tel.Logger); err != nil {
+			return err
+		}
+		queues, ackWait, err = bindQueues(ctx, conn, topology, c.Provision)
+		return err
+	})
 	if err != nil {
 		return nil, err
 	}
 	conn.waited = conn.waited || waited
-	s, err := bindStreams(ctx, conn, c.Names(), tel.Logger)
-	if err != nil {
-		return nil, err
-	}
-	queues, ackWait, err := bindQueues(ctx, conn, topology, c.Provision)
-	if err != nil {
-		return nil, err
-	}
 	b := &Bus{
 		conn: conn, names: c.Names(), tel: tel, queues: queues, slots: newSlots(c.Concurrency), memory: newMemory(c.Budget()),
 		results:   &results{streams: s, source: "/gemini-client/" + c.RequestQueue, tel: tel},
-		schedules: &schedules{s}, cancels: &cancels{s}, deadletters: &deadletters{s}, backlog: newBacklog(conn, c.Names(), tel.Logger, tel.Instruments.DeadLettersEvicted),
+		schedules: &schedules{s}, cancels: newCancels(s), deadletters: &deadletters{s}, backlog: newBacklog(conn, c.Names(), tel.Logger, tel.Instruments.DeadLettersEvicted),
 	}
-	b.heartbeat = newHeartbeat(s, uuid.NewString(), ackWait, b.claimLost)
+	b.batches = &batches{streams: s, want: topology.Batch, create: c.Provision}
+	b.heartbeat = newHeartbeat(s, uuid.NewString(), ackWait)
 	b.backlog.seen = s.noteCopies
 	b.results.noRoom = b.backlog.setFull
 	b.backlog.setSize(root(b.names.ResponsesAll()), *s.responses.CachedInfo())
-	b.claims = &claims{streams: s, heartbeat: b.heartbeat}
+	b.claims = newClaims(b.heartbeat, longest(queues), b.claimLost)
+	b.rounds = newRounds(b.claims, b.results)
 	tel.SetBroker(b.Server)
 	tel.Instruments.ObserveMemory(b.memory.inHand)
 	tel.Instruments.ObserveQueues(func() telemetry.QueueNumbers { return b.backlog.numbers(time.Now()) })
@@ -147,20 +155,39 @@ func (b *Bus) Run(intake, work context.Context, h Handlers) error {
 		return err
 	}
 	defer stopCancels()
-	b.heartbeat.resumed = h.Resumed
+	b.heartbeat.resumed = func() {
+		signal(b.cancels.wake)
+		h.Resumed()
+	}
 	if err := b.heartbeat.start(intake); err != nil {
 		return err
 	}
 	alive, die := context.WithCancel(context.WithoutCancel(work))
-	var beside sync.WaitGroup
+	claiming, end := context.WithCancel(alive)
+	var beside, claims sync.WaitGroup
 	beside.Go(func() { b.heartbeat.run(alive) })
 	beside.Go(func() { b.backlog.run(intake) })
+	claims.Go(func() { b.claims.run(claiming) })
 	b.taking.Store(true)
 	b.newIntake(h).run(intake, work)
 	b.taking.Store(false)
+	b.flush()
+	end()
+	claims.Wait() // a heartbeat that is withdrawn frees them
 	die()
 	beside.Wait()
 	return nil
+}
+
+// flush waits until the server has read the acknowledgements, which it does not
+// confirm.
+func (b *Bus) flush() {
+	if !b.conn.IsConnected() {
+		return
+	}
+	if err := b.conn.FlushTimeout(requestTimeout); err != nil {
+		b.tel.Logger.Debug("the last acknowledgements may be lost: their messages are delivered again", "error", err)
+	}
 }
 
 // Unready returns why this process cannot take requests: "" if it can.

@@ -4,45 +4,131 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"sync"
+	"sync/atomic"
+	"time"
 
+	"github.com/google/uuid"
 	"github.com/nats-io/nats.go"
 
 	"gemini-client/events"
 )
 
-// cancels knows which requests were cancelled: the stream remembers them, and a
-// subscription brings those that come now to calls in flight. It asks the stream's
-// leader, in JSON, and not by a direct get: see queue.pull for Status headers.
-type cancels struct{ streams *streams }
+// cancels knows which requests were cancelled: a stream remembers them, and a
+// subscription brings those that come now to calls in flight. Every request looks and
+// nearly none was cancelled, so this process keeps what the stream has in a set, makes
+// sure of it every verifyEvery, and asks the stream only where the set cannot tell.
+//
+// A cancellation that was acknowledged before its request was published is in the set
+// before the request is looked up, because one server hands out both: it gives the
+// cancellation to its stream and to this connection in one go, and the request to this
+// connection later. Between servers nothing keeps that order, so there the stream is
+// asked (see cancelsInfo.orders).
+//
+// It asks the stream's leader, in JSON, and not by a direct get: see queue.pull for
+// Status headers. A consumer of its own would tell it what it has not heard sooner than
+// verifyEvery. But who may make a consumer of this stream may make one that pushes what
+// any backend puts there to any subject of the streams' account, gemini.retries for one
+// (nats-server 2.15.2, accounts as in deploy/nats), where workers may not publish.
+type cancels struct {
+	streams *streams
+	set     *cancelSet
+	wake    chan struct{}                     // somebody wants the set to be made sure of now
+	live    atomic.Pointer[nats.Subscription] // brings those that come now; nil before follow
 
-// follow calls cancelled with the id of every cancellation, until stop is called.
-// cancelled must not block.
+	// For watch alone.
+	created time.Time // of the stream that was read last: tells it from one of the same name
+	through uint64    // the set has everything up to this sequence
+	read    time.Time // when all of it was asked for last
+	behind  bool      // the set lacks what is older, until all of it is read
+	said    bool      // the log says that it has more than the set takes
+}
+
+func newCancels(s *streams) *cancels {
+	return &cancels{streams: s, set: newCancelSet(cancelSetMost), wake: make(chan struct{}, 1), behind: true}
+}
+
+// follow keeps the set current and calls cancelled with the id of every request that
+// is cancelled from now on, until stop is called. cancelled must not block.
 func (c *cancels) follow(ctx context.Context, cancelled func(id string)) (stop func(), err error) {
 	s := c.streams
 	subscription, err := s.conn.Subscribe(s.names.CancelsAll(), func(m *nats.Msg) {
 		if id, ok := s.names.CancelledID(m.Subject); ok {
+			c.set.hear(uuid.MustParse(id)) // before those are told whom it concerns: whoever looks now is not among them
 			cancelled(id)
 		}
 	})
 	if err != nil {
 		return nil, fmt.Errorf("subscribe to %s: %w", s.names.CancelsAll(), err)
 	}
-	ctx, cancel := context.WithTimeout(ctx, requestTimeout)
+	c.live.Store(subscription)
+	flush, cancel := context.WithTimeout(ctx, requestTimeout)
 	defer cancel()
-	if err := s.conn.FlushWithContext(ctx); err != nil {
+	if err := s.conn.FlushWithContext(flush); err != nil {
 		s.log.WarnContext(ctx, "cancellations take effect once NATS answers", "error", err)
 	}
-	return func() { _ = subscription.Unsubscribe() }, nil
+	watching, end := context.WithCancel(context.WithoutCancel(ctx))
+	var watch sync.WaitGroup
+	watch.Go(func() { c.watch(watching, cancelled) })
+	return func() {
+		_ = subscription.Unsubscribe()
+		end()
+		watch.Wait()
+	}, nil
 }
 
 // IsCancelled returns whether a request was cancelled, as the stream remembers it.
-// It waits for NATS as long as ctx lasts. Errors: ErrRefused, ctx's cause.
+// If it has to ask, it waits for NATS as long as ctx lasts. Errors: ErrRefused, ctx's
+// cause.
 func (b *Bus) IsCancelled(ctx context.Context, id string) (bool, error) {
 	return b.cancels.has(ctx, id)
 }
 
 // has returns whether a request was cancelled. Errors: ErrRefused, ctx's cause.
-func (c *cancels) has(ctx context.Context, id string) (found bool, err error) {
+func (c *cancels) has(ctx context.Context, id string) (bool, error) {
+	if cancelled, known := c.known(id); known {
+		return cancelled, nil
+	}
+	return c.ask(ctx, id)
+}
+
+// known returns whether a request was cancelled, if that is known without asking. A
+// cancellation that was just heard may not be stored yet; of an older one the stream
+// decides, which may have forgotten it by now. A request was not cancelled if it is not
+// here and nothing can have been missed.
+func (c *cancels) known(id string) (cancelled, known bool) {
+	if !events.ValidID(id) {
+		return false, false
+	}
+	on, whole := c.feed() // first: what it says has been taken up is looked for after that
+	heard, there, current := c.set.look(uuid.MustParse(id), on)
+	if there {
+		return true, time.Since(heard) < cancelYoung
+	}
+	return false, whole && current
+}
+
+// feed tells apart what brings the cancellations that come now: what one has not
+// brought, the next one has to make up for.
+type feed struct {
+	connection uint64 // the number of reconnects before it
+	dropped    int    // messages that the client had no room for
+}
+
+// feed returns the feed of this moment, and whether all is in the set that it has
+// brought. The client hands out the messages of different subscriptions in no order, so
+// a cancellation that came before a request may still wait.
+func (c *cancels) feed() (on feed, whole bool) {
+	nc, live := c.streams.conn, c.live.Load()
+	waiting, _, err := live.Pending() // fails for nil
+	on.dropped, _ = live.Dropped()
+	on.connection = nc.Stats().Reconnects
+	return on, err == nil && waiting == 0 && nc.IsConnected() && !nc.pending.denies(live.Subject)
+}
+
+// ask has the stream say whether a request was cancelled. Errors: ErrRefused, ctx's
+// cause.
+func (c *cancels) ask(ctx context.Context, id string) (found bool, err error) {
 	s := c.streams
 	last := map[string]any{"last_by_subj": s.names.Cancel(events.CanonicalID(id)), "no_hdr": true}
 	err = s.patiently(ctx, func(ctx context.Context) error {

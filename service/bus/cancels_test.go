@@ -21,7 +21,7 @@ func TestOnlyLiveCancellationsAreHeard(t *testing.T) {
 	}
 	cancel(before)
 	live := make(chan string, 10)
-	c := &cancels{streams: b}
+	c := newCancels(b)
 	stop, err := c.follow(t.Context(), func(id string) { live <- id })
 	if err != nil {
 		t.Fatal(err)
@@ -63,7 +63,7 @@ func TestFullRecordOfCancellations(t *testing.T) {
 	if _, err := js.Publish(t.Context(), b.names.Cancel(id(0)), nil); err != nil {
 		t.Errorf("again: %v", err)
 	}
-	c := &cancels{streams: b}
+	c := newCancels(b)
 	for i := range 20 {
 		if got, err := c.has(t.Context(), id(i)); got != (i < 10) || err != nil {
 			t.Errorf("has %d: %v, %v", i, got, err)

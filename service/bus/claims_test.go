@@ -1,9 +1,12 @@
 package bus
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
+	"slices"
+	"sync"
 	"testing"
 	"time"
 
@@ -21,15 +24,28 @@ func testStreams(t *testing.T) (*streams, *servicetest.NATS) {
 func process(t *testing.T, s *streams, name string) (*claims, chan string) {
 	t.Helper()
 	c, lost := claimsOf(s, name, 3*time.Second)
-	beats(t, c.heartbeat)
+	runs(t, c)
 	return c, lost
 }
 
-// beats keeps a heartbeat until stop is called, or the test ends.
-func beats(t *testing.T, h *heartbeat) (stop func()) {
+// runs keeps up the claims of a process, and its heartbeat, until the test ends.
+func runs(t *testing.T, c *claims) {
 	t.Helper()
-	if err := h.start(t.Context()); err != nil {
-		t.Fatal(err)
+	beats(t, c.heartbeat)
+	ctx, cancel := context.WithCancel(context.Background())
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		c.run(ctx)
+	}()
+	t.Cleanup(func() { cancel(); <-done })
+}
+
+// beats keeps a heartbeat until stop is called, or the test ends.
+func beats(tb testing.TB, h *heartbeat) (stop func()) {
+	tb.Helper()
+	if err := h.start(tb.Context()); err != nil {
+		tb.Fatal(err)
 	}
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan struct{})
@@ -38,7 +54,7 @@ func beats(t *testing.T, h *heartbeat) (stop func()) {
 		h.run(ctx)
 	}()
 	stop = func() { cancel(); <-done }
-	t.Cleanup(stop)
+	tb.Cleanup(stop)
 	return stop
 }
 
@@ -51,7 +67,7 @@ func dead(s *streams, name string) *claims {
 
 func claimsOf(s *streams, name string, ttl time.Duration) (*claims, chan string) {
 	lost := make(chan string, 10)
-	return &claims{streams: s, heartbeat: newHeartbeat(s, name, ttl, func(subject string) { lost <- subject })}, lost
+	return newClaims(newHeartbeat(s, name, ttl), ttl, func(subject string) { lost <- subject }), lost
 }
 
 // connected makes a heartbeat think that it is stored, and was without a gap.
@@ -73,7 +89,7 @@ func fired(n uint64) *Delivery {
 
 func mustTake(t *testing.T, c *claims, d *Delivery, want State) *claim {
 	t.Helper()
-	held, state, err := c.take(t.Context(), claimCallback, claimID, d)
+	held, state, err := c.obtain(t.Context(), claimCallback, claimID, d)
 	if err != nil || state != want {
 		t.Fatalf("take by %s for %s: got state %d, %v; want %d", c.heartbeat.instance, d.message(), state, err, want)
 	}
@@ -89,7 +105,7 @@ func TestClaimStates(t *testing.T) {
 	mustTake(t, two, message(1), Busy)      // the very message, elsewhere
 	mustTake(t, two, message(2), Duplicate) // another message with this request
 	mustTake(t, two, fired(2), Busy)        // it may be the request's only trace
-	one.heartbeat.release(t.Context(), held)
+	one.leave(t.Context(), held, markReturned, remembered)
 	mustTake(t, two, fired(2), Admitted)
 	mustTake(t, one, message(1), Duplicate)
 }
@@ -124,9 +140,9 @@ func TestClaimOfTheDead(t *testing.T) {
 	}
 	last := dead(b, "last")
 	held := mustTake(t, last, message(2), Admitted)
-	last.heartbeat.release(t.Context(), held)
+	last.leave(t.Context(), held, markReturned, remembered)
 	if held := mustTake(t, dead(b, "again"), message(2), Admitted); held.holder.Starts != 1 {
-		t.Errorf("after a release: starts %d, want 1", held.holder.Starts)
+		t.Errorf("after it was given back: starts %d, want 1", held.holder.Starts)
 	}
 }
 
@@ -136,7 +152,7 @@ func TestClaimsOfTwoCallbacks(t *testing.T) {
 	b, _ := testStreams(t)
 	one, _ := process(t, b, "one")
 	for _, callback := range []string{"gemini.responses.a", "gemini.responses.b"} {
-		if _, state, err := one.take(t.Context(), callback, claimID, message(1)); state != Admitted || err != nil {
+		if _, state, err := one.obtain(t.Context(), callback, claimID, message(1)); state != Admitted || err != nil {
 			t.Errorf("%s: state %d, %v", callback, state, err)
 		}
 	}
@@ -183,7 +199,7 @@ func untilTaken(t *testing.T, c *claims, d *Delivery) {
 	tick := time.NewTicker(10 * time.Millisecond)
 	defer tick.Stop()
 	for began := time.Now(); time.Since(began) < servicetest.Patience; <-tick.C {
-		_, state, err := c.take(t.Context(), claimCallback, claimID, d)
+		_, state, err := c.obtain(t.Context(), claimCallback, claimID, d)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -194,7 +210,7 @@ func untilTaken(t *testing.T, c *claims, d *Delivery) {
 	t.Fatal("the claim stays")
 }
 
-// A worker whose claim was taken over is told when it releases it, and leaves
+// A worker whose claim was taken over is told when it gives it up, and leaves
 // the new one alone.
 func TestClaimLost(t *testing.T) {
 	t.Parallel()
@@ -203,7 +219,7 @@ func TestClaimLost(t *testing.T) {
 	held := mustTake(t, frozen, message(1), Admitted)
 	two, _ := process(t, b, "two")
 	mustTake(t, two, message(1), Admitted)
-	frozen.heartbeat.release(t.Context(), held)
+	frozen.leave(t.Context(), held, markReturned, remembered)
 	select {
 	case subject := <-lost:
 		if subject != held.subject {
@@ -223,8 +239,8 @@ func TestClaimLostAndReleased(t *testing.T) {
 	frozen, lost := claimsOf(b, "frozen", time.Second)
 	held := mustTake(t, frozen, message(1), Admitted)
 	two, _ := process(t, b, "two")
-	two.heartbeat.release(t.Context(), mustTake(t, two, message(1), Admitted))
-	frozen.heartbeat.release(t.Context(), held)
+	two.leave(t.Context(), mustTake(t, two, message(1), Admitted), markReturned, remembered)
+	frozen.leave(t.Context(), held, markReturned, remembered)
 	select {
 	case <-lost:
 	default:
@@ -232,40 +248,40 @@ func TestClaimLostAndReleased(t *testing.T) {
 	}
 }
 
-// A release that NATS did not take is made good with a later heartbeat.
-func TestPendingReleases(t *testing.T) {
+// A mark that NATS did not take is left later.
+func TestPendingMarks(t *testing.T) {
 	t.Parallel()
 	b, n := testStreams(t)
 	one, _ := process(t, b, "one")
 	two, _ := process(t, b, "two")
 	held := mustTake(t, one, message(1), Admitted)
 	n.Stop()
-	one.heartbeat.release(t.Context(), held)
+	one.leave(t.Context(), held, markReturned, remembered)
 	n.Start()
 	untilTaken(t, two, message(1))
 }
 
-// Of many that take at once, one gets the claim.
+// Of many that take at once, one gets the claim. The later messages go for it, the
+// earlier ones come again.
 func TestClaimRace(t *testing.T) {
 	t.Parallel()
 	b, _ := testStreams(t)
-	states := make(chan State, 50)
+	states, all := make([]State, 51), sync.WaitGroup{} // by message
 	for n := range uint64(50) {
 		c, _ := process(t, b, fmt.Sprint(n))
-		go func() {
-			_, state, err := c.take(context.WithoutCancel(t.Context()), claimCallback, claimID, message(n+1))
-			if err != nil {
-				state = -1
+		all.Go(func() {
+			_, state, err := c.obtain(context.WithoutCancel(t.Context()), claimCallback, claimID, message(n+1))
+			if states[n+1] = state; err != nil {
+				states[n+1] = -1
 			}
-			states <- state
-		}()
+		})
 	}
-	count := map[State]int{}
-	for range 50 {
-		count[<-states]++
-	}
-	if count[Admitted] != 1 || count[Duplicate] != 49 {
-		t.Errorf("states: %v, want 1 taken and 49 duplicates", count)
+	all.Wait()
+	taken := slices.Index(states[1:], Admitted) + 1
+	for n, got := range states[1:] {
+		if want := (map[int]State{-1: Busy, 0: Admitted, 1: Duplicate})[cmp.Compare(n+1, taken)]; got != want {
+			t.Errorf("message %d: state %d, want %d; message %d was admitted", n+1, got, want, taken)
+		}
 	}
 }
 
@@ -277,7 +293,7 @@ func TestClaimWithoutNATS(t *testing.T) {
 	n.Stop()
 	ctx, cancel := context.WithCancelCause(t.Context())
 	go cancel(errTest)
-	if _, _, err := one.take(ctx, claimCallback, claimID, message(1)); !errors.Is(err, errTest) {
+	if _, _, err := one.obtain(ctx, claimCallback, claimID, message(1)); !errors.Is(err, errTest) {
 		t.Errorf("got %v, want the context's cause", err)
 	}
 	n.Start()

@@ -25,6 +25,8 @@ type Conn struct {
 
 	api         func(question string) string // config.NATS.API
 	pending     *pending
+	mux         *mux
+	groups      bool          // config.NATS.GroupCommit
 	waited      bool          // NATS, or its JetStream, was not there at once
 	reconnected chan struct{} // gets one after a reconnect
 	closed      chan struct{} // closed with the connection
@@ -37,14 +39,17 @@ type Conn struct {
 // cannot work, else ctx's cause; it shows no password.
 func Connect(ctx context.Context, c config.NATS, log *slog.Logger) (*Conn, error) {
 	connected, reconnected, closed := make(chan struct{}, 1), make(chan struct{}, 1), make(chan struct{})
-	pending := newPending()
-	nc, err := nats.Connect(c.URL, append(options(c, pending, log),
+	pending, mux := newPending(), newMux()
+	nc, err := nats.Connect(c.URL, append(options(c, pending, mux, log),
 		nats.ConnectHandler(func(*nats.Conn) { signal(connected) }),
 		nats.ReconnectHandler(func(nc *nats.Conn) {
 			log.Info("connected to NATS again", "server", nc.ConnectedServerName())
 			signal(reconnected)
 		}),
-		nats.ClosedHandler(func(*nats.Conn) { close(closed) }))...)
+		nats.ClosedHandler(func(*nats.Conn) {
+			mux.close()
+			close(closed)
+		}))...)
 	if err != nil {
 		return nil, fmt.Errorf("%w: NATS_URL=%s: %w", config.ErrInvalid, config.MaskURL(c.URL), withoutURL(err))
 	}
@@ -58,7 +63,7 @@ func Connect(ctx context.Context, c config.NATS, log *slog.Logger) (*Conn, error
 		nc.Close()
 		return nil, err
 	}
-	return &Conn{Conn: nc, JetStream: js, api: c.API, pending: pending, waited: waited, reconnected: reconnected, closed: closed}, nil
+	return &Conn{Conn: nc, JetStream: js, api: c.API, pending: pending, mux: mux, groups: c.GroupCommit, waited: waited, reconnected: reconnected, closed: closed}, nil
 }
 
 // signal tells whoever waits; one signal is enough.
@@ -112,7 +117,7 @@ const writeTimeout = 10 * time.Second
 // options are chosen for leases: nothing is buffered while disconnected, so
 // that a lost heartbeat is seen, and a dead link is noticed sooner than leases
 // of the default ACK_WAIT end, by pings or by writes that get stuck.
-func options(c config.NATS, pending *pending, log *slog.Logger) []nats.Option {
+func options(c config.NATS, pending *pending, mux *mux, log *slog.Logger) []nats.Option {
 	repeats := newRepeats(log)
 	list := []nats.Option{
 		nats.Name("gemini-client"),
@@ -128,11 +133,13 @@ func options(c config.NATS, pending *pending, log *slog.Logger) []nats.Option {
 		nats.ReconnectOnFlusherError(),
 		nats.CustomInboxPrefix(c.InboxPrefix),
 		nats.DisconnectErrHandler(func(_ *nats.Conn, err error) {
+			mux.lost(nats.ErrDisconnected)
 			if err != nil { // nil is our own Close
 				log.Warn("lost the connection to NATS, reconnecting", "error", err)
 			}
 		}),
 		nats.ErrorHandler(func(_ *nats.Conn, _ *nats.Subscription, err error) {
+			mux.refused(err)
 			if pending.refused(err) {
 				return // the request that it is about returns it
 			}

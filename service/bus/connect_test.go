@@ -1,6 +1,8 @@
 package bus
 
 import (
+	"context"
+	"fmt"
 	"log/slog"
 	"math"
 	"net"
@@ -11,9 +13,11 @@ import (
 	"time"
 
 	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
 
 	"gemini-client/service/config"
 	"gemini-client/service/servicetest"
+	"gemini-client/telemetry"
 )
 
 // network carries bytes between clients and a server. After cut the connections
@@ -146,5 +150,61 @@ func TestStuckConnectionIsLeft(t *testing.T) {
 	case <-again:
 	case <-time.After(servicetest.Patience):
 		t.Error("the connection that leads nowhere is still held on to")
+	}
+}
+
+// awayOnce is JetStream that does not answer one of the questions for what is there.
+type awayOnce struct {
+	jetstream.JetStream
+	which     int64
+	questions atomic.Int64
+}
+
+func (a *awayOnce) away() bool { return a.questions.Add(1) == a.which }
+
+func (a *awayOnce) Stream(ctx context.Context, name string) (jetstream.Stream, error) {
+	if a.away() {
+		return nil, context.DeadlineExceeded
+	}
+	return a.JetStream.Stream(ctx, name)
+}
+
+func (a *awayOnce) Consumer(ctx context.Context, stream, name string) (jetstream.Consumer, error) {
+	if a.away() {
+		return nil, context.DeadlineExceeded
+	}
+	return a.JetStream.Consumer(ctx, stream, name)
+}
+
+// A NATS that goes away while the service starts is waited for, whatever the service
+// has just asked it.
+func TestAwayDuringTheStart(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	b.provision()
+	tel, err := telemetry.Setup(t.Context(), telemetry.Config{LogLevel: "DEBUG", LogFormat: "json", Output: b.log, SpanExporter: b.spans})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = tel.Shutdown(context.Background()) })
+	start := func(t *testing.T, which int64) (questions int64) {
+		t.Helper()
+		conn := b.connect()
+		a := &awayOnce{JetStream: conn.JetStream, which: which}
+		conn.JetStream = a
+		bus, err := open(b.Context(), conn, b.config, tel)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if bus.conn.waited != (which > 0) {
+			t.Errorf("waited: got %t", bus.conn.waited)
+		}
+		return a.questions.Load()
+	}
+	for which := range start(t, 0) {
+		t.Run(fmt.Sprint("question ", which+1), func(t *testing.T) {
+			t.Parallel()
+			start(t, which+1)
+		})
 	}
 }

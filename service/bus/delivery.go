@@ -28,10 +28,15 @@ type Delivery struct {
 	// Follows is the sequence of the failed result that an operator's replay may
 	// follow; 0 for what is no replay.
 	Follows uint64
+	// Tick names what a message of the service's own has looked after; "" for a
+	// request.
+	Tick string
 
-	slot  *slot  // nil: nothing to acknowledge
-	claim *claim // held since it was admitted
-	asked Ask    // with which it was admitted
+	slot  *slot     // nil: nothing to acknowledge
+	claim *claim    // held since it was admitted
+	asked Ask       // with which it was admitted
+	found State     // how it was admitted
+	due   time.Time // of the schedule that waits for its request, where it is known
 }
 
 // guardReplay reads the replay header of what came through the retries. It drops
@@ -40,12 +45,21 @@ type Delivery struct {
 func (d *Delivery) guardReplay() {
 	if d.Retried {
 		d.Follows, _ = events.Replay(d.Header)
+		d.Tick = events.Tick(d.Header)
 		return
 	}
-	d.Header = maps.Clone(d.Header)
-	maps.DeleteFunc(d.Header, func(name string, _ []string) bool {
-		return slices.ContainsFunc([]string{events.HeaderReplay, events.HeaderBilled, events.HeaderTimeouts}, func(own string) bool { return strings.EqualFold(name, own) })
-	})
+	for name := range d.Header {
+		if isOwn(name) {
+			d.Header = maps.Clone(d.Header)
+			maps.DeleteFunc(d.Header, func(name string, _ []string) bool { return isOwn(name) })
+			return
+		}
+	}
+}
+
+// isOwn reports whether only operators and the service may set a header.
+func isOwn(name string) bool {
+	return slices.ContainsFunc([]string{events.HeaderReplay, events.HeaderBilled, events.HeaderTimeouts, events.HeaderBatch, events.HeaderTick}, func(own string) bool { return strings.EqualFold(name, own) })
 }
 
 // message names the queue message, so that two deliveries of one message can be

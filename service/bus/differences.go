@@ -61,6 +61,7 @@ func streamDifferences(have, want jetstream.StreamConfig, leastAge time.Duration
 	}
 	compare.add("max_bytes", unlimited(have.MaxBytes), unlimited(want.MaxBytes), limited)
 	compare.add("max_msg_size", unlimited(int64(have.MaxMsgSize)), unlimited(int64(want.MaxMsgSize)), "")
+	compare.add("allow_atomic", have.AllowAtomicPublish, want.AllowAtomicPublish, "")
 	compare.add("num_replicas", have.Replicas, max(1, want.Replicas), "")
 	return compare.found
 }

@@ -4,9 +4,8 @@
 //
 //	bus.Run ──▶ Delivery ──▶ (the service) ──▶ Bus.Admit ──▶ call or not ──▶ Bus.Settle
 //	a free slot              decodes it        claims it,                    keeps dead letter, result
-//	first, then                                looks for a result,           or schedule, releases the
-//	a message                                  a schedule, a                 claim, then acknowledges
-//	                                           cancellation
+//	first, then                                looks for a result            or schedule, leaves the
+//	a message                                  and a cancellation            claim, then acknowledges
 //
 // # Streams
 //
@@ -20,11 +19,13 @@
 //	                    schedules force rollups on. Only the service and operators publish here.
 //	GEMINI_RESPONSES    results, and the record of what has been answered. Full = refuse: nothing is
 //	                    called for while no result could be stored (sizes.go).
-//	GEMINI_CLAIMS       who calls for which request; one message a subject, with TTLs. A heartbeat for
-//	                    each process beside them.
+//	GEMINI_CLAIMS       who calls for which request, or did; one message a subject, with TTLs. A
+//	                    heartbeat for each process beside them.
 //	GEMINI_DEADLETTERS  originals of requests that failed for good. Messages without a usable id
 //	                    have a bound of their own in it (bounds.go).
 //	GEMINI_CANCELS      cancelled requests.
+//	GEMINI_BATCH        marks of requests that wait for a batch, and records of batches; made when
+//	                    the first request wants it (batch.go).
 //
 // # How one result a request is kept
 //
@@ -32,15 +33,31 @@
 //     (Nats-Expected-Last-Subject-Sequence and -Subject): the server refuses a
 //     second one (results.go).
 //   - A message is acknowledged only after its result, schedule or dead letter is
-//     stored (settle.go), and the acknowledgement is confirmed.
+//     stored (settle.go). Nobody waits for the server to confirm that: if it is
+//     lost, the message comes again, and what was stored is found.
 //   - A claim keeps two workers from paying for one request at the same time. It
 //     holds as long as its process's heartbeat, which the server's clock ends
-//     (claims.go, heartbeat.go, release.go). It also counts the starts of a message
-//     that never settled.
+//     (claims.go, heartbeat.go). It also counts the starts of a message that never
+//     settled, for a day.
+//   - A claim stays when its result is stored, for two minutes at most. So a claim
+//     that is taken where none was, and a look for the result that finds none, say
+//     together that nobody has called, whichever of them came first.
+//   - What asks to be admitted at the same time is claimed and looked up in one round
+//     trip (rounds.go). Whatever is not simply new goes on by itself (admit.go).
+//   - What ends without a completed result leaves a mark in the place of its claim, if
+//     the next one has to know of it: that it waits as a schedule, was given back,
+//     crashed, or may be replayed (marks.go). Schedules are looked for only where a
+//     claim or a mark was found, or a message was delivered before. The claims of
+//     calls that take longer than a minute are renewed by one loop (renewals.go).
+//   - Of two messages of one request in the queue only the later may be acknowledged
+//     for the other one: so the first stays until its request is settled (yield, in
+//     claims.go).
 //   - A process that was cut off NATS renews its heartbeat before it takes
 //     messages, and takes nobody for dead until ten seconds later: the others may
 //     have been cut off as well, and their calls go on. So it is with one that starts, if it
-//     had to wait for NATS or the lease is longer than that (heartbeat.go).
+//     had to wait for NATS or the lease is longer than that (heartbeat.go). After so
+//     long a cut that claims may have ended it takes nothing at all meanwhile: those
+//     whose calls go on store theirs again.
 //   - Slots come first: no more messages are pulled than can be worked on, so none
 //     waits in a buffer while its ack timer runs (intake.go, slot.go). Nor are more
 //     bytes pulled than the memory budget has room for, and answers that grow wait
@@ -59,16 +76,48 @@
 //     (Bus.LongestWait), and one that is cancelled while it waits is removed
 //     (schedules.go).
 //
+// Nearly no request was cancelled, and each looks whether it was. So a worker keeps the
+// ids that were, and asks about a request only where it may have missed one: at the
+// start, after a reconnect, until it has read what the stream has, where it does not
+// hear all, where there are more than it keeps, and always in a cluster of servers
+// (cancels.go, cancelset.go, cancelwatch.go).
+//
 // pull.go speaks the pull protocol itself, and cancels.go reads in JSON, because a
 // message without a body that carries a Status header is taken for a status
 // of the server by NATS clients, and any requester can send one.
 //
+// # Two versions side by side
+//
+// A worker of a version before the marks reads them as claims of processes that are
+// dead, which is what they are to it: it takes them over, and looks for a result, a
+// schedule and a cancellation of each request. But it empties its claims when it has
+// stored a result or a schedule. So while it runs beside newer ones a second copy of a
+// request that it works on may be called for a second time, if it comes within
+// milliseconds of the result, or while the first waits as a schedule: the second result
+// is refused then. Requests that are sent once are not concerned.
+//
+// # How the server is asked
+//
+// All replies come to one subscription and are told apart by a token (mux.go).
+// A publish takes a callback (publisher.go), and one question looks for the results of
+// many requests (multilast.go).
+//
+// With NATS_GROUP_COMMIT, claims and results that wait at the same time are stored
+// together, as an atomic batch (group.go). It is for a server that flushes each message
+// to the disk (sync_interval: always): it flushes a batch once. Elsewhere a batch is the
+// slower way. A client cannot ask which of the two a server is, and how long its answers
+// take does not tell: hence a setting. The server refuses a batch as a whole; then each
+// message of it is published again by itself. It compares each message with what was
+// stored before the batch, so no two of one request are in one. A batch whose
+// acknowledgement is lost may be stored: those who published are told what they are told
+// of one message, and publish again, each on its condition.
+//
 // # What live subscribers hear
 //
 // A result is published on the subject that core subscribers listen to, so they
-// also hear one that the stream refuses in that moment (10071). The way out
-// would be to publish to a subject of its own, which the stream transforms, and
-// to have the stream republish what it has stored. It works on nats-server
+// also hear one that the stream refuses in that moment (10071), and one twice whose
+// batch was refused. The way out would be to publish to a subject of its own, which the
+// stream transforms, and to have the stream republish what it has stored. It works on nats-server
 // 2.15.2: the compare-and-set holds on the transformed subject, what is refused
 // is not heard, and a stream that exists can be changed. It costs nothing
 // measurable for one publisher (5,000 publishes of 2 KiB, one after the other:

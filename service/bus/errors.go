@@ -39,6 +39,7 @@ const (
 	jsErrMessageTooLarge   = 10054
 	jsErrHeadersTooLarge   = 10097 // over 65,535 bytes, whatever max_payload is
 	jsErrNoMessage         = 10037
+	jsErrNoBatches         = 10174 // the stream does not allow them
 	jsErrStorageResources  = 10047
 	jsErrStoreFailed       = 10077 // full, or a fault of the disk
 )

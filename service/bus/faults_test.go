@@ -284,6 +284,12 @@ func TestHolder(t *testing.T) {
 	if got, ok := ParseHolder([]byte(want.String())); !ok || got != want {
 		t.Errorf("got %+v, %v", got, ok)
 	}
+	for instance, ended := range map[string]bool{"i": false, "crashed": false, "crashed:i": false, "returned:i": true, "later:i": true, "settled:i": true} {
+		h := Holder{Instance: instance}
+		if h.Ended() != ended || h.isMark() != (instance != "i") {
+			t.Errorf("%s: ended %v, a mark %v", instance, h.Ended(), h.isMark())
+		}
+	}
 	for _, text := range []string{"", "S 7 i", "a b c d e"} {
 		if got, ok := ParseHolder([]byte(text)); ok {
 			t.Errorf("%q: got %+v", text, got)

@@ -6,17 +6,20 @@ import (
 	"time"
 
 	"github.com/nats-io/nats.go"
-	"github.com/nats-io/nats.go/jetstream"
 )
 
-// releasedTTL is how long the empty message of a released claim stays, so that
+// withdrawnTTL is how long the empty message of a withdrawn heartbeat stays, so that
 // readers of this moment see it.
-const releasedTTL = time.Second
+const withdrawnTTL = time.Second
 
 // rejoinTime is what every process needs to be back after all were cut off: to
 // notice that its connection is dead, to connect (see options) and to renew its
 // heartbeat.
 const rejoinTime = 10 * time.Second
+
+// claimsOutlast is a gap that the claims of calls under way surely outlast: they have
+// a minute left at least, less what their renewal takes.
+const claimsOutlast = 25 * time.Second
 
 // heartbeat tells live processes from dead ones. Each keeps one message that
 // expires when it is not renewed; all its claims hold as long as that is there. So
@@ -30,29 +33,28 @@ type heartbeat struct {
 	streams  *streams
 	instance string        // this process, new with every start
 	ttl      time.Duration // the shortest ack wait of the consumers
-	lost     func(subject string)
-	resumed  func() // called after each gap, once the heartbeat is renewed; it must not block
+	resumed  func()        // called after each gap, once the heartbeat is renewed; it must not block
 
 	wake chan struct{} // somebody waits for a renewal
+	back chan struct{} // gets one after each gap
 
 	failed int  // renewals in a row that a connected server did not store; of run
 	silent bool // the log says that the heartbeat cannot be stored; of run
 
 	mu      sync.Mutex
-	renewed time.Time         // the renewal that was stored last began then
-	on      uint64            // on this connection
-	since   time.Time         // there was no gap from then on
-	gaps    int               // so far
-	news    chan struct{}     // closed by the next renewal that is stored
-	pending map[string]uint64 // releases that NATS has not taken yet: claims by subject, with their sequence
+	renewed time.Time     // the renewal that was stored last began then
+	on      uint64        // on this connection
+	since   time.Time     // there was no gap from then on
+	long    bool          // before that, claims may have expired whose calls go on
+	gaps    int           // so far
+	news    chan struct{} // closed by the next renewal that is stored
 }
 
-// newHeartbeat returns that of an instance. lost is called with the subject of a
-// claim that another process took over.
-func newHeartbeat(s *streams, instance string, ttl time.Duration, lost func(subject string)) *heartbeat {
+// newHeartbeat returns that of an instance.
+func newHeartbeat(s *streams, instance string, ttl time.Duration) *heartbeat {
 	return &heartbeat{
-		streams: s, instance: instance, ttl: ttl, lost: lost, resumed: func() {},
-		wake: make(chan struct{}, 1), news: make(chan struct{}), pending: map[string]uint64{},
+		streams: s, instance: instance, ttl: ttl, resumed: func() {},
+		wake: make(chan struct{}, 1), back: make(chan struct{}, 1), news: make(chan struct{}),
 	}
 }
 
@@ -80,7 +82,7 @@ func (h *heartbeat) renew(ctx context.Context) error {
 	begun, on := time.Now(), h.connection()
 	_, err := h.streams.putOnce(ctx, func() *nats.Msg {
 		return &nats.Msg{Subject: h.streams.names.Instance(h.instance), Data: []byte(h.instance)}
-	}, jetstream.WithMsgTTL(wholeTTL(h.ttl)))
+	}, withTTL(wholeTTL(h.ttl)))
 	if err == nil && h.stored(begun, on) {
 		h.resumed()
 	}
@@ -99,9 +101,10 @@ func (h *heartbeat) stored(begun time.Time, on uint64) (gap bool) {
 	gap = !first && (on != h.on || begun.Sub(h.renewed) > h.ttl/2)
 	if gap {
 		h.gaps++
+		signal(h.back)
 	}
 	if gap || first {
-		h.since = time.Now()
+		h.since, h.long = time.Now(), first || begun.Sub(h.renewed) > claimsOutlast
 	}
 	h.renewed, h.on = begun, on
 	close(h.news)
@@ -156,9 +159,7 @@ func (h *heartbeat) unbroken(gaps int) bool {
 func (h *heartbeat) run(ctx context.Context) {
 	beat := time.NewTimer(h.ttl / 3)
 	defer beat.Stop()
-	var releasing releases
 	defer h.stop(context.WithoutCancel(ctx))
-	defer releasing.end()
 	for {
 		select {
 		case <-ctx.Done():
@@ -172,7 +173,6 @@ func (h *heartbeat) run(ctx context.Context) {
 			beat.Reset(min(h.ttl/3, beatAgain))
 			continue
 		}
-		releasing.start(ctx, h)
 		beat.Reset(h.ttl/3 - time.Since(begun))
 	}
 }
@@ -216,16 +216,12 @@ func (h *heartbeat) expired() bool {
 	return time.Since(h.renewed) >= h.ttl
 }
 
-// stop releases what is left and withdraws the heartbeat, whether or not there was
-// time for the former.
+// stop withdraws the heartbeat.
 func (h *heartbeat) stop(ctx context.Context) {
-	half, cancel := context.WithTimeout(ctx, requestTimeout/2)
-	h.releasePending(half)
-	cancel()
-	half, cancel = context.WithTimeout(ctx, requestTimeout/2)
+	ctx, cancel := context.WithTimeout(ctx, requestTimeout/2)
 	defer cancel()
 	withdrawn := func() *nats.Msg { return &nats.Msg{Subject: h.streams.names.Instance(h.instance)} }
-	if _, err := h.streams.putOnce(half, withdrawn, jetstream.WithMsgTTL(releasedTTL)); err != nil {
+	if _, err := h.streams.putOnce(ctx, withdrawn, withTTL(withdrawnTTL)); err != nil {
 		h.streams.log.DebugContext(ctx, "the heartbeat was not withdrawn and will expire", "error", err)
 	}
 }
@@ -242,7 +238,7 @@ const (
 // of returns whether another process lives. What this process knows of itself is
 // asked after the answer has come, which a cut may have delayed.
 func (h *heartbeat) of(ctx context.Context, instance string) (life, error) {
-	if instance == h.instance || instance == "" || instance == crashed {
+	if instance == h.instance || instance == "" || (Holder{Instance: instance}).isMark() {
 		return gone, nil
 	}
 	m, err := h.streams.last(ctx, h.streams.claims, h.streams.names.Instance(instance))
@@ -261,6 +257,18 @@ func (h *heartbeat) of(ctx context.Context, instance string) (life, error) {
 		return uncertain, nil
 	}
 	return gone, nil
+}
+
+// doubts returns for how long it is not certain that what has no claim is claimed by
+// nobody: those whose claims have expired in a gap store them again when they are back.
+// After the start of a process that may be so for what was delivered before.
+func (h *heartbeat) doubts(d *Delivery) time.Duration {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if !h.long || h.gaps == 0 && d.Deliveries <= 1 {
+		return 0
+	}
+	return max(0, rejoinTime-time.Since(h.since))
 }
 
 // wholeTTL is at least JetStream's least (1 s, ADR-43), in whole seconds.

@@ -31,20 +31,20 @@ func TestNobodyIsTakenForDeadAfterAGap(t *testing.T) {
 	for name, tt := range tests {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			h := newHeartbeat(s, name, time.Minute, nil)
+			h := newHeartbeat(s, name, time.Minute)
 			h.stored(time.Now().Add(-tt.renewed), tt.on)
 			h.since = time.Now().Add(-tt.since)
 			if got, err := h.of(t.Context(), "other"); got != tt.want || err != nil {
 				t.Errorf("got %d, %v; want %d", got, err, tt.want)
 			}
-			c := &claims{streams: s, heartbeat: h}
+			c := newClaims(h, time.Minute, nil)
 			callback := fmt.Sprintf("gemini.responses.%d-%d", tt.want, len(name))
-			if _, err := c.write(t.Context(), s.names.Claim(callback, claimID), Holder{"GEMINI_REQUESTS", 1, "other", 1}, 0); err != nil {
+			if _, err := c.put(t.Context(), s.names.Claim(callback, claimID), mark{Holder{"GEMINI_REQUESTS", 1, "other", 1}, time.Hour}, 0); err != nil {
 				t.Fatal(err)
 			}
 			want := map[life]State{gone: Admitted, uncertain: Busy}[tt.want]
 			for _, d := range []*Delivery{message(2), message(1)} { // another message of the request would be acknowledged if its owner lived
-				if _, state, err := c.take(t.Context(), callback, claimID, d); state != want || err != nil {
+				if _, state, err := c.obtain(t.Context(), callback, claimID, d); state != want || err != nil {
 					t.Errorf("take for %s: got %d, %v; want %d", d.message(), state, err, want)
 				}
 			}
@@ -56,7 +56,7 @@ func TestNobodyIsTakenForDeadAfterAGap(t *testing.T) {
 // renewal.
 func TestGaps(t *testing.T) {
 	t.Parallel()
-	h := newHeartbeat(nil, "one", 3*time.Second, nil)
+	h := newHeartbeat(nil, "one", 3*time.Second)
 	begun := time.Now()
 	for i, step := range []struct {
 		after time.Duration
@@ -81,28 +81,27 @@ func TestClaimLostBeforeTheCall(t *testing.T) {
 	one, _ := process(t, s, "one")
 	two := dead(s, "two")
 	for name, lost := range map[string]bool{"kept": false, "lost": true} {
-		held, state, err := one.take(t.Context(), "gemini.responses."+name, claimID, message(1))
+		held, state, err := one.obtain(t.Context(), "gemini.responses."+name, claimID, message(1))
 		if state != Admitted || err != nil {
 			t.Fatalf("take: %d, %v", state, err)
 		}
 		if lost {
-			if _, err := two.write(t.Context(), held.subject, Holder{"GEMINI_REQUESTS", 1, "two", 2}, held.sequence); err != nil {
+			if _, err := two.put(t.Context(), held.subject, mark{Holder{"GEMINI_REQUESTS", 1, "two", 2}, time.Hour}, held.sequence); err != nil {
 				t.Fatal(err)
 			}
 		}
-		if kept, err := one.keep(t.Context(), held); !kept || err != nil {
+		if kept, _, err := one.keep(t.Context(), held); !kept || err != nil {
 			t.Errorf("%s, no gap: got %v, %v; nobody needs to ask", name, kept, err)
 		}
 		held.gaps--
-		if kept, err := one.keep(t.Context(), held); kept == lost || err != nil {
+		if kept, _, err := one.keep(t.Context(), held); kept == lost || err != nil {
 			t.Errorf("%s, after a gap: got %v, %v", name, kept, err)
 		}
 	}
 }
 
-// Releases that NATS does not take hold no heartbeat up, whatever the time they
-// take.
-func TestHeartbeatBesideSlowReleases(t *testing.T) {
+// Marks that NATS does not take hold no heartbeat up, whatever the time they take.
+func TestHeartbeatBesideSlowMarks(t *testing.T) {
 	t.Parallel()
 	s, n := testStreams(t)
 	deaf, err := n.Connect().Subscribe("hang.>", func(*nats.Msg) {}) // nobody answers: each try takes its whole time
@@ -112,9 +111,9 @@ func TestHeartbeatBesideSlowReleases(t *testing.T) {
 	defer deaf.Unsubscribe()
 	slow, _ := claimsOf(s, "slow", 3*time.Second)
 	for i := range uint64(100) {
-		slow.heartbeat.pending[fmt.Sprint("hang.", i)] = i + 1
+		slow.pending[&claim{subject: fmt.Sprint("hang.", i), sequence: i + 1}] = mark{life: time.Hour}
 	}
-	beats(t, slow.heartbeat)
+	runs(t, slow)
 	other, _ := process(t, s, "other")
 	tick := time.NewTicker(100 * time.Millisecond)
 	defer tick.Stop()
@@ -142,7 +141,7 @@ func TestNobodyIsTakenForDeadJustAfterTheStart(t *testing.T) {
 		"a short lease, NATS was not there": {rejoinTime, true, uncertain},
 	} {
 		s.conn.waited = tt.waited
-		h := newHeartbeat(s, "one", tt.ttl, nil)
+		h := newHeartbeat(s, "one", tt.ttl)
 		if err := h.start(t.Context()); err != nil {
 			t.Fatal(err)
 		}

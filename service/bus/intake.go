@@ -8,9 +8,6 @@ import (
 	"sync"
 	"time"
 
-	"github.com/failsafe-go/failsafe-go"
-	"github.com/failsafe-go/failsafe-go/retrypolicy"
-
 	"gemini-client/events"
 	"gemini-client/telemetry"
 )
@@ -23,7 +20,7 @@ const limitedPause = 100 * time.Millisecond
 const maxPull = 256
 
 // intake takes messages from the queues, one for each free slot and never more,
-// and gives each to a goroutine of its own. It belongs to one Run.
+// and gives each to a goroutine. It belongs to one Run.
 type intake struct {
 	*slots
 	memory   *memory
@@ -35,19 +32,19 @@ type intake struct {
 	answered func(question string, err error) // tells the backlog
 	settle   func(context.Context, *Delivery, End) (Settled, error)
 	conn     *Conn
+	inbox    *inbox
+	runners  *runners
 	tel      *telemetry.Telemetry
 	log      *slog.Logger
-	acks     failsafe.Executor[any]
 	reviving sync.WaitGroup
 	revived  chan struct{} // a queue can be asked again
 	paused   string        // why nothing is taken; "" if it is
 }
 
 func (b *Bus) newIntake(h Handlers) *intake {
-	acks := retrypolicy.NewBuilder[any]().WithMaxAttempts(3).WithDelay(100 * time.Millisecond).ReturnLastFailure().Build()
 	return &intake{
-		slots: b.slots, memory: b.memory, full: newRepeats(b.tel.Logger), queues: b.queues, handlers: h, pause: b.pause(h.Pause), alive: b.heartbeat.assure, answered: b.backlog.setMissing, settle: b.Settle, conn: b.conn,
-		tel: b.tel, log: b.tel.Logger, acks: failsafe.With[any](acks), revived: make(chan struct{}, 1),
+		slots: b.slots, memory: b.memory, full: newRepeats(b.tel.Logger), queues: b.queues, handlers: h, pause: b.pause(h.Pause), alive: b.heartbeat.assure, answered: b.backlog.setMissing, settle: b.Settle, conn: b.conn, inbox: &inbox{nc: b.conn.Conn}, runners: newRunners(),
+		tel: b.tel, log: b.tel.Logger, revived: make(chan struct{}, 1),
 	}
 }
 
@@ -64,8 +61,10 @@ func (b *Bus) pause(upstream func() (time.Duration, string)) func() (time.Durati
 // run takes messages until intake ends and then waits until every slot is free
 // again. The work itself goes on under work.
 func (in *intake) run(intake, work context.Context) {
-	defer in.working.Wait()
+	defer in.keepAlive(work)()
+	defer in.runners.close()
 	defer in.reviving.Wait()
+	defer in.inbox.close()
 	for {
 		free := in.take(intake)
 		if free == 0 {
@@ -103,6 +102,9 @@ func (in *intake) ask(intake, work context.Context, n int) (used int, lasted boo
 	for _, q := range in.queues {
 		if q.resting.Load() {
 			in.memory.pass(q)
+			continue
+		}
+		if !q.due() {
 			continue
 		}
 		if q.hurry = more; used < n && intake.Err() == nil && in.alive(intake) {
@@ -177,7 +179,7 @@ func (in *intake) fetch(intake, work context.Context, q *queue, n int) int {
 		n = 1
 	}
 	q.most = granted
-	err := q.pull(in.conn.Conn, n, func(m pulled) {
+	err := q.pull(in.inbox, n, func(m pulled) {
 		if intake.Err() != nil { // it came while we were stopping
 			in.unsettled(work, "nack", m.nak(0))
 			return
@@ -187,6 +189,7 @@ func (in *intake) fetch(intake, work context.Context, q *queue, n int) int {
 		}
 	})
 	in.memory.ended(q, granted, fits, err == nil && q.cut)
+	q.asked, q.more = time.Now(), used == n || q.cut
 	if err != nil {
 		in.failing(intake, q, err)
 	} else {
@@ -213,18 +216,17 @@ func (in *intake) begin(work context.Context, q *queue, m pulled) bool {
 	d.guardReplay()
 	in.memory.take(s, m.Msg)
 	m.lighten()
-	in.working.Go(func() { in.process(work, s, d) })
+	in.runners.run(func() { in.process(work, s, d) })
 	return true
 }
 
-// process works on a message while it is kept alive. The handler turns a panic in a
+// process works on a message, which keepAlive keeps alive. The handler turns a panic in a
 // request into a result, so what panics here is another one.
 func (in *intake) process(work context.Context, s *slot, d *Delivery) {
 	defer in.give(1)
 	defer in.memory.release(s)
 	defer in.forget(s)
-	go s.keepAlive(work) // settling ends it, and waits for it
-	defer s.stop()
+	defer s.end()
 	if panicked := in.guard(work, d, func() { in.handlers.Deliver(work, d) }); !s.isSettled() {
 		in.guard(work, d, func() { in.leave(work, s, d, panicked) })
 	}

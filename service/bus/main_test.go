@@ -22,34 +22,34 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 // bench is a server, a backend on it, and the settings of a service there.
 type bench struct {
 	*servicetest.Backend
-	t      *testing.T
+	t      testing.TB
 	nats   *servicetest.NATS
 	config config.Config
 	log    *servicetest.Buffer
 	spans  trace.SpanExporter
 }
 
-func setup(t *testing.T, changes ...func(*config.Config)) *bench {
-	t.Helper()
-	return setupOn(t, servicetest.RunNATS(t), changes...)
+func setup(tb testing.TB, changes ...func(*config.Config)) *bench {
+	tb.Helper()
+	return setupOn(tb, servicetest.RunNATS(tb), changes...)
 }
 
-func setupOn(t *testing.T, n *servicetest.NATS, changes ...func(*config.Config)) *bench {
-	t.Helper()
-	c := defaults(t)
+func setupOn(tb testing.TB, n *servicetest.NATS, changes ...func(*config.Config)) *bench {
+	tb.Helper()
+	c := defaults(tb)
 	c.NATS.URL, c.AckWait, c.Concurrency = n.URL, 3*time.Second, 10
 	for _, change := range changes {
 		change(&c)
 	}
-	return &bench{Backend: servicetest.NewBackend(t, n), t: t, nats: n, config: c, log: &servicetest.Buffer{}}
+	return &bench{Backend: servicetest.NewBackend(tb, n), t: tb, nats: n, config: c, log: &servicetest.Buffer{}}
 }
 
 // defaults is the configuration of an empty environment.
-func defaults(t *testing.T) config.Config {
-	t.Helper()
+func defaults(tb testing.TB) config.Config {
+	tb.Helper()
 	c, _, err := config.Load("")
 	if err != nil {
-		t.Fatalf("the defaults do not load: %v", err)
+		tb.Fatalf("the defaults do not load: %v", err)
 	}
 	return c
 }
@@ -77,6 +77,11 @@ func (b *bench) connect() *Conn {
 func (b *bench) streams() *streams {
 	b.t.Helper()
 	b.provision()
+	return b.bind()
+}
+
+func (b *bench) bind() *streams {
+	b.t.Helper()
 	s, err := bindStreams(b.t.Context(), b.connect(), b.config.Names(), slog.New(slog.DiscardHandler))
 	if err != nil {
 		b.t.Fatal(err)

@@ -21,12 +21,12 @@ func TestAbandonedClaim(t *testing.T) {
 		if held.holder.Starts != n+1 {
 			t.Errorf("start %d: counted as %d", n+1, held.holder.Starts)
 		}
-		c.abandon(t.Context(), held)
+		c.leave(t.Context(), held, markCrashed, remembered)
 	}
 	held := mustTake(t, two, message(1), Admitted)
-	two.heartbeat.release(t.Context(), held)
+	two.leave(t.Context(), held, markReturned, remembered)
 	if held := mustTake(t, two, message(1), Admitted); held.holder.Starts != 1 {
-		t.Errorf("after a release: counted as %d", held.holder.Starts)
+		t.Errorf("after it was given back: counted as %d", held.holder.Starts)
 	}
 }
 

@@ -131,14 +131,15 @@ func judgeDifferences(ctx context.Context, log *slog.Logger, what string, differ
 	return harmful
 }
 
-// await repeats Ensure until JetStream answers, so that a service started
-// before its server is merely waiting. It returns whether it had to wait.
-func (t Topology) await(ctx context.Context, js jetstream.JetStream, create bool, log *slog.Logger) (waited bool, err error) {
+// awaitJetStream repeats a part of the start until JetStream answers, so that a service
+// that is started before its server, or while that restarts, is merely waiting. It
+// returns whether it had to wait. Errors: ErrTopology, config.ErrInvalid, ctx's cause.
+func awaitJetStream(ctx context.Context, log *slog.Logger, do func(context.Context) error) (waited bool, err error) {
 	again := time.NewTicker(time.Second)
 	defer again.Stop()
 	for tries := 0; ; tries++ {
 		one, cancel := context.WithTimeout(ctx, 3*requestTimeout)
-		err := t.Ensure(one, js, create, log)
+		err := do(one)
 		cancel()
 		if err == nil || errors.Is(err, ErrTopology) || errors.Is(err, config.ErrInvalid) {
 			return tries > 0, err

@@ -2,8 +2,6 @@ package bus
 
 import (
 	"cmp"
-	"context"
-	"encoding/json"
 	"fmt"
 	"strconv"
 	"time"
@@ -12,8 +10,6 @@ import (
 )
 
 // pullGrace is how much longer than the server we wait for the end of a pull.
-// What a busy server delivers to a pull that we gave up is lost until its ack
-// wait is over.
 const pullGrace = 4 * time.Second
 
 // pullBytes bounds what one pull brings, beside the memory that is left: nats-server
@@ -29,61 +25,31 @@ func largest(nc *nats.Conn) int64 { return nc.MaxPayload() + 1<<20 }
 // header, which any requester can write; here a status is what has no reply subject.
 // The error is why the pull failed, nil if it ended for want of messages, or because
 // the next one is larger than what is left of the bytes (q.cut).
-func (q *queue) pull(nc *nats.Conn, n int, take func(pulled)) error {
-	arrived := make(chan *nats.Msg, n+2) // and the server's last words; NextMsg would judge by the Status header again
-	inbox, err := nc.ChanSubscribe(nc.NewInbox(), arrived)
+func (q *queue) pull(in *inbox, n int, take func(pulled)) error {
+	q.cut = false
+	p, err := in.begin(n, func(m *nats.Msg) { take(pulled{m, in.nc}) })
 	if err != nil {
 		return err
 	}
-	defer inbox.Unsubscribe() //nolint:errcheck // it fails on a closed connection only
 	wait := q.wait
 	if q.hurry {
 		wait = 0
 	}
-	body, err := json.Marshal(map[string]any{
-		"batch": n, "expires": wait, "no_wait": wait == 0,
-		"max_bytes": cmp.Or(q.most, max(pullBytes, largest(nc))),
-	})
-	if err != nil {
-		return err
+	if err = in.nc.PublishRequest(q.next, p.to, pullFor(n, wait, cmp.Or(q.most, max(pullBytes, largest(in.nc))))); err == nil {
+		err = in.wait(p, q.wait+pullGrace)
 	}
-	if err := nc.PublishRequest(q.next, inbox.Subject, body); err != nil {
-		return err
-	}
-	return q.collect(arrived, n, func(m *nats.Msg) { take(pulled{m, nc}) })
+	cut, failed := in.end(p)
+	q.cut = cut
+	return cmp.Or(failed, err)
 }
 
-// collect hands on what a pull for n messages brings, until all are there or
-// the server has ended it and what it had delivered by then is there as well.
-func (q *queue) collect(arrived <-chan *nats.Msg, n int, take func(*nats.Msg)) error {
-	limit := time.NewTimer(q.wait + pullGrace)
-	defer limit.Stop()
-	ended := false
-	q.cut = false
-	for left := n; left > 0; {
-		var m *nats.Msg
-		select {
-		case m = <-arrived:
-		case <-limit.C: // the server ends every pull with a word of its own
-			if ended {
-				return nil
-			}
-			return fmt.Errorf("no answer within %s: the consumer is changing its leader, or this NATS user may not publish to %s", q.wait+pullGrace, q.next)
-		}
-		if m.Reply != "" {
-			take(m)
-			left--
-			limit.Reset(q.wait + pullGrace) // large messages take their time
-			continue
-		}
-		unused, err := pullStatus(m.Header, left)
-		if err != nil {
-			return err
-		}
-		q.cut = m.Header.Get("Description") == tooManyBytes
-		ended, left = true, left-unused
+// pullFor is the request for up to n messages, of so many bytes in all, that waits for
+// them; at once if wait is 0.
+func pullFor(n int, wait time.Duration, bytes int64) []byte {
+	if wait == 0 {
+		return fmt.Appendf(nil, `{"batch":%d,"no_wait":true,"max_bytes":%d}`, n, bytes)
 	}
-	return nil
+	return fmt.Appendf(nil, `{"batch":%d,"expires":%d,"max_bytes":%d}`, n, wait.Nanoseconds(), bytes)
 }
 
 // tooManyBytes is how the server ends a pull whose next message is larger than what
@@ -130,8 +96,4 @@ func (m pulled) nak(after time.Duration) error {
 	return m.nc.Publish(m.Reply, fmt.Appendf(nil, `-NAK {"delay": %d}`, after.Nanoseconds()))
 }
 
-// ack waits for the server's confirmation.
-func (m pulled) ack(ctx context.Context) error {
-	_, err := m.nc.RequestWithContext(ctx, m.Reply, []byte("+ACK"))
-	return err
-}
+func (m pulled) ack() error { return m.nc.Publish(m.Reply, []byte("+ACK")) }

@@ -56,7 +56,9 @@ func TestPullWaitsForWhatWasDelivered(t *testing.T) {
 			}
 			taken := 0
 			q := &queue{next: "next", wait: servicetest.Patience}
-			err = q.pull(nc, batch, func(pulled) { taken++ })
+			in := &inbox{nc: nc}
+			defer in.close()
+			err = q.pull(in, batch, func(pulled) { taken++ })
 			if taken != test.messages || (err != nil) != test.fails {
 				t.Errorf("taken %d, error %v, want %d messages, an error %t", taken, err, test.messages, test.fails)
 			}

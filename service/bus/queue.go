@@ -26,10 +26,18 @@ type queue struct {
 	most    int64                                             // bytes that the next pull may bring; 0: as many as any pull
 	hurry   bool                                              // the next pull is answered at once: another queue has more
 	cut     bool                                              // the last pull ended because its next message was larger than what was left of them
+	more    bool                                              // the last pull left something, as far as it knows
+	asked   time.Time                                         // when it ended
 	broken  atomic.Bool                                       // pulls fail, and the log says so
 	resting atomic.Bool                                       // the queue is not asked, because it does not answer
 
 	failed, unanswered int // pulls and probes in a row, of whoever asks: the intake, or revive
+}
+
+// due reports whether a queue is asked in its turn. One whose pulls do not wait would be
+// asked in vain before each pull of the other.
+func (q *queue) due() bool {
+	return q.wait > 0 || q.more || time.Since(q.asked) >= idlePull/2
 }
 
 // bindQueues finds the consumers, the retries first, and the shortest AckWait in
@@ -58,4 +66,12 @@ func bindQueues(ctx context.Context, conn *Conn, topology Topology, create bool)
 		queues = append(queues, q)
 	}
 	return queues, shortest, nil
+}
+
+// longest is the longest AckWait of the queues.
+func longest(queues []*queue) (wait time.Duration) {
+	for _, q := range queues {
+		wait = max(wait, q.ackWait)
+	}
+	return wait
 }

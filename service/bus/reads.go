@@ -22,6 +22,11 @@ type question func(context.Context) (*jetstream.RawStreamMsg, error)
 
 // leader asks the stream's leader for the last message of a subject.
 func (s *streams) leader(stream jetstream.Stream, subject string) question {
+	return s.message(stream.CachedInfo().Config.Name, map[string]any{"last_by_subj": subject})
+}
+
+// message asks a stream's leader for one message.
+func (s *streams) message(stream string, which map[string]any) question {
 	return func(ctx context.Context) (*jetstream.RawStreamMsg, error) {
 		var answer struct {
 			Message struct {
@@ -32,7 +37,7 @@ func (s *streams) leader(stream jetstream.Stream, subject string) question {
 				Time     time.Time `json:"time"`
 			} `json:"message"`
 		}
-		err := s.conn.request(ctx, "STREAM.MSG.GET."+stream.CachedInfo().Config.Name, map[string]any{"last_by_subj": subject}, &answer)
+		err := s.conn.request(ctx, "STREAM.MSG.GET."+stream, which, &answer)
 		if errors.Is(err, errNoMessage) {
 			return nil, nil //nolint:nilnil // there is none
 		}

@@ -33,6 +33,8 @@ var errNoMessage = errors.New("no message matches")
 type pending struct {
 	mu  sync.Mutex
 	all map[*pendingRequest]struct{}
+
+	subscriptions sync.Map // subjects that this user may not subscribe to, or might not once
 }
 
 type pendingRequest struct {
@@ -49,15 +51,30 @@ func (p *pending) refused(err error) (found bool) {
 		return false
 	}
 	text := err.Error()
+	if _, quoted, ok := strings.Cut(text, `Subscription to "`); ok {
+		subject, _, _ := strings.Cut(quoted, `"`)
+		p.subscriptions.Store(subject, true)
+	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	for r := range p.all {
 		if strings.Contains(text, r.about) {
 			found = true
-			r.cancel(fmt.Errorf("%w (%s)", ErrDenied, strings.TrimPrefix(text, nats.ErrPermissionViolation.Error()+": ")))
+			r.cancel(denied(text))
 		}
 	}
 	return found
+}
+
+// denies reports whether NATS has refused a subscription.
+func (p *pending) denies(subject string) bool {
+	_, denied := p.subscriptions.Load(subject)
+	return denied
+}
+
+// denied is the error of what a permission violation is about.
+func denied(violation string) error {
+	return fmt.Errorf("%w (%s)", ErrDenied, strings.TrimPrefix(violation, nats.ErrPermissionViolation.Error()+": "))
 }
 
 // Do makes one request to NATS, which may take 5 seconds. about is a part of the

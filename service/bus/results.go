@@ -100,8 +100,11 @@ func (r *results) publish(ctx context.Context, callback string, result events.Re
 // trace is the trace context of a result, with as much of what the requester added
 // to it as there is room for: baggage is no reason to lose an answer.
 func (r *results) trace(ctx context.Context, p publication) events.Header {
-	header, set := events.Header{}, maps.Clone(p.header)
-	r.tel.Inject(ctx, header)
+	header := events.Header{}
+	if r.tel.Inject(ctx, header); len(header) == 0 {
+		return nil
+	}
+	set := maps.Clone(p.header)
 	set[jetstream.ExpectedLastSubjSeqSubjHeader] = []string{events.AnyResult(p.callback, p.id)}
 	return fitting(header, r.streams.room(p.body, set, r.streams.responses.CachedInfo().Config.MaxMsgSize))
 }
@@ -115,7 +118,7 @@ func (r *results) store(ctx context.Context, p publication) (bool, error) {
 	for {
 		err := r.streams.patiently(ctx, func(ctx context.Context) error {
 			_, err := r.streams.putOnce(ctx, func() *nats.Msg { return &nats.Msg{Subject: p.subject, Header: cloneHeader(p.header), Data: p.body} },
-				jetstream.WithMsgID(p.messageID), jetstream.WithExpectLastSequenceForSubject(p.expect, filter))
+				withID(p.messageID), expectLastOf(filter, p.expect))
 			if r.noRoom != nil && streamFull(err) {
 				r.noRoom()
 			}

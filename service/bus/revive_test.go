@@ -107,7 +107,9 @@ func TestPausedQueueAnswers(t *testing.T) {
 				b.send(q.subject, servicetest.NewID())
 			}
 			for name, ask := range map[string]func() error{
-				"pull":  func() error { return q.pull(bus.conn.Conn, 3, func(pulled) { t.Error("a message was delivered") }) },
+				"pull": func() error {
+					return q.pull(&inbox{nc: bus.conn.Conn}, 3, func(pulled) { t.Error("a message was delivered") })
+				},
 				"probe": func() error { return q.probe(t.Context(), bus.conn.Conn) },
 			} {
 				if err := ask(); err != nil {

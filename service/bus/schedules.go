@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"strings"
 	"time"
 
 	"github.com/nats-io/nats.go"
@@ -18,6 +19,7 @@ import (
 type Schedule struct {
 	At     time.Time
 	Header map[string]string // to set, on the original's
+	Enrol  *Enrolment        // has it wait for a batch; nil if it does not
 }
 
 // schedules are requests that wait to be tried again: messages that JetStream
@@ -45,7 +47,7 @@ func (s *schedules) put(ctx context.Context, d *Delivery, schedule Schedule) err
 		}
 		_, err := s.streams.put(ctx, func() *nats.Msg {
 			return &nats.Msg{Subject: subject, Header: cloneHeader(header), Data: d.Body}
-		}, jetstream.WithScheduleAt(wholeSeconds(schedule.At)), jetstream.WithScheduleTarget(s.streams.names.Retries()))
+		}, scheduled(wholeSeconds(schedule.At), s.streams.names.Retries()))
 		return err
 	}
 	err := with(s.streams.room(d.Body, s.fired(set, subject), most))
@@ -71,6 +73,13 @@ func wholeSeconds(at time.Time) time.Time {
 	return at.Add(time.Second + 250*time.Millisecond - 1).Truncate(time.Second)
 }
 
+// dueAt returns when a schedule is due; the zero time if it does not say so.
+func dueAt(h nats.Header) time.Time {
+	text, _ := strings.CutPrefix(h.Get(jetstream.ScheduleHeader), "@at ")
+	at, _ := time.Parse(time.RFC3339, text)
+	return at
+}
+
 // waiting reports whether a schedule waits for the request that supersedes this
 // delivery: any, for a message of the request queue; for one that came through
 // the retries, only a newer schedule than that.
@@ -79,6 +88,7 @@ func (s *schedules) waiting(ctx context.Context, d *Delivery, callback, id strin
 	if m == nil || err != nil {
 		return false, err
 	}
+	d.due = dueAt(m.Header)
 	return !d.Retried || m.Sequence > d.Sequence, nil
 }
 
@@ -91,7 +101,7 @@ func (s *schedules) find(ctx context.Context, callback, id string) (*Delivery, e
 	}
 	d := &Delivery{
 		Body: m.Data, Header: m.Header, Queue: s.streams.names.Retries(), Stream: s.streams.names.RetriesStream(), Sequence: m.Sequence,
-		Stored: m.Time, Taken: time.Now(), Retried: true,
+		Stored: m.Time, Taken: time.Now(), Retried: true, due: dueAt(m.Header),
 	}
 	d.guardReplay()
 	return d, nil
@@ -108,7 +118,7 @@ func (s *schedules) remove(ctx context.Context, d *Delivery) {
 	if err == nil {
 		_, err = s.streams.put(ctx, func() *nats.Msg {
 			return &nats.Msg{Subject: n.Later(d.asked.Callback, d.asked.ID), Data: body}
-		}, jetstream.WithScheduleAt(time.Now()), jetstream.WithScheduleTarget(n.Retries()), jetstream.WithExpectLastSequencePerSubject(d.Sequence))
+		}, scheduled(time.Now(), n.Retries()), expectLast(d.Sequence))
 	}
 	if err != nil && !errors.Is(err, errConflict) {
 		s.streams.log.WarnContext(ctx, "the schedule of an answered request was not removed; it ends at its time", "error", err)

@@ -34,10 +34,11 @@ type Settled struct {
 	DeadLettered bool // the dead letter is stored; false if the server refused it
 }
 
-// Settle ends a delivery: it keeps what is to be kept, releases the claim and
+// Settle ends a delivery: it keeps what is to be kept, leaves the claim and
 // acknowledges or nacks the message; a request that waits as a schedule is
 // acknowledged by removing that. It waits for NATS for as long as it takes.
-// Errors: ErrTooLarge and ErrRefused, ctx's cause. After an error the delivery is
+// Errors: ErrTooLarge and ErrRefused, one of a schedule whose request another worker
+// has taken over, ctx's cause. After an error the delivery is
 // not settled, nothing of it is acknowledged, and it has to be settled in another
 // way. A dead letter that is refused is an error only where it is all that would be
 // kept.
@@ -46,12 +47,7 @@ func (b *Bus) Settle(ctx context.Context, d *Delivery, end End) (Settled, error)
 	if err != nil {
 		return s, err
 	}
-	if end.Nack && end.Crashed {
-		b.claims.abandon(ctx, d.claim)
-	} else {
-		b.heartbeat.release(ctx, d.claim)
-	}
-	d.claim = nil
+	b.part(ctx, d, end, s.Stored)
 	switch {
 	case d.slot == nil && end.Nack:
 	case d.slot == nil:
@@ -63,6 +59,34 @@ func (b *Bus) Settle(ctx context.Context, d *Delivery, end End) (Settled, error)
 	}
 	return s, nil
 }
+
+// part leaves in the place of a delivery's claim what the next one has to know. A
+// completed result says all that there is to know. A failed one may be replayed, which
+// has not to wait until the claim ends; and if another result was first, so may
+// another's claim have been.
+func (b *Bus) part(ctx context.Context, d *Delivery, end End, stored bool) {
+	held := d.claim
+	if d.claim = nil; held == nil {
+		return
+	}
+	answered := stored && end.Result.Status == events.StatusSuccess
+	waits := end.Schedule != nil || end.Result == nil && (d.found == Rescheduled || end.Nack && d.slot == nil)
+	switch {
+	case end.Nack && end.Crashed:
+		b.claims.leave(ctx, held, markCrashed, remembered)
+	case waits:
+		b.claims.leave(ctx, held, markLater, outlasting(d.due))
+	case end.Nack:
+		b.claims.leave(ctx, held, markReturned, remembered)
+	case answered && held.state().life <= b.claims.ttl && held.outlasts(time.Now()):
+		b.claims.letGo(held)
+	default:
+		b.claims.leave(ctx, held, markSettled, b.claims.ttl)
+	}
+}
+
+// outlasting is how long what is known of a request is kept that waits until then.
+func outlasting(due time.Time) time.Duration { return max(0, time.Until(due)) + remembered }
 
 // keep stores what is to be kept of an end, in its order.
 func (b *Bus) keep(ctx context.Context, d *Delivery, end End) (s Settled, err error) {
@@ -84,7 +108,25 @@ func (b *Bus) keep(ctx context.Context, d *Delivery, end End) (s Settled, err er
 		}
 	}
 	if end.Schedule != nil {
-		return s, b.schedules.put(ctx, d, *end.Schedule)
+		return s, b.reschedule(ctx, d, *end.Schedule)
 	}
 	return s, nil
+}
+
+// reschedule stores a schedule, and then the mark of a request that waits for a batch:
+// whoever finds the mark finds the request. Before that it makes sure of the claim,
+// since a schedule would replace that of the worker which has taken the request over;
+// and has it last as long as the schedule, which is looked for only where a claim is.
+func (b *Bus) reschedule(ctx context.Context, d *Delivery, s Schedule) error {
+	if d.claim == nil {
+		return errTakenOver
+	}
+	d.due = s.At
+	if err := b.claims.replace(ctx, d.claim, mark{d.claim.state().says, outlasting(s.At)}); err != nil {
+		return err
+	}
+	if err := b.schedules.put(ctx, d, s); err != nil || s.Enrol == nil {
+		return err
+	}
+	return b.Enrol(ctx, *s.Enrol)
 }

@@ -3,6 +3,7 @@ package bus
 import (
 	"context"
 	"errors"
+	"fmt"
 	"strings"
 	"testing"
 	"time"
@@ -26,17 +27,14 @@ func (b *bench) take(bus *Bus, body []byte, header nats.Header) *Delivery {
 	b.Publish(body, header)
 	taken := make(chan *Delivery, 1)
 	in := bus.newIntake(Handlers{Deliver: func(_ context.Context, d *Delivery) {
-		d.slot.stop()
+		d.slot.end() // the test settles it
 		taken <- d
-		d.slot.mu.Lock()
-		defer d.slot.mu.Unlock()
-		d.slot.settled = true // the test settles it
 	}})
 	free := in.take(b.Context())
 	if n := in.fetch(b.Context(), context.Background(), bus.queues[1], 1); n != 1 {
 		b.t.Fatal("the message was not delivered")
 	}
-	in.working.Wait()
+	in.runners.close()
 	in.give(free - 1)
 	return <-taken
 }
@@ -70,13 +68,15 @@ func TestEnds(t *testing.T) {
 		end                                 func(id string) End
 		settled                             Settled
 		requests, retries, results, letters uint64
+		claim                               string // what stands in it
 	}{
-		"completed":        {completed, Settled{Stored: true}, 0, 0, 1, 0},
-		"failed":           {failing, Settled{Stored: true, DeadLettered: true}, 0, 0, 1, 1},
-		"rescheduled":      {schedule, Settled{}, 0, 1, 0, 0},
-		"acknowledged":     {func(string) End { return End{} }, Settled{}, 0, 0, 0, 0},
-		"nacked":           {func(string) End { return End{Nack: true} }, Settled{}, 1, 0, 0, 0},
-		"nacked for later": {func(string) End { return End{Nack: true, After: time.Minute} }, Settled{}, 1, 0, 0, 0},
+		"completed":        {completed, Settled{Stored: true}, 0, 0, 1, 0, ""},
+		"failed":           {failing, Settled{Stored: true, DeadLettered: true}, 0, 0, 1, 1, markSettled},
+		"rescheduled":      {schedule, Settled{}, 0, 1, 0, 0, markLater},
+		"acknowledged":     {func(string) End { return End{} }, Settled{}, 0, 0, 0, 0, markSettled},
+		"nacked":           {func(string) End { return End{Nack: true} }, Settled{}, 1, 0, 0, 0, markReturned},
+		"nacked for later": {func(string) End { return End{Nack: true, After: time.Minute} }, Settled{}, 1, 0, 0, 0, markReturned},
+		"crashed":          {func(string) End { return End{Nack: true, Crashed: true} }, Settled{}, 1, 0, 0, 0, markCrashed},
 	}
 	for name, tt := range tests {
 		t.Run(name, func(t *testing.T) {
@@ -92,13 +92,18 @@ func TestEnds(t *testing.T) {
 				b.Names.RequestsStream(): tt.requests, b.Names.RetriesStream(): tt.retries,
 				b.Names.ResponsesStream(): tt.results, b.Names.DeadlettersStream(): tt.letters,
 			} {
-				if got := b.State(stream).Msgs; got != want {
-					t.Errorf("%s: got %d messages, want %d", stream, got, want)
-				}
+				b.Until(fmt.Sprintf("%s has %d messages", stream, want), func() (string, bool) {
+					got := b.State(stream).Msgs
+					return fmt.Sprint(got), got == want
+				})
 			}
-			other, _ := claimsOf(bus.claims.streams, "other", time.Second)
-			if _, state, err := other.take(t.Context(), b.Names.ResponseQueue, id, message(99)); err != nil || state != Admitted {
-				t.Errorf("the claim was not released: state %d, %v", state, err)
+			left, err := bus.claims.streams.last(t.Context(), bus.claims.streams.claims, b.Names.Claim(b.Names.ResponseQueue, id))
+			if err != nil || left == nil {
+				t.Fatalf("claim: %v, %v", left, err)
+			}
+			holder, _ := ParseHolder(left.Data)
+			if want := strings.TrimPrefix(tt.claim+":"+bus.Instance(), ":"); holder.Instance != want || holder.isMark() == (tt.claim == "") {
+				t.Errorf("the claim says %s, want %s", holder, want)
 			}
 		})
 	}
@@ -217,4 +222,28 @@ func TestNotAdmitted(t *testing.T) {
 		}
 	}
 	b.settle(bus, d, End{})
+}
+
+// A claim that would end soon after its result was stored is replaced: a copy whose
+// look-up was faster than the result could take its place.
+func TestClaimOutlastsTheResult(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	bus := b.open()
+	beats(t, bus.heartbeat)
+	for name, tt := range map[string]struct {
+		age  time.Duration
+		want string
+	}{
+		"renewed in time": {renewAfter, bus.Instance()},
+		"not renewed":     {renewAfter * 3 / 2, markSettled + ":" + bus.Instance()},
+	} {
+		id := servicetest.NewID()
+		d := b.admitted(bus, b.deliver(bus, id, nil))
+		d.claim.written = time.Now().Add(-tt.age)
+		b.settle(bus, d, completed(id))
+		if holder, _ := ParseHolder(stands(t, bus.claims, b.Names.Claim(b.Names.ResponseQueue, id)).Data); holder.Instance != tt.want {
+			t.Errorf("%s: there is %s, want %s", name, holder.Instance, tt.want)
+		}
+	}
 }

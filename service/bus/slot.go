@@ -16,8 +16,7 @@ type messageKey struct {
 
 // slots are the places for messages that are worked on at the same time.
 type slots struct {
-	free    chan struct{}
-	working sync.WaitGroup
+	free chan struct{}
 
 	mu   sync.Mutex
 	held map[messageKey]*slot
@@ -81,25 +80,22 @@ func (s *slots) inFlight() int {
 	return len(s.held)
 }
 
-// slot holds a message that is worked on: it keeps the message alive and
-// acknowledges it.
+// slot holds a message that is worked on, and acknowledges it.
 type slot struct {
 	intake *intake
 	queue  *queue
 	key    messageKey
 
 	mu      sync.Mutex
-	m       pulled // a redelivery replaces it
+	m       pulled    // a redelivery replaces it
+	alive   time.Time // the server has known since then that it is worked on
 	settled bool
 
 	held, answer int64 // of memory, which guards them: in all, and bytes of the answer
-
-	stopping, stopped chan struct{} // of keepAlive
-	once              sync.Once
 }
 
 func newSlot(in *intake, q *queue, m pulled, key messageKey) *slot {
-	return &slot{intake: in, queue: q, key: key, m: m, stopping: make(chan struct{}), stopped: make(chan struct{})}
+	return &slot{intake: in, queue: q, key: key, m: m, alive: time.Now()}
 }
 
 // replace takes up a redelivery of the message: the older handle is
@@ -107,7 +103,7 @@ func newSlot(in *intake, q *queue, m pulled, key messageKey) *slot {
 func (s *slot) replace(m pulled) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.m = m
+	s.m, s.alive = m, time.Now()
 	s.m.lighten()
 }
 
@@ -117,10 +113,8 @@ func (s *slot) message() pulled {
 	return s.m
 }
 
-// end is the beginning of settling: nothing keeps the message alive any more. A
-// progress acknowledgement behind a nack would undo its delay.
+// end is the beginning of settling: nothing keeps the message alive any more.
 func (s *slot) end() {
-	s.stop()
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.settled = true
@@ -132,40 +126,12 @@ func (s *slot) isSettled() bool {
 	return s.settled
 }
 
-// keepAlive tells JetStream every third of the ack wait that the message is
-// worked on, until stop is called.
-func (s *slot) keepAlive(ctx context.Context) {
-	defer close(s.stopped)
-	beat := time.NewTicker(s.queue.ackWait / 3)
-	defer beat.Stop()
-	for {
-		select {
-		case <-s.stopping:
-			return
-		case <-beat.C:
-			if err := s.message().inProgress(); err != nil {
-				s.intake.log.DebugContext(ctx, "a message was not kept alive; it will be delivered again", "stream", s.queue.stream, "error", err)
-			}
-		}
-	}
-}
-
-// stop ends keepAlive and waits for its end.
-func (s *slot) stop() {
-	s.once.Do(func() { close(s.stopping) })
-	<-s.stopped
-}
-
-// ack acknowledges the message and waits for the server's confirmation. Without
-// one the message is delivered again, and its result is found.
+// ack acknowledges the message, and does not wait for the server to confirm it: a
+// message whose acknowledgement is lost is delivered again, and its result is found.
 func (s *slot) ack(ctx context.Context) {
 	s.end()
 	_, span := s.intake.tel.StartSettle(ctx, "ack", s.queue.subject)
-	err := s.intake.acks.WithContext(ctx).Run(func() error {
-		one, cancel := context.WithTimeout(ctx, requestTimeout)
-		defer cancel()
-		return s.message().ack(one)
-	})
+	err := s.message().ack()
 	span.End(errorType(err), err)
 	s.intake.unsettled(ctx, "acknowledge", err)
 }

@@ -20,6 +20,7 @@ import (
 // else.
 type streams struct {
 	conn      *Conn
+	publisher *publisher
 	names     events.Names
 	log       *slog.Logger
 	responses jetstream.Stream
@@ -36,7 +37,15 @@ type streams struct {
 // bindStreams binds the streams that are read. They exist: the topology is made
 // sure of before.
 func bindStreams(ctx context.Context, conn *Conn, names events.Names, log *slog.Logger) (*streams, error) {
-	s := &streams{conn: conn, names: names, log: log, refusals: newRepeats(log), committed: newCommitted(), patience: newPatience(log), looks: make(chan struct{}, looksAtOnce)}
+	publisher, err := newPublisher(conn)
+	if err != nil {
+		return nil, err
+	}
+	if conn.groups {
+		publisher.group(names.ClaimsStream(), names.ClaimsAll())
+		publisher.group(names.ResponsesStream(), names.ResponsesAll())
+	}
+	s := &streams{conn: conn, publisher: publisher, names: names, log: log, refusals: newRepeats(log), committed: newCommitted(), patience: newPatience(log), looks: make(chan struct{}, looksAtOnce)}
 	var cancels jetstream.Stream
 	for _, bind := range []struct {
 		to   *jetstream.Stream
@@ -55,9 +64,10 @@ func bindStreams(ctx context.Context, conn *Conn, names events.Names, log *slog.
 	return s, nil
 }
 
-// noteCopies notes whether a stream has further copies. An operator may change that
-// at any time.
+// noteCopies notes whether a stream has further copies, and whether its messages can be
+// stored together. An operator may change that at any time.
 func (s *streams) noteCopies(info jetstream.StreamInfo) {
+	s.publisher.allow(info.Config)
 	if info.Config.Replicas > 1 {
 		s.copied.Store(info.Config.Name, true)
 	} else {
@@ -91,12 +101,18 @@ func newPatience(log *slog.Logger) failsafe.Executor[any] {
 }
 
 // newCommitted repeats a publish that met an uncommitted write, which is decided
-// within milliseconds. It counts its tries apart from those of newPatience.
+// within milliseconds, and twice one that met no stream, which a change of leaders
+// makes. It counts its tries apart from those of newPatience.
 func newCommitted() failsafe.Executor[any] {
 	return failsafe.With[any](retrypolicy.NewBuilder[any]().
 		HandleErrors(errUncommitted).
 		WithMaxRetries(-1).
 		WithRandomDelay(10*time.Millisecond, 50*time.Millisecond).
+		ReturnLastFailure().
+		Build(), retrypolicy.NewBuilder[any]().
+		HandleErrors(nats.ErrNoResponders).
+		WithMaxRetries(2).
+		WithDelay(250*time.Millisecond).
 		ReturnLastFailure().
 		Build())
 }
@@ -106,8 +122,8 @@ func newCommitted() failsafe.Executor[any] {
 // for good. Errors: errConflict, ErrTooLarge, ErrRefused, ctx's cause.
 func (s *streams) patiently(ctx context.Context, do func(ctx context.Context) error) error {
 	unknown := 0
-	err := s.patience.WithContext(ctx).RunWithExecution(func(e failsafe.Execution[any]) error {
-		one, cancel := context.WithTimeout(e.Context(), requestTimeout)
+	try := func(ctx context.Context) error {
+		one, cancel := context.WithTimeout(ctx, requestTimeout)
 		defer cancel()
 		err := do(one)
 		if !errors.Is(err, errUnknown) {
@@ -117,7 +133,11 @@ func (s *streams) patiently(ctx context.Context, do func(ctx context.Context) er
 			return err
 		}
 		return errors.Join(ErrRefused, err)
-	})
+	}
+	err := try(ctx)
+	if err != nil && !decided(err) { // only a failure is the policy's matter
+		err = s.patience.WithContext(ctx).RunWithExecution(func(e failsafe.Execution[any]) error { return try(e.Context()) })
+	}
 	if errors.Is(err, ErrRefused) {
 		s.refusals.say("NATS refuses what the service asks of it, and is not asked again", err)
 	}
@@ -130,23 +150,29 @@ func (s *streams) patiently(ctx context.Context, do func(ctx context.Context) er
 // put stores a message and returns its sequence, trying patiently. newMessage
 // makes the message of one try: a publish writes into its headers. Errors:
 // errConflict, ErrTooLarge, ErrRefused, ctx's cause.
-func (s *streams) put(ctx context.Context, newMessage func() *nats.Msg, options ...jetstream.PublishOpt) (sequence uint64, err error) {
+func (s *streams) put(ctx context.Context, newMessage func() *nats.Msg, conditions ...condition) (sequence uint64, err error) {
 	err = s.patiently(ctx, func(ctx context.Context) error {
-		sequence, err = s.putOnce(ctx, newMessage, options...)
+		sequence, err = s.putOnce(ctx, newMessage, conditions...)
 		return err
 	})
 	return sequence, err
 }
 
 // putOnce is one try of put, which waits for no more than uncommitted writes.
-func (s *streams) putOnce(ctx context.Context, newMessage func() *nats.Msg, options ...jetstream.PublishOpt) (sequence uint64, err error) {
-	err = s.committed.WithContext(ctx).RunWithExecution(func(e failsafe.Execution[any]) error {
-		ack, err := s.conn.JetStream.PublishMsg(e.Context(), newMessage(), options...)
-		if err != nil {
-			return classify(err)
+func (s *streams) putOnce(ctx context.Context, newMessage func() *nats.Msg, conditions ...condition) (sequence uint64, err error) {
+	store := func(ctx context.Context) error {
+		m := newMessage()
+		if m.Header == nil {
+			m.Header = make(nats.Header, len(conditions)+1)
 		}
-		sequence = ack.Sequence
-		return nil
-	})
+		for _, holds := range conditions {
+			holds(m.Header)
+		}
+		sequence, err = s.publisher.store(ctx, m)
+		return err
+	}
+	if err = store(ctx); errors.Is(err, errUncommitted) || errors.Is(err, nats.ErrNoResponders) {
+		err = s.committed.WithContext(ctx).RunWithExecution(func(e failsafe.Execution[any]) error { return store(e.Context()) })
+	}
 	return sequence, err
 }

@@ -1,6 +1,7 @@
 package bus
 
 import (
+	"slices"
 	"time"
 
 	"github.com/nats-io/nats.go/jetstream"
@@ -25,6 +26,9 @@ const (
 	cancelsMax     = 250_000
 )
 
+// batchMaxAge is how long OpenRouter keeps a batch.
+const batchMaxAge = 30 * 24 * time.Hour
+
 // Topology is the streams and consumers as data, for one configuration and one
 // server.
 type Topology struct {
@@ -32,6 +36,7 @@ type Topology struct {
 	Consumers []QueueConsumer
 	LeastAge  map[string]time.Duration // of the records, by stream: twice the sum of the retry delays
 	Bounds    map[string]Bound         // of the streams that one setting bounds
+	Batch     *jetstream.StreamConfig  // one of Streams, which is made when it is needed; nil if batches are off
 }
 
 // QueueConsumer is a durable consumer and the stream it belongs to.
@@ -46,7 +51,7 @@ type QueueConsumer struct {
 func NewTopology(c config.Config, maxPayload int64) Topology {
 	n := c.Names()
 	least := c.LeastRecordAge()
-	return Topology{
+	t := Topology{
 		LeastAge: map[string]time.Duration{n.ResponsesStream(): least, n.CancelsStream(): least},
 		Bounds: map[string]Bound{
 			n.DeadlettersStream(): deadlettersBound(c, maxPayload), n.ResponsesStream(): resultsBound(c, maxPayload),
@@ -60,6 +65,19 @@ func NewTopology(c config.Config, maxPayload int64) Topology {
 			{n.RetriesStream(), true, queueConsumer(n.Retries(), c.AckWait)},
 		},
 	}
+	if c.BatchMaxWait > 0 {
+		t.Batch = new(batchStream(n, c.Replicas))
+		t.Streams = append(t.Streams, *t.Batch)
+	}
+	return t
+}
+
+// needed leaves out what only some requests need.
+func (t Topology) needed() Topology {
+	if t.Batch != nil {
+		t.Streams = slices.DeleteFunc(slices.Clone(t.Streams), func(s jetstream.StreamConfig) bool { return s.Name == t.Batch.Name })
+	}
+	return t
 }
 
 // requestsStream refuses the publisher when it is full, who then knows. Without
@@ -93,7 +111,7 @@ func responsesStream(c config.Config, n events.Names) jetstream.StreamConfig {
 		Name: n.ResponsesStream(), Subjects: []string{n.ResponsesAll()},
 		Description: "results, and the record of what has been answered",
 		Retention:   jetstream.LimitsPolicy, Storage: jetstream.FileStorage, Replicas: c.Replicas,
-		MaxAge: c.ResultsMaxAge, AllowDirect: true,
+		MaxAge: c.ResultsMaxAge, AllowDirect: true, AllowAtomicPublish: true,
 		Discard: jetstream.DiscardNew, MaxBytes: unlimited(int64(c.ResultsMaxBytes)),
 	}
 }
@@ -103,7 +121,7 @@ func claimsStream(n events.Names, replicas int) jetstream.StreamConfig {
 		Name: n.ClaimsStream(), Subjects: []string{n.ClaimsAll()},
 		Description: "who is calling for which request",
 		Retention:   jetstream.LimitsPolicy, Storage: jetstream.FileStorage, Replicas: replicas,
-		MaxMsgsPerSubject: 1, AllowMsgTTL: true, AllowDirect: true,
+		MaxMsgsPerSubject: 1, AllowMsgTTL: true, AllowDirect: true, AllowAtomicPublish: true,
 	}
 }
 
@@ -131,6 +149,18 @@ func cancelsStream(c config.Config, n events.Names) jetstream.StreamConfig {
 		Retention:   jetstream.LimitsPolicy, Storage: jetstream.FileStorage, Replicas: c.Replicas,
 		MaxMsgsPerSubject: 1, MaxAge: c.ResultsMaxAge, AllowDirect: true,
 		MaxMsgSize: cancelMaxBytes, MaxMsgs: cancelsMax, Discard: jetstream.DiscardNew,
+	}
+}
+
+// batchStream has what is remembered of batches, each under a subject of its own.
+// There is no prompt in it. What is over goes by its TTL, and what was forgotten by
+// the age, when OpenRouter has deleted its batch as well.
+func batchStream(n events.Names, replicas int) jetstream.StreamConfig {
+	return jetstream.StreamConfig{
+		Name: n.BatchStream(), Subjects: []string{n.BatchAll()},
+		Description: "requests that wait for a batch, and batches under way",
+		Retention:   jetstream.LimitsPolicy, Storage: jetstream.FileStorage, Replicas: replicas,
+		MaxMsgsPerSubject: 1, MaxAge: batchMaxAge, AllowMsgTTL: true,
 	}
 }
 

@@ -205,14 +205,14 @@ func TestProvisionApplies(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
 	b.provision()
-	change(b, b.Names.ResponsesStream(), func(c *jetstream.StreamConfig) { c.Discard = jetstream.DiscardOld }) // as older versions made it
+	change(b, b.Names.ResponsesStream(), func(c *jetstream.StreamConfig) { c.Discard, c.AllowAtomicPublish = jetstream.DiscardOld, false }) // as older versions made it
 	b.config.ResultsMaxAge, b.config.ResultsMaxBytes = 100*time.Hour, 64<<20
 	b.provision()
 	s, err := b.JS.Stream(b.Context(), b.Names.ResponsesStream())
 	if err != nil {
 		t.Fatal(err)
 	}
-	if c := s.CachedInfo().Config; c.MaxAge != 100*time.Hour || c.MaxBytes != 64<<20 || c.Discard != jetstream.DiscardNew {
+	if c := s.CachedInfo().Config; c.MaxAge != 100*time.Hour || c.MaxBytes != 64<<20 || c.Discard != jetstream.DiscardNew || !c.AllowAtomicPublish {
 		t.Errorf("got %+v", c)
 	}
 }

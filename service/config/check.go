@@ -40,16 +40,17 @@ func checkHeader(name, value string) error {
 
 func (c *Config) checkQueue() error {
 	problems := []error{c.Names().Validate(), events.CheckCallbacks(c.ResponseQueue, c.Callbacks())}
+	for _, tier := range c.PriceTiersAllow {
+		if lower := strings.ToLower(tier); lower != tier {
+			problems = append(problems, fmt.Errorf("PRICE_TIERS_ALLOW: %q is in no request: write %s, in the letters of OpenRouter's service_tier", tier, lower))
+		}
+	}
 	for _, pattern := range c.ModelsAllow {
 		if _, err := path.Match(pattern, ""); err != nil {
 			problems = append(problems, fmt.Errorf("MODELS_ALLOW: %q is not a glob: write names such as google/*", pattern))
 		}
 	}
-	for _, model := range append([]string{c.Model}, c.FallbackModels...) {
-		if !matches(c.ModelsAllow, events.ModelName(model)) {
-			problems = append(problems, fmt.Errorf("OPENROUTER_MODEL or OPENROUTER_FALLBACK_MODELS: %q is not in MODELS_ALLOW (%s)", model, strings.Join(c.ModelsAllow, ",")))
-		}
-	}
+	problems = append(problems, c.checkModels())
 	if len(c.RetryDelays) == 0 {
 		problems = append(problems, errors.New("QUEUE_RETRY_DELAYS: want at least one number of seconds"))
 	}
@@ -58,6 +59,24 @@ func (c *Config) checkQueue() error {
 	}
 	if least := c.LeastRecordAge(); c.ResultsMaxAge < least {
 		problems = append(problems, fmt.Errorf("RESULTS_MAX_AGE=%s: results are the record of what was answered and must outlive the retries twice over: want at least %s (twice the sum of QUEUE_RETRY_DELAYS over QUEUE_MAX_RETRIES)", c.ResultsMaxAge, least))
+	}
+	return errors.Join(problems...)
+}
+
+// checkModels checks the models of the settings. With the model of a request the
+// fallbacks are one list for OpenRouter, which refuses more than events.MaxModels.
+func (c *Config) checkModels() error {
+	var problems []error
+	for _, model := range append([]string{c.Model}, c.Fallbacks()...) {
+		if !matches(c.ModelsAllow, events.ModelName(model)) {
+			problems = append(problems, fmt.Errorf("OPENROUTER_MODEL or OPENROUTER_FALLBACK_MODELS: %q is not in MODELS_ALLOW (%s)", model, strings.Join(c.ModelsAllow, ",")))
+		}
+	}
+	if most := events.MaxModels - 1; len(c.FallbackModels) > most {
+		problems = append(problems, fmt.Errorf("OPENROUTER_FALLBACK_MODELS: names %d models: name %d at most, since OpenRouter takes no more than %d with the request's own", len(c.FallbackModels), most, events.MaxModels))
+	}
+	if len(c.FallbackModels) > 1 && slices.Contains(c.FallbackModels, noFallback) {
+		problems = append(problems, errors.New("OPENROUTER_FALLBACK_MODELS: none stands alone: leave it out, or the models"))
 	}
 	return errors.Join(problems...)
 }
@@ -78,6 +97,7 @@ func (c *Config) checkNumbers() error {
 		between("KEYS_MAX_PER_MINUTE", c.KeysMaxPerMinute, 0, 1_000_000),
 		between("KEYS_COOLDOWN_SECONDS", c.KeysCooldownSeconds, 1, 24*3600),
 		between("KEYS_REST_MAX", c.KeysRestMax, time.Second, 24*time.Hour),
+		c.checkBatch(),
 		between("QUEUE_MAX_RETRIES", c.MaxRetries, 0, 100),
 		between("TIMEOUT_MAX_RETRIES", c.TimeoutMaxRetries, 0, 100),
 		between("MAX_STRIKES", c.MaxStrikes, 1, 100),
@@ -95,6 +115,7 @@ func (c *Config) checkNumbers() error {
 		oneOf("NATS_REPLICAS", c.Replicas, 1, 3, 5),
 		oneOf("LOG_FORMAT", strings.ToLower(c.LogFormat), "text", "json"),
 		oneOf("LOG_LEVEL", strings.ToUpper(c.LogLevel), "DEBUG", "INFO", "WARN", "WARNING", "ERROR", "CRITICAL"),
+		oneOf("MODEL_FALLBACK", strings.ToLower(c.ModelFallback), fallbackAlways, fallbackNever),
 		oneOf("TRACE_MODE", strings.ToLower(c.TraceMode), "parent", "link"),
 	)
 }
@@ -133,4 +154,12 @@ func (c *Config) checkFiles() error {
 		}
 	}
 	return errors.Join(problems...)
+}
+
+// checkBatch allows what JetStream's schedules can keep, which have whole seconds.
+func (c *Config) checkBatch() error {
+	if c.BatchMaxWait == 0 {
+		return nil
+	}
+	return between("BATCH_MAX_WAIT", c.BatchMaxWait, time.Second, 24*time.Hour)
 }

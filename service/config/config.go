@@ -22,11 +22,15 @@ type OpenRouter struct {
 	APIKeysFile    string `yaml:"openrouter_api_keys_file" env:"OPENROUTER_API_KEYS_FILE" env-description:"file with the keys, one a line or separated by commas (a Docker or Kubernetes secret); read again when it changes, without a restart"`
 	BaseURL        string `yaml:"openrouter_base_url" env:"OPENROUTER_BASE_URL" env-default:"https://openrouter.ai/api/v1" env-description:"OpenRouter's API; http:// only on loopback, or with keys that are not real"`
 	Model          string `yaml:"openrouter_model" env:"OPENROUTER_MODEL,GEMINI_MODEL_TEXT" env-default:"google/gemini-2.5-flash" env-description:"model of a request that names none"`
-	FallbackModels List   `yaml:"openrouter_fallback_models" env:"OPENROUTER_FALLBACK_MODELS" env-description:"models to try in turn when the first cannot answer: OpenRouter tries them (sent as models), and the service asks them while the first is sick or rests"`
+	FallbackModels List   `yaml:"openrouter_fallback_models" env:"OPENROUTER_FALLBACK_MODELS" env-default:"google/gemini-3.5-flash-lite" env-description:"models to try in turn when the first cannot answer, two at most: OpenRouter tries them (sent as models), and the service asks them when the first is retired, is sick or rests; none = no fallback. The default is left out where MODELS_ALLOW does not allow it"`
+	ModelFallback  string `yaml:"model_fallback" env:"MODEL_FALLBACK" env-default:"always" env-description:"always: the fallbacks may answer any request; never: a request that names its model is answered by that model, or by those of its own openrouter.models, or fails"`
 	SiteURL        string `yaml:"openrouter_site_url" env:"OPENROUTER_SITE_URL" env-description:"sent as HTTP-Referer, for OpenRouter's attribution"`
 	SiteName       string `yaml:"openrouter_site_name" env:"OPENROUTER_SITE_NAME" env-description:"sent as X-OpenRouter-Title, for OpenRouter's attribution"`
 	HTTPProxy      string `yaml:"http_proxy" env:"HTTP_PROXY" env-description:"proxy of the OpenRouter calls, and of nothing else: http, https or socks5 (http://hysteria2:8080)" secret:"url"`
 	NoProxy        string `yaml:"no_proxy" env:"NO_PROXY" env-description:"hosts that are called without the proxy"`
+
+	Cache CacheTTL `yaml:"openrouter_cache" env:"OPENROUTER_CACHE" env-default:"off" env-description:"for how long OpenRouter's response cache may answer an equal request again, for nothing: 1s to 24h, or off; a request's cache_ttl overrides it"`
+	Trace bool     `yaml:"openrouter_trace" env:"OPENROUTER_TRACE" env-default:"false" env-description:"send trace_id and parent_span_id of the call's span in OpenRouter's field trace, for its Broadcast; never with a call that uses the response cache, which it would defeat"`
 
 	KeysMaxPerMinute    int `yaml:"keys_max_per_minute" env:"KEYS_MAX_PER_MINUTE" env-default:"0" env-description:"calls a minute with one key, spread evenly; 0 = no limit (it was 10 for Gemini's free tier; OpenRouter has none for paid models)"`
 	KeysCooldownSeconds int `yaml:"keys_cooldown_seconds" env:"KEYS_COOLDOWN_SECONDS" env-default:"60" env-description:"cool-down of a key, in seconds, after a 429 without Retry-After; KEYS_REST_MAX bounds it"`
@@ -36,6 +40,8 @@ type OpenRouter struct {
 	FirstTokenTimeout time.Duration `yaml:"first_token_timeout" env:"FIRST_TOKEN_TIMEOUT" env-default:"60s" env-description:"longest wait for the first token of an answer"`
 	TokenGapTimeout   time.Duration `yaml:"token_gap_timeout" env:"TOKEN_GAP_TIMEOUT" env-default:"30s" env-description:"longest silence between two tokens"`
 	CallTimeout       time.Duration `yaml:"call_timeout" env:"CALL_TIMEOUT" env-default:"10m" env-description:"longest single call"`
+
+	CancelWaits bool `yaml:"cancel_waits" env:"CANCEL_WAITS" env-default:"false" env-description:"let the call of a cancelled request finish where its provider bills it all the same, so that its cost is logged and counted; the result does not wait. At most a quarter of WORKER_CONCURRENCY at once, with requests of 4 MiB in all"`
 }
 
 // Queue says which requests are accepted, where results go, how failed requests
@@ -43,12 +49,15 @@ type OpenRouter struct {
 type Queue struct {
 	RequestQueue  string `yaml:"request_queue" env:"REQUEST_QUEUE" env-default:"gemini.requests" env-description:"subject of the requests"`
 	ResponseQueue string `yaml:"response_queue" env:"RESPONSE_QUEUE" env-default:"gemini.responses" env-description:"prefix of the results' subjects: <queue>.completed.<request_id> and <queue>.failed.<request_id>"`
-	SubjectPrefix string `yaml:"subject_prefix" env:"SUBJECT_PREFIX" env-default:"gemini" env-description:"prefix of the service's own subjects (retries, later, claims, deadletters, deltas, cancels, status)"`
+	SubjectPrefix string `yaml:"subject_prefix" env:"SUBJECT_PREFIX" env-default:"gemini" env-description:"prefix of the service's own subjects (retries, later, claims, deadletters, deltas, cancels, status, batch)"`
 	StreamPrefix  string `yaml:"stream_prefix" env:"STREAM_PREFIX" env-default:"GEMINI" env-description:"prefix of the streams' names"`
 
 	CallbackAllow List `yaml:"callback_allow" env:"CALLBACK_ALLOW" env-description:"values that callback_queue may have; empty = RESPONSE_QUEUE only"`
 	ModelsAllow   List `yaml:"models_allow" env:"MODELS_ALLOW" env-default:"google/*,~google/*" env-description:"models that a request may name (globs)"`
 	PluginsAllow  List `yaml:"plugins_allow" env:"PLUGINS_ALLOW" env-description:"OpenRouter plugins and server tools that a request may use; each changes the price; empty = none"`
+
+	PriceTiersAllow List          `yaml:"price_tiers_allow" env:"PRICE_TIERS_ALLOW" env-description:"values of OpenRouter's service_tier that a request may use besides auto and default, such as flex,priority; the suffix :nitro needs priority; empty = none"`
+	BatchMaxWait    time.Duration `yaml:"batch_max_wait" env:"BATCH_MAX_WAIT" env-default:"10m" env-description:"how long requests with tier \"batch\" are collected before they go to OpenRouter's Batch API, at about half the price: 1s to 24h, sooner if there are enough; 0 = no batches, they are answered in the ordinary way"`
 
 	RetryDelays       []int `yaml:"queue_retry_delays" env:"QUEUE_RETRY_DELAYS" env-default:"60,600,3600,86400" env-description:"seconds until a failed request is tried again: first, second, ... reschedule; the last repeats"`
 	MaxRetries        int   `yaml:"queue_max_retries" env:"QUEUE_MAX_RETRIES" env-default:"4" env-description:"how often a failed request is rescheduled before it fails for good"`
@@ -86,6 +95,7 @@ type NATS struct {
 	InboxPrefix  string `yaml:"nats_inbox_prefix" env:"NATS_INBOX_PREFIX" env-default:"_INBOX" env-description:"prefix of our inboxes, so that permissions can keep them apart"`
 	APIPrefix    string `yaml:"nats_js_api_prefix" env:"NATS_JS_API_PREFIX" env-default:"$JS.API" env-description:"prefix of JetStream's API: $JS.<domain>.API in a domain, or what an account imports it as (gemini.js in deploy/nats/nats.conf)"`
 	Provision    bool   `yaml:"nats_provision" env:"NATS_PROVISION" env-default:"true" env-description:"create missing streams and consumers at start; false = only bind to them"`
+	GroupCommit  bool   `yaml:"nats_group_commit" env:"NATS_GROUP_COMMIT" env-default:"false" env-description:"store claims and results that wait at the same time together, in atomic batches: for a server with sync_interval: always, which flushes a batch once; streams with one copy only"`
 	Replicas     int    `yaml:"nats_replicas" env:"NATS_REPLICAS" env-default:"1" env-description:"copies of each stream that we create (1, 3 or 5)"`
 	Embedded     bool   `yaml:"nats_embedded" env:"NATS_EMBEDDED" env-default:"false" env-description:"run a NATS server in this process, on NATS_URL, which has to be loopback"`
 	StoreDir     string `yaml:"nats_store_dir" env:"NATS_STORE_DIR" env-default:".data/nats" env-description:"where the embedded server keeps its streams"`

@@ -49,6 +49,33 @@ func (n NATS) API(question string) string {
 // form.
 func (o OpenRouter) DefaultModel() string { return events.ModelName(o.Model) }
 
+// What OPENROUTER_FALLBACK_MODELS and MODEL_FALLBACK may say.
+const (
+	noFallback     = "none" // a blank variable counts as not set
+	fallbackAlways = "always"
+	fallbackNever  = "never"
+)
+
+// Fallbacks are the models that may answer instead of a request's own, in OpenRouter's
+// full form, in the order in which they are asked. Nil if there are none.
+func (o OpenRouter) Fallbacks() []string {
+	var names []string
+	for _, name := range o.FallbackModels {
+		if name != noFallback {
+			names = append(names, events.ModelName(name))
+		}
+	}
+	return names
+}
+
+// FallbacksOf are the fallbacks of a request that names its model itself, or does not.
+func (o OpenRouter) FallbacksOf(namesModel bool) []string {
+	if namesModel && strings.EqualFold(o.ModelFallback, fallbackNever) {
+		return nil
+	}
+	return o.Fallbacks()
+}
+
 // Cooldown is how long a key is not used after a 429 that names no time.
 func (o OpenRouter) Cooldown() time.Duration {
 	return time.Duration(o.KeysCooldownSeconds) * time.Second
@@ -59,6 +86,6 @@ func (o OpenRouter) Cooldown() time.Duration {
 func (c *Config) Rules(maxBytes int) events.Rules {
 	return events.Rules{
 		DefaultModel: c.DefaultModel(), DefaultCallback: c.ResponseQueue,
-		Callbacks: c.Callbacks(), Models: c.ModelsAllow, Plugins: c.PluginsAllow, MaxBytes: maxBytes,
+		Callbacks: c.Callbacks(), Models: c.ModelsAllow, Plugins: c.PluginsAllow, Tiers: c.PriceTiersAllow, MaxBytes: maxBytes,
 	}
 }

@@ -82,6 +82,8 @@ func (f field) explain(text string, err error) error {
 		want = errors.New("want whole numbers separated by commas")
 	case bool:
 		want = errors.New("want true or false")
+	case CacheTTL:
+		want = errors.New("want whole seconds with a unit, 1s to 24h, or off")
 	case Size:
 		want = errors.New("want bytes (1048576) or a size with its unit (512KiB, 1GiB)")
 	}

@@ -29,6 +29,7 @@ func Load(path string) (c Config, warnings []string, err error) {
 	if path != "" {
 		problems = append(problems, c.readFile(path))
 	}
+	c.withoutForbiddenDefault()
 	problems = append(problems, c.readSecretFiles(), c.Check())
 	if err := errors.Join(problems...); err != nil {
 		return c, c.deprecations(), fmt.Errorf("%w:\n%w", ErrInvalid, err)
@@ -80,6 +81,17 @@ func (c *Config) readFile(path string) error {
 		problems = append(problems, fmt.Errorf("--config %s: line %d: there is no setting %s", path, file[key].Line, key))
 	}
 	return errors.Join(problems...)
+}
+
+// withoutForbiddenDefault drops the fallback that nobody asked for where MODELS_ALLOW
+// does not let it answer: a default is no mistake of the operator's.
+func (c *Config) withoutForbiddenDefault() {
+	for _, f := range c.fields() {
+		def := f.tag.Get("env-default")
+		if f.key() == "openrouter_fallback_models" && f.variable() == "" && f.shownValue() == def && !matches(c.ModelsAllow, def) {
+			c.FallbackModels = nil
+		}
+	}
 }
 
 // deprecations returns a warning for each deprecated variable that is in use.

@@ -3,8 +3,11 @@ package config
 import (
 	"fmt"
 	"strings"
+	"time"
 
 	"github.com/dustin/go-humanize"
+
+	"gemini-client/events"
 )
 
 // List is a list of texts. As a variable it is separated by commas; spaces
@@ -21,6 +24,35 @@ func (l *List) SetValue(text string) error {
 	}
 	return nil
 }
+
+// CacheTTL is how long an answer may be kept: whole seconds; 0 is off. As text it is
+// a time such as 1h, or off or 0.
+type CacheTTL time.Duration
+
+// UnmarshalText reads it; cleanenv and YAML both call it.
+func (c *CacheTTL) UnmarshalText(text []byte) error {
+	if strings.EqualFold(string(text), "off") || string(text) == "0" { // as other settings have it
+		*c = 0
+		return nil
+	}
+	d, err := time.ParseDuration(string(text))
+	if most := events.MaxCacheTTL * time.Second; err != nil || d < time.Second || d > most || d%time.Second != 0 {
+		return fmt.Errorf("%q is neither off nor a time from 1s to %v", text, most)
+	}
+	*c = CacheTTL(d)
+	return nil
+}
+
+// String returns the text.
+func (c CacheTTL) String() string {
+	if c == 0 {
+		return "off"
+	}
+	return time.Duration(c).String()
+}
+
+// Seconds returns how many; 0 is off.
+func (c CacheTTL) Seconds() int { return int(time.Duration(c) / time.Second) }
 
 // Size is a number of bytes. As text it may carry a unit: 1048576, 512KiB,
 // 1GiB, 1GB.

@@ -11,10 +11,11 @@ import (
 )
 
 // TestStorm: three seconds of 429 with a Retry-After that counts down, for the
-// only key. Not parallel to others: its bounds are about milliseconds.
+// only key and the only model: a fallback would be asked at once. Not parallel to
+// others: its bounds are about milliseconds.
 func TestStorm(t *testing.T) {
 	w := newWorld(t, shape{
-		env:      map[string]string{"WORKER_CONCURRENCY": "50"},
+		env:      map[string]string{"WORKER_CONCURRENCY": "50", "OPENROUTER_FALLBACK_MODELS": "none"},
 		upstream: simulator.Config{Latency: 20 * time.Millisecond},
 	})
 	var questions []question

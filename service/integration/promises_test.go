@@ -66,7 +66,7 @@ func (w *world) checkStreams(questions []question) []servicetest.Stored {
 		w.t.Errorf("%d results for %s, which nobody published", len(unknown), id)
 	}
 	for _, stream := range []string{w.backend.Names.RequestsStream(), w.backend.Names.RetriesStream()} {
-		if n := w.backend.State(stream).Msgs; n != 0 {
+		if n := w.queued(stream); n != 0 {
 			w.t.Errorf("%s holds %d messages, want none", stream, n)
 		}
 	}

@@ -68,6 +68,7 @@ func newScenario(seed uint64) *scenario {
 		"ACK_WAIT": s.ackWait.String(), "WORKER_CONCURRENCY": fmt.Sprint(10 + random.IntN(50)),
 		"QUEUE_RETRY_DELAYS": "1,1,2", "QUEUE_MAX_RETRIES": "100", "KEYS_COOLDOWN_SECONDS": "1", "RETRY_WAIT_MAX": "3s",
 		"FIRST_TOKEN_TIMEOUT": firstToken.String(), "TOKEN_GAP_TIMEOUT": "1s",
+		"LOG_LEVEL": "DEBUG",
 	}
 	s.tracks = [][]step{
 		draw(random, 1+random.IntN(5), s.serviceFault),

@@ -41,12 +41,14 @@ type world struct {
 	backend  *servicetest.Backend
 	replicas []*replica
 	outages  []span // when NATS was away
+
+	published *requestIDs
 }
 
 // newWorld starts NATS and an upstream and provisions the streams.
 func newWorld(t *testing.T, s shape) *world {
 	t.Helper()
-	w := &world{t: t, nodes: newNodes(t, max(1, s.nodes), s.maxPayload), upstream: servicetest.RunOpenRouter(t, s.upstream)}
+	w := &world{t: t, published: &requestIDs{}, nodes: newNodes(t, max(1, s.nodes), s.maxPayload), upstream: servicetest.RunOpenRouter(t, s.upstream)}
 	var urls []string
 	for _, n := range w.nodes {
 		w.must(n.start())
@@ -167,7 +169,7 @@ func (w *world) publish(ctx context.Context, bodies [][]byte, over time.Duration
 				return err
 			}
 		}
-		for !w.published(ctx, body) {
+		for !w.taken(ctx, body) {
 			if err := pause(ctx, 100*time.Millisecond); err != nil {
 				return err
 			}
@@ -176,10 +178,14 @@ func (w *world) publish(ctx context.Context, bodies [][]byte, over time.Duration
 	return nil
 }
 
-func (w *world) published(ctx context.Context, body []byte) bool {
+// taken reports whether JetStream has taken a request.
+func (w *world) taken(ctx context.Context, body []byte) bool {
 	one, cancel := context.WithTimeout(ctx, 2*time.Second)
 	defer cancel()
 	_, err := w.backend.JS.Publish(one, w.backend.Names.RequestQueue, body)
+	if err == nil {
+		w.published.add(body)
+	}
 	return err == nil
 }
 
@@ -198,20 +204,22 @@ func (w *world) settled(limit time.Duration, results int) {
 	})
 	for _, stream := range []string{w.backend.Names.RequestsStream(), w.backend.Names.RetriesStream()} {
 		w.until(time.Until(end), stream+" is empty", func() (string, bool) {
-			n := w.backend.State(stream).Msgs
+			n := w.queued(stream)
 			return fmt.Sprintf("%d messages", n), n == 0
 		})
 	}
 }
 
-// tell logs what the replicas wrote, if the test failed.
+// tell logs what is missing and what the replicas wrote, if the test failed. Lines at DEBUG
+// are kept for what is missing.
 func (w *world) tell() {
 	if !w.t.Failed() {
 		return
 	}
+	w.tellMissing()
 	for _, r := range w.replicas {
 		for _, line := range r.output.find("") {
-			if !strings.Contains(line.text, "request completed") {
+			if !strings.Contains(line.text, "request completed") && !strings.Contains(line.text, "level=DEBUG") {
 				w.t.Logf("%s: %s", r.name, line.text)
 			}
 		}

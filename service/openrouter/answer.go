@@ -6,9 +6,13 @@ import (
 	"time"
 )
 
+// firstText is how many bytes a text gets with its first ones.
+const firstText = 1 << 10
+
 // An answer collects the chunks of one call. Its memory is limited by max.
 type answer struct {
 	id, model, provider string
+	tier                string
 	content, reasoning  strings.Builder
 	details, refusal    strings.Builder // details: reasoning_details, used when there is no reasoning
 	calls               toolCalls
@@ -16,13 +20,21 @@ type answer struct {
 	usage               *Usage
 	size, max           int
 	firstToken          time.Time // when tokens began to arrive; zero before
+	forgotten           bool      // only the usage is kept
+}
+
+// forget drops the texts, and has none kept any more.
+func (a *answer) forget() {
+	a.content, a.reasoning, a.details, a.refusal = strings.Builder{}, strings.Builder{}, strings.Builder{}, strings.Builder{}
+	a.calls, a.forgotten = nil, true
 }
 
 // absorb adds a chunk and passes its content to emit. It reports whether the chunk brought tokens or a finish_reason.
-func (a *answer) absorb(c chunk, emit func(string)) bool {
+func (a *answer) absorb(c *chunk, emit func(string)) bool {
 	a.id = cmp.Or(a.id, c.ID)
 	a.model = cmp.Or(c.Model, a.model)
 	a.provider = cmp.Or(c.Provider, a.provider)
+	a.tier = cmp.Or(c.Tier, a.tier)
 	a.usage = cmp.Or(c.usage(), a.usage)
 	progress := false
 	for _, choice := range c.Choices {
@@ -56,20 +68,26 @@ func (a *answer) started() bool { return !a.firstToken.IsZero() }
 // add adds the fields of a delta, or those of a whole message. It reports whether there were any.
 func (a *answer) add(p *piece, whole bool, emit func(string)) bool {
 	before := a.size
-	a.write(&a.reasoning, string(p.Reasoning))
+	a.write(&a.reasoning, p.Reasoning)
 	for _, d := range p.Details {
 		a.size++ // an encrypted one counts as a token too
 		if a.reasoning.Len() == 0 {
-			a.write(&a.details, string(d.Text)+string(d.Summary))
+			a.write(&a.details, d.Text)
+			a.write(&a.details, d.Summary)
 		}
 	}
-	a.write(&a.refusal, string(p.Refusal))
+	a.write(&a.refusal, p.Refusal)
 	for _, f := range p.ToolCalls {
-		a.size += a.calls.add(f, whole)
+		if a.forgotten {
+			a.size++
+		} else {
+			a.size += a.calls.add(f, whole)
+		}
 	}
-	a.write(&a.content, string(p.Content))
-	if p.Content != "" && !a.tooLarge() {
-		emit(string(p.Content))
+	begin := a.content.Len()
+	a.write(&a.content, p.Content)
+	if piece := a.content.String()[begin:]; piece != "" {
+		emit(piece)
 	}
 	return a.size > before
 }
@@ -87,27 +105,30 @@ func (a *answer) end(c choice) bool {
 	return first
 }
 
-func (a *answer) write(to *strings.Builder, s string) {
+func (a *answer) write(to *strings.Builder, s []byte) {
 	a.size += len(s)
-	if !a.tooLarge() {
-		to.WriteString(s)
+	if !a.forgotten && !a.tooLarge() {
+		if to.Len() == 0 && len(s) > 0 {
+			to.Grow(max(len(s), min(firstText, a.max))) // one allocation for most, in place of eight
+		}
+		to.Write(s)
 	}
 }
 
-func (a *answer) tooLarge() bool { return a.size > a.max }
+func (a *answer) tooLarge() bool { return !a.forgotten && a.size > a.max }
 
 // empty reports whether the answer has no content, reasoning, refusal or tool calls.
 func (a *answer) empty() bool {
 	return a.content.Len()+a.reasoning.Len()+a.details.Len()+a.refusal.Len() == 0 && len(a.calls) == 0
 }
 
-func (a *answer) completion() Completion {
+func (a *answer) completion() *Completion {
 	reasoning := a.reasoning.String()
 	if reasoning == "" {
 		reasoning = a.details.String()
 	}
-	return Completion{
-		ID: a.id, Model: a.model, Provider: a.provider,
+	return &Completion{
+		ID: a.id, Model: a.model, Provider: a.provider, ServiceTier: a.tier,
 		Content: a.content.String(), Reasoning: reasoning, Refusal: a.refusal.String(), ToolCalls: a.calls.encode(),
 		FinishReason: a.finish, NativeFinishReason: a.native, Usage: a.usage, FirstToken: a.firstToken,
 	}

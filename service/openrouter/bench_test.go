@@ -22,7 +22,7 @@ func BenchmarkComplete(b *testing.B) {
 	b.SetBytes(int64(len(body)))
 	b.ReportAllocs()
 	for b.Loop() {
-		if _, err := client.Complete(context.Background(), testKey, hello(), func(string) {}); err != nil {
+		if _, err := client.Complete(context.Background(), testKey, new(hello()), func(string) {}); err != nil {
 			b.Fatal(err)
 		}
 	}

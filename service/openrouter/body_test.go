@@ -27,7 +27,7 @@ func FuzzRequestBody(f *testing.F) {
 			return nil, err
 		})
 		client := newClient(t, openrouter.Config{Transport: transport})
-		_, err := client.Complete(t.Context(), testKey, openrouter.Request{System: system, Prompt: prompt}, nil)
+		_, err := client.Complete(t.Context(), testKey, &openrouter.Request{System: system, Prompt: prompt}, nil)
 		if prompt == "" && system == "" {
 			return
 		}
@@ -75,10 +75,36 @@ func TestRequestIsNotCopied(t *testing.T) { //nolint:paralleltest // it measures
 		client := newClient(t, openrouter.Config{Transport: transport})
 		var before, after runtime.MemStats
 		runtime.ReadMemStats(&before)
-		_, err := client.Complete(t.Context(), testKey, request, nil)
+		_, err := client.Complete(t.Context(), testKey, &request, nil)
 		runtime.ReadMemStats(&after)
 		if got := float64(after.TotalAlloc-before.TotalAlloc) / size; got > 0.1 || sent < size || sent > size+200 {
 			t.Errorf("%s: sent %d bytes of %d and allocated %.2f times that (%v)", name, sent, size, got, err)
+		}
+	}
+}
+
+// What is put in the midst of a message list stands before its byte, whatever comes before the list.
+func TestInsertions(t *testing.T) {
+	t.Parallel()
+	const list = ` [{"role":"user"}, {"role":"tool"} ] `
+	tests := map[string]struct {
+		system string
+		insert []openrouter.Insertion
+		want   string // "" for an error
+	}{
+		"none":              {"", nil, `[{"role":"user"}, {"role":"tool"} ]`},
+		"two":               {"", []openrouter.Insertion{{20, `"name":"f",`}, {34, `,{}`}}, `[{"role":"user"}, {"name":"f","role":"tool"},{} ]`},
+		"after a system":    {"s", []openrouter.Insertion{{34, `,{}`}}, `[{"role":"system","content":"s"},{"role":"user"}, {"role":"tool"},{} ]`},
+		"after a long one":  {strings.Repeat("s", 70_000), []openrouter.Insertion{{20, `"name":"f",`}}, `[{"role":"system","content":"` + strings.Repeat("s", 70_000) + `"},{"role":"user"}, {"name":"f","role":"tool"} ]`},
+		"before the list":   {"", []openrouter.Insertion{{0, `{}`}}, ""},
+		"behind the list":   {"", []openrouter.Insertion{{99, `{}`}}, ""},
+		"out of order":      {"", []openrouter.Insertion{{34, `,{}`}, {20, `{},`}}, ""},
+		"where there is no": {"", []openrouter.Insertion{{len(list), `{}`}}, ""},
+	}
+	for name, tt := range tests {
+		body, err := openrouter.Request{System: tt.system, Messages: json.RawMessage(list), Insert: tt.insert}.MarshalJSON()
+		if want := `{"messages":` + tt.want + `,"stream":true}`; tt.want == "" && err == nil || tt.want != "" && string(body) != want {
+			t.Errorf("%s: got %s, %v, want %s", name, body, err, want)
 		}
 	}
 }

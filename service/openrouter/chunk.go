@@ -15,13 +15,14 @@ type chunk struct {
 	ID       string          `json:"id"`
 	Model    string          `json:"model"`
 	Provider string          `json:"provider"`
+	Tier     string          `json:"service_tier"`
 	Choices  []choice        `json:"choices"`
 	Usage    json.RawMessage `json:"usage"`
 	Error    json.RawMessage `json:"error"`
 }
 
 type choice struct {
-	Index              int             `json:"index"`
+	Index              int64           `json:"index"`
 	Delta              *piece          `json:"delta"`
 	Message            *piece          `json:"message"` // in place of delta where the answer did not stream
 	FinishReason       string          `json:"finish_reason"`
@@ -30,36 +31,38 @@ type choice struct {
 }
 
 type piece struct {
-	Content   text       `json:"content"`
-	Reasoning text       `json:"reasoning"`
-	Refusal   text       `json:"refusal"`
+	Content   view       `json:"content"`
+	Reasoning view       `json:"reasoning"`
+	Refusal   view       `json:"refusal"`
 	Details   []detail   `json:"reasoning_details"`
 	ToolCalls []fragment `json:"tool_calls"`
 }
 
 type detail struct {
-	Text    text `json:"text"`
-	Summary text `json:"summary"`
+	Text    view `json:"text"`
+	Summary view `json:"summary"`
 }
 
 // A fragment is a part of a tool call; index says of which one.
 type fragment struct {
-	Index    *int   `json:"index"`
+	Index    *int64 `json:"index"`
 	ID       string `json:"id"`
 	Type     string `json:"type"`
 	Function struct {
 		Name      string `json:"name"`
-		Arguments text   `json:"arguments"`
+		Arguments view   `json:"arguments"`
 	} `json:"function"`
 }
 
 type wireUsage struct {
-	PromptTokens     int64    `json:"prompt_tokens"`
-	CompletionTokens int64    `json:"completion_tokens"`
-	TotalTokens      int64    `json:"total_tokens"`
-	Cost             *float64 `json:"cost"`
+	PromptTokens     int64        `json:"prompt_tokens"`
+	CompletionTokens int64        `json:"completion_tokens"`
+	TotalTokens      int64        `json:"total_tokens"`
+	Cost             *float64     `json:"cost"`
+	Details          *CostDetails `json:"cost_details"`
 	Prompt           struct {
 		Cached *int64 `json:"cached_tokens"`
+		Audio  *int64 `json:"audio_tokens"`
 	} `json:"prompt_tokens_details"`
 	Completion struct {
 		Reasoning *int64 `json:"reasoning_tokens"`
@@ -67,10 +70,16 @@ type wireUsage struct {
 }
 
 // usage returns the chunk's usage, or nil. Counts are never negative.
-func (c chunk) usage() *Usage {
-	var w wireUsage
-	if decode(c.Usage, &w) != nil {
+func (c *chunk) usage() *Usage {
+	if len(c.Usage) == 0 {
 		return nil
+	}
+	var w wireUsage
+	if !w.scan(c.Usage) {
+		w = wireUsage{}
+		if decode(c.Usage, &w) != nil {
+			return nil
+		}
 	}
 	u := &Usage{
 		PromptTokens:     max(w.PromptTokens, 0),
@@ -78,7 +87,9 @@ func (c chunk) usage() *Usage {
 		TotalTokens:      max(w.TotalTokens, 0),
 		CachedTokens:     w.Prompt.Cached,
 		ReasoningTokens:  w.Completion.Reasoning,
+		AudioTokens:      w.Prompt.Audio,
 		Cost:             w.Cost,
+		CostDetails:      w.Details,
 	}
 	if u.TotalTokens == 0 {
 		u.TotalTokens = u.PromptTokens + u.CompletionTokens
@@ -87,10 +98,10 @@ func (c chunk) usage() *Usage {
 }
 
 // hasContent reports whether there is an answer, or a part of one, beside an error.
-func (c chunk) hasContent() bool {
+func (c *chunk) hasContent() bool {
 	return slices.ContainsFunc(c.Choices, func(c choice) bool {
 		p := cmp.Or(c.Delta, c.Message)
-		return p != nil && p.Content != ""
+		return p != nil && len(p.Content) > 0
 	})
 }
 
@@ -124,6 +135,17 @@ func (t *text) UnmarshalJSON(data []byte) error {
 		*t = text(data)
 	}
 	return nil
+}
+
+// view is a text that lies in the chunk it came with, or is new.
+type view []byte
+
+// UnmarshalJSON is text's.
+func (v *view) UnmarshalJSON(data []byte) error {
+	var t text
+	err := t.UnmarshalJSON(data)
+	*v = view(t)
+	return err
 }
 
 var errNotAnObject = errors.New("not a JSON object")

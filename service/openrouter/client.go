@@ -5,10 +5,12 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"net"
 	"net/http"
 	"net/url"
 	"strings"
+	"sync"
 	"time"
 )
 
@@ -36,8 +38,9 @@ type Config struct {
 
 // Client calls OpenRouter. It is safe for concurrent use.
 type Client struct {
-	http       *http.Client
+	transport  http.RoundTripper
 	base       string
+	chat       *http.Request // what all calls have in common
 	referer    string
 	title      string
 	firstToken time.Duration
@@ -45,6 +48,8 @@ type Client struct {
 	maxAnswer  int
 	maxLine    int
 	inClear    bool // the base URL is http:// to another host than loopback
+
+	buffers sync.Pool // of *buffers
 }
 
 // New returns a client, or an error that names every problem in the configuration. It opens no connection.
@@ -73,9 +78,15 @@ func New(c Config) (*Client, error) {
 	if base == nil {
 		base = &url.URL{Scheme: "https", Host: "openrouter.ai", Path: "/api/v1"}
 	}
+	root := strings.TrimRight(base.String(), "/")
+	chat, err := http.NewRequest(http.MethodPost, root+"/chat/completions", http.NoBody) //nolint:noctx // each call gives it one
+	if err != nil {
+		return nil, fmt.Errorf("openrouter configuration: base URL: %w", err)
+	}
 	return &Client{
-		http:       &http.Client{Transport: transport, CheckRedirect: stayHere},
-		base:       strings.TrimRight(base.String(), "/"),
+		transport:  transport,
+		base:       root,
+		chat:       chat,
 		referer:    c.Referer,
 		title:      c.Title,
 		firstToken: orDefault(c.FirstToken, defaultFirstToken),
@@ -87,38 +98,57 @@ func New(c Config) (*Client, error) {
 }
 
 // CloseIdleConnections closes the connections that no call is using, if the transport can.
-func (c *Client) CloseIdleConnections() { c.http.CloseIdleConnections() }
-
-// stayHere follows no redirect: the key must not be sent to a host that nobody configured.
-func stayHere(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
-
-// send makes one HTTP request; the caller closes the response's body. A nil body makes it a GET.
-func (c *Client) send(ctx context.Context, key, path string, b *body) (*http.Response, error) {
-	method, accept := http.MethodGet, "application/json"
-	if b != nil {
-		method, accept = http.MethodPost, "text/event-stream"
+func (c *Client) CloseIdleConnections() {
+	if t, can := c.transport.(interface{ CloseIdleConnections() }); can {
+		t.CloseIdleConnections()
 	}
+}
+
+// post sends a call; the caller closes the response's body.
+func (c *Client) post(ctx context.Context, key string, b *body) (*http.Response, error) {
+	req := c.chat.WithContext(ctx)
+	req.Header = make(http.Header, 8)
+	req.Body, req.ContentLength = b.open(), b.size
+	req.GetBody = func() (io.ReadCloser, error) { return b.open(), nil } // for a connection that was closed meanwhile
+	c.sign(req, key)
+	req.Header["Accept"] = []string{"text/event-stream"}
+	req.Header["Content-Type"] = []string{"application/json"}
+	maps.Copy(req.Header, b.header)
+	return c.do(req)
+}
+
+// get asks for a document; the caller closes the response's body.
+func (c *Client) get(ctx context.Context, key, method, path string) (*http.Response, error) {
 	req, err := http.NewRequestWithContext(ctx, method, c.base+path, http.NoBody)
 	if err != nil {
 		return nil, err
 	}
-	if b != nil {
-		req.Body, req.ContentLength = b.open(), b.size
-		req.GetBody = func() (io.ReadCloser, error) { return b.open(), nil } // for a connection that was closed meanwhile
+	c.sign(req, key)
+	req.Header.Set("Accept", "application/json")
+	return c.do(req)
+}
+
+// do makes one HTTP request. It follows no redirect, as an http.Client would: the key must not be sent to a host that nobody configured.
+func (c *Client) do(req *http.Request) (*http.Response, error) {
+	resp, err := c.transport.RoundTrip(req)
+	if err == nil && (resp == nil || resp.Body == nil) {
+		return nil, errNoResponse
 	}
-	req.Header.Set("Authorization", "Bearer "+key)
-	req.Header.Set("Accept", accept)
-	req.Header.Set("User-Agent", "gemini-client")
-	if b != nil {
-		req.Header.Set("Content-Type", "application/json")
-	}
+	return resp, err
+}
+
+var errNoResponse = errors.New("the transport has no response and no error")
+
+// sign sets the headers of every request: whose it is and who sends it.
+func (c *Client) sign(req *http.Request, key string) {
+	req.Header["Authorization"] = []string{"Bearer " + key}
+	req.Header["User-Agent"] = []string{"gemini-client"}
 	if c.referer != "" {
-		req.Header.Set("HTTP-Referer", c.referer)
+		req.Header["Http-Referer"] = []string{c.referer}
 	}
 	if c.title != "" {
-		req.Header.Set("X-OpenRouter-Title", c.title)
+		req.Header["X-Openrouter-Title"] = []string{c.title}
 	}
-	return c.http.Do(req)
 }
 
 // checkKey returns why the key cannot be sent, or an empty string.

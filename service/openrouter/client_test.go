@@ -79,8 +79,8 @@ func TestRequestOnTheWire(t *testing.T) {
 
 func TestRequestMarshalJSON(t *testing.T) {
 	t.Parallel()
-	messages := openrouter.Messages(openrouter.Message{Role: "system", Content: "a\"b"}, openrouter.Message{Role: "user", Content: "ü"})
 	const encoded = `[{"role":"system","content":"a\"b"},{"role":"user","content":"ü"}]`
+	messages := json.RawMessage(encoded)
 	raw := func(s string) map[string]json.RawMessage { return map[string]json.RawMessage{"x": json.RawMessage(s)} }
 	tests := map[string]struct {
 		request openrouter.Request
@@ -141,7 +141,7 @@ func TestRefusedBeforeSending(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			client := newClient(t, openrouter.Config{BaseURL: at(tt.base), Transport: never})
-			_, err := client.Complete(t.Context(), tt.key, tt.request, nil)
+			_, err := client.Complete(t.Context(), tt.key, &tt.request, nil)
 			if e := asError(t, err); e.Kind != openrouter.KindRequest || e.Retryable {
 				t.Errorf("got %+v", e)
 			}
@@ -152,7 +152,7 @@ func TestRefusedBeforeSending(t *testing.T) {
 func TestSimulatorKeyInClearText(t *testing.T) {
 	t.Parallel()
 	client := newClient(t, openrouter.Config{BaseURL: at("http://simulator:8080"), Transport: text(testdata(t, "text.sse")).transport(t)})
-	if _, err := client.Complete(t.Context(), "sk-or-simulator", hello(), nil); err != nil {
+	if _, err := client.Complete(t.Context(), "sk-or-simulator", new(hello()), nil); err != nil {
 		t.Errorf("got %v", err)
 	}
 }
@@ -181,7 +181,8 @@ func TestRedirectsAreNotFollowed(t *testing.T) {
 
 func TestConnectionFaults(t *testing.T) {
 	t.Parallel()
-	hangUp := newServer(t, func(w http.ResponseWriter, _ *http.Request) {
+	hangUp := newServer(t, func(w http.ResponseWriter, r *http.Request) {
+		_, _ = io.Copy(io.Discard, r.Body) // or what is left unread turns the end into a reset
 		conn, _, err := http.NewResponseController(w).Hijack()
 		if err != nil {
 			t.Error(err)
@@ -189,14 +190,12 @@ func TestConnectionFaults(t *testing.T) {
 		}
 		_ = conn.Close()
 	})
-	gone := httptest.NewServer(http.NotFoundHandler())
-	gone.Close()
 	encrypted := httptest.NewUnstartedServer(http.NotFoundHandler())
 	encrypted.Config.ErrorLog = discard()
 	encrypted.StartTLS()
 	t.Cleanup(encrypted.Close)
 	bases := map[string]string{
-		"reset before the headers": hangUp.URL, "nobody listens": gone.URL, "unknown authority": encrypted.URL,
+		"reset before the headers": hangUp.URL, "nobody listens": nobody, "unknown authority": encrypted.URL,
 		"TLS to a plain port": strings.Replace(hangUp.URL, "http:", "https:", 1),
 	}
 	for name, base := range bases {

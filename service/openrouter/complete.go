@@ -1,7 +1,6 @@
 package openrouter
 
 import (
-	"bufio"
 	"context"
 	"time"
 )
@@ -11,7 +10,6 @@ const (
 	finishLength = "length"
 	finishFilter = "content_filter"
 
-	streamBuffer = 4 << 10
 	maxErrorBody = 64 << 10
 	maxDrain     = 4 << 10
 
@@ -22,43 +20,52 @@ const (
 
 // Complete makes one call and waits for the whole answer. onDelta, which may be nil, gets the content's pieces in order on the
 // caller's goroutine. The error is always an *[Error]; pieces may have been given to onDelta before it.
-func (c *Client) Complete(ctx context.Context, key string, r Request, onDelta func(string)) (Completion, error) {
+func (c *Client) Complete(ctx context.Context, key string, r *Request, onDelta func(string)) (*Completion, error) {
 	body, err := r.body()
 	if err != nil {
-		return Completion{}, refuse(key, "encode request: "+err.Error())
+		return nil, refuse(key, "encode request: "+err.Error())
 	}
 	if reason := c.checkKey(key); reason != "" {
-		return Completion{}, refuse(key, reason)
+		return nil, refuse(key, reason)
 	}
 	ctx, w := startWatch(ctx)
 	defer w.stop()
-	w.arm(errFirstToken, c.firstToken)
-	resp, err := c.send(ctx, key, "/chat/completions", body)
+	w.arm(errFirstToken, orDefault(r.FirstToken, c.firstToken))
+	resp, err := c.post(ctx, key, body)
 	if err != nil {
-		return Completion{}, c.fault(ctx, key, KindConnection, err)
+		return nil, c.fault(ctx, key, KindConnection, err)
 	}
 	defer func() { _ = resp.Body.Close() }() // the outcome is known, so an error changes nothing
 	if resp.StatusCode/100 != 2 {
 		w.arm(errEnding, errorBodyTime)
-		return Completion{}, statusError(key, resp)
+		return nil, statusError(key, resp)
 	}
+	buffers := c.takeBuffers(resp.Body)
+	defer c.leaveBuffers(buffers)
 	s := &stream{
 		client: c, key: key, watch: w, response: resp, onDelta: onDelta,
-		body:   bufio.NewReaderSize(resp.Body, streamBuffer),
-		answer: answer{max: c.maxAnswer},
+		buffers: buffers, answer: answer{max: c.maxAnswer},
 	}
 	s.room, _ = ctx.Value(roomKey{}).(Room)
-	failed := s.read(ctx)
-	if failed == nil {
+	s.attach(ctx)
+	return s.result(ctx, s.read(ctx))
+}
+
+// result is what the call returns once its answer has been read, or cannot be.
+func (s *stream) result(ctx context.Context, failed *Error) (*Completion, error) {
+	defer s.lock()()
+	s.detach()
+	if failed == nil && !s.answer.forgotten {
 		failed = s.judge()
 	}
 	if failed != nil {
 		s.giveBack(ctx)
-		return Completion{}, s.complete(failed)
+		return nil, s.complete(failed)
 	}
 	done := s.answer.completion()
 	if done.ID == "" {
-		done.ID = resp.Header.Get(generationHeader)
+		done.ID = s.response.Header.Get(generationHeader)
 	}
+	done.Cached = s.response.Header.Get(cacheStatusHeader) == "HIT"
 	return done, nil
 }

@@ -12,10 +12,14 @@ import (
 	"gemini-client/service/openrouter"
 )
 
+func paid(prompt, completions float64) *openrouter.CostDetails {
+	return &openrouter.CostDetails{UpstreamPrompt: &prompt, UpstreamCompletions: &completions}
+}
+
 func TestCompleteAnswers(t *testing.T) {
 	t.Parallel()
 	helloUsage := &openrouter.Usage{
-		PromptTokens: 9, CompletionTokens: 2, TotalTokens: 11, CachedTokens: new(int64(0)), ReasoningTokens: new(int64(0)), Cost: new(0.0000077),
+		PromptTokens: 9, CompletionTokens: 2, TotalTokens: 11, CachedTokens: new(int64(0)), ReasoningTokens: new(int64(0)), Cost: new(0.0000077), AudioTokens: new(int64(0)), CostDetails: paid(2.7e-06, 5e-06),
 	}
 	greeting := openrouter.Completion{
 		ID: "gen-1773273600-aBcDeFgHiJkLmNoPqRsT", Model: "google/gemini-2.5-flash", Provider: "Google", Content: "Hello, wörld!",
@@ -44,11 +48,11 @@ func TestCompleteAnswers(t *testing.T) {
 			ToolCalls: []byte(`[{"id":"call_a","type":"function","function":{"name":"weather","arguments":"{\"city\":\"Oslo\"}"}},` +
 				`{"id":"call_b","type":"function","function":{"name":"add","arguments":"{\"a\":1,\"b\":2}"}}]`),
 			FinishReason: "tool_calls", NativeFinishReason: "STOP",
-			Usage: &openrouter.Usage{PromptTokens: 61, CompletionTokens: 30, TotalTokens: 91, CachedTokens: new(int64(0)), ReasoningTokens: new(int64(0)), Cost: new(0.000093)},
+			Usage: &openrouter.Usage{PromptTokens: 61, CompletionTokens: 30, TotalTokens: 91, CachedTokens: new(int64(0)), ReasoningTokens: new(int64(0)), Cost: new(0.000093), AudioTokens: new(int64(0)), CostDetails: paid(1.8299999999999998e-05, 7.500000000000001e-05)},
 		}},
 		"reasoning deltas": {text(testdata(t, "reasoning.sse")), with(greeting, func(c *openrouter.Completion) {
 			c.Content, c.Reasoning = "42", "Let me think."
-			c.Usage = &openrouter.Usage{PromptTokens: 12, CompletionTokens: 80, TotalTokens: 92, CachedTokens: new(int64(4)), ReasoningTokens: new(int64(78)), Cost: new(0.0002036)}
+			c.Usage = &openrouter.Usage{PromptTokens: 12, CompletionTokens: 80, TotalTokens: 92, CachedTokens: new(int64(4)), ReasoningTokens: new(int64(78)), Cost: new(0.0002036), AudioTokens: new(int64(0)), CostDetails: paid(3.6e-06, 0.0002)}
 		})},
 		"reasoning details where reasoning is absent": {
 			text(data(delta(`"reasoning_details":[{"type":"reasoning.text","text":"a"},{"type":"reasoning.summary","summary":"b"},{"data":"x"}]`, ""), hiChunk)),
@@ -204,7 +208,7 @@ func TestCompleteFailures(t *testing.T) {
 		"finish error without an error object": {testdata(t, "finish_error.sse"), nil, want{
 			Kind: openrouter.KindFinishError, Status: 200, NativeFinishReason: "MALFORMED_FUNCTION_CALL", Provider: "Google", GenerationID: gen,
 			Message: "the model ended its answer with an error (MALFORMED_FUNCTION_CALL)", Started: true, Retryable: true,
-			Usage: &openrouter.Usage{PromptTokens: 20, CompletionTokens: 7, TotalTokens: 27, CachedTokens: new(int64(0)), ReasoningTokens: new(int64(0)), Cost: new(0.0)},
+			Usage: &openrouter.Usage{PromptTokens: 20, CompletionTokens: 7, TotalTokens: 27, CachedTokens: new(int64(0)), ReasoningTokens: new(int64(0)), Cost: new(0.0), AudioTokens: new(int64(0)), CostDetails: paid(6e-06, 1.7500000000000002e-05)},
 		}},
 		"finish error after finish stop":     {data(delta(`"content":"a"`, "stop"), delta("", "error")), nil, want{Kind: openrouter.KindFinishError, Status: 200, Message: "the model ended its answer with an error", Provider: "P", GenerationID: "gen-1", Started: true, Retryable: true}},
 		"empty body":                         {"", nil, want{Kind: openrouter.KindCut, Status: 200, Message: "the response ended before the answer did", Retryable: true}},
@@ -257,14 +261,14 @@ func TestPanicInOnDeltaIsTheCallers(t *testing.T) {
 			t.Errorf("recovered %v, want mine", got)
 		}
 	}()
-	_, _ = client.Complete(t.Context(), testKey, hello(), func(string) { panic("mine") })
+	_, _ = client.Complete(t.Context(), testKey, new(hello()), func(string) { panic("mine") })
 	t.Error("the panic was swallowed")
 }
 
 func TestOnDeltaMayBeNil(t *testing.T) {
 	t.Parallel()
 	client := newClient(t, openrouter.Config{Transport: text(testdata(t, "text.sse")).transport(t)})
-	if got, err := client.Complete(t.Context(), testKey, hello(), nil); err != nil || got.Content != "Hello, wörld!" {
+	if got, err := client.Complete(t.Context(), testKey, new(hello()), nil); err != nil || got.Content != "Hello, wörld!" {
 		t.Errorf("got %+v, %v", got, err)
 	}
 }

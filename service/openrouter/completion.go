@@ -16,6 +16,9 @@ type Completion struct {
 	Refusal   string          // the model's refusal, where a provider separates it from the content
 	ToolCalls json.RawMessage // OpenAI's list, assembled from its fragments; nil if there are none
 
+	ServiceTier string // the price tier that answered: default, flex, priority; empty if the server did not say
+	Cached      bool   // from OpenRouter's response cache: it cost nothing
+
 	FinishReason       string    // stop, length, tool_calls, content_filter; empty if the server gave none before [DONE]
 	NativeFinishReason string    // as the provider names it
 	Usage              *Usage    // nil if it did not arrive
@@ -29,5 +32,14 @@ type Usage struct {
 	TotalTokens      int64
 	CachedTokens     *int64   // prompt tokens read from a cache
 	ReasoningTokens  *int64   // completion tokens spent on reasoning
+	AudioTokens      *int64   // prompt tokens that are audio
 	Cost             *float64 // USD; 0 is a value, nil is unknown
+	CostDetails      *CostDetails
+}
+
+// CostDetails are what OpenRouter paid upstream, in USD. nil is unknown.
+type CostDetails struct {
+	Upstream            *float64 `json:"upstream_inference_cost"`
+	UpstreamPrompt      *float64 `json:"upstream_inference_prompt_cost"`
+	UpstreamCompletions *float64 `json:"upstream_inference_completions_cost"`
 }

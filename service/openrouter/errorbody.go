@@ -36,12 +36,8 @@ type metadata struct {
 	Patterns     []text          `json:"patterns"`
 	FlaggedInput text            `json:"flagged_input"` // part of the prompt: it is never shown
 	Headers      map[string]text `json:"headers"`
-}
-
-type availability struct {
-	Code       string `json:"code"`
-	Retryable  *bool  `json:"retryable"`
-	RetryAfter text   `json:"retry_after"`
+	ResetsAt     text            `json:"resets_at"` // of a budget
+	Availability *availability   `json:"availability"`
 }
 
 // statusError reads a response whose status is an error. Its body is limited in size, and by the watch in time: an error
@@ -93,15 +89,20 @@ func errorObjectError(key string, resp *http.Response, raw json.RawMessage) *Err
 		Reason:      red.line(obj.Metadata.Reason),
 		moderated:   len(obj.Metadata.Reasons) > 0 || len(obj.Metadata.Patterns) > 0 || obj.Metadata.FlaggedInput != "",
 	}
-	if a := obj.Availability; a != nil {
+	if a := obj.availability(); a != nil {
 		e.Availability, e.AvailabilityRetryable = red.line(a.Code), a.Retryable
+		e.excluded = excluded(a.ExcludedBy)
 	}
 	if resp.StatusCode/100 == 2 {
 		e.Status = objectStatus(obj)
 	}
-	e.Message = cmp.Or(red.line(messageOf(obj)), e.Type, e.Availability, e.Code, "an error without a message")
+	e.said = cmp.Or(red.line(messageOf(obj)), e.Type, e.Availability, e.Code, "an error without a message")
+	e.Message = withHints(e.said, red.line(strings.Join(obj.hints(), "; ")))
 	e.RetryAfter = retryAfter(resp, obj)
 	e.retryStatus()
+	if e.Refusal() == RefusalGone {
+		e.Model = red.line(e.goneModel(obj))
+	}
 	return e
 }
 

@@ -1,7 +1,9 @@
 package openrouter
 
 import (
+	"cmp"
 	"fmt"
+	"regexp"
 	"strconv"
 	"strings"
 	"time"
@@ -35,7 +37,8 @@ type Error struct {
 	Status  int
 	Code    string // the error object's code, number or string, as text
 	Type    string // error_type
-	Message string // for people: one line of at most 500 characters
+	Message string // for people: one line of at most 500 characters, with what else OpenRouter tells about the cause
+	Model   string // that is gone, where Refusal is RefusalGone and OpenRouter names it
 
 	Provider           string
 	Relayed            bool   // the provider's own error, passed on: a 401 or 400 with it is not about our key or request shape
@@ -53,8 +56,11 @@ type Error struct {
 	Started      bool      // tokens had begun to arrive: the call may be billed
 	FirstToken   time.Time // when; reasoning and tool calls count
 	Retryable    bool      // the same call, with the same key, may succeed after a short wait
+	MayBeStored  bool      // of SubmitBatch: the batch may exist all the same; without it, it surely does not
 
+	said      string // Message without what was added to it
 	moderated bool
+	excluded  []string // what kept the endpoints there are from the request: excluded_by
 	cause     error
 }
 
@@ -87,7 +93,28 @@ func (e *Error) KeyLimit() bool {
 	case "openrouter_key_limit", "openrouter_guardrail_budget", "openrouter_workspace_budget":
 		return true
 	}
-	return (e.Status == 402 || e.Status == 403) && !e.Relayed && e.says("key limit exceeded")
+	return e.says("key limit exceeded") && e.refusesToPay() || e.BudgetSpent()
+}
+
+// BudgetSpent reports whether it is the budget of a guardrail or a workspace that is spent, and not the key's own limit.
+func (e *Error) BudgetSpent() bool {
+	switch e.LimitSource {
+	case "openrouter_guardrail_budget", "openrouter_workspace_budget":
+		return true
+	}
+	return budgetPattern.MatchString(e.words()) && e.refusesToPay()
+}
+
+// budgetPattern is "Workspace monthly budget of $500.00 exceeded.", with any owner and interval.
+var budgetPattern = regexp.MustCompile(`(?i)\bbudget of \S+ (has been |is )?exceeded`)
+
+// refusesToPay reports whether an error may be about money: by its status, or because it has none.
+func (e *Error) refusesToPay() bool {
+	switch e.EffectiveStatus() {
+	case 0, 402, 403:
+		return !e.Relayed
+	}
+	return false
 }
 
 // Affords returns how many tokens of an answer the credit affords, where a 402 says that it does not afford max_tokens: a call that
@@ -112,14 +139,14 @@ func (e *Error) Affords() int {
 // passed on, or one of OpenRouter's own that names the model or the free models.
 func (e *Error) ModelLimit() bool {
 	switch {
-	case e.Status != 429:
+	case e.EffectiveStatus() != 429:
 		return false
-	case e.LimitSource == "upstream_provider_shared_pool", e.says("limit_rpm/", "limit_rpd/", "high demand for ", "free-models-per-min"):
+	case e.Availability != "", e.LimitSource == "upstream_provider_shared_pool", e.says("limit_rpm/", "limit_rpd/", "high demand for ", "free-models-per-min"):
 		return true
 	case strings.HasPrefix(e.LimitSource, "openrouter_"):
 		return false
 	}
-	return e.Relayed || e.Provider != "" || e.Availability != ""
+	return e.Relayed || e.Provider != ""
 }
 
 // ContextLength reports whether the prompt, or the answer asked for, does not fit the model.
@@ -132,7 +159,7 @@ func (e *Error) ContextLength() bool {
 		e.Status == 400 && e.says("context length", "context window", "exceeds the maximum number of tokens")
 }
 
-// InFlightBudget reports a 402 that passes when calls in flight have ended.
+// InFlightBudget reports a 402 that passes when calls in flight have ended. OpenRouter says when with a Retry-After.
 func (e *Error) InFlightBudget() bool {
 	return e.Reason == "in_flight_budget_exhausted" ||
 		e.LimitSource == "openrouter_in_flight_budget" && e.Reason == "" && e.RetryAfter > 0
@@ -145,13 +172,35 @@ func (e *Error) FreeTierDaily() bool {
 
 // says reports whether the message contains one of the phrases, which are in lower case.
 func (e *Error) says(phrases ...string) bool {
-	message := strings.ToLower(e.Message)
+	message := strings.ToLower(e.words())
 	for _, phrase := range phrases {
 		if strings.Contains(message, phrase) {
 			return true
 		}
 	}
 	return false
+}
+
+// Names reports whether OpenRouter's own words name a model. What it suggests instead, and what was asked for, is not among them.
+func (e *Error) Names(model string) bool {
+	for word := range strings.FieldsSeq(e.words()) {
+		if strings.Trim(word, `"'.,:()`+"`") == model {
+			return true
+		}
+	}
+	return false
+}
+
+// words are the message as OpenRouter sent it.
+func (e *Error) words() string { return cmp.Or(e.said, e.Message) }
+
+// EffectiveStatus is the status that an error stands for: the one that its availability code comes with, else that of its error_type,
+// else Status. OpenRouter's names are to be trusted before its numbers, of which a 200 has none. "unmapped" is no name.
+func (e *Error) EffectiveStatus() int {
+	if status := typeStatus(e.Availability); status != 0 || e.Type == "unmapped" {
+		return cmp.Or(status, e.Status)
+	}
+	return cmp.Or(typeStatus(e.Type), e.Status)
 }
 
 // retryStatus sets Retryable of a KindStatus error from everything else that is known.
@@ -161,14 +210,16 @@ func (e *Error) retryStatus() {
 		e.Retryable = false
 	case e.AvailabilityRetryable != nil:
 		e.Retryable = *e.AvailabilityRetryable
-	case e.Status == 400:
+	case e.Refusal() != RefusalNone:
+		e.Retryable = false
+	case e.EffectiveStatus() == 400:
 		e.Retryable = !e.Relayed && e.says("no models provided") // seen for a moment with valid models
-	case e.Status == 401:
+	case e.EffectiveStatus() == 401:
 		e.Retryable = e.Relayed // the provider refuses OpenRouter's key, not OpenRouter ours
-	case e.Status == 402:
-		e.Retryable = e.InFlightBudget()
+	case e.EffectiveStatus() == 402: // without a Retry-After it is not to be repeated, whatever the reason
+		e.Retryable = e.InFlightBudget() && e.RetryAfter > 0
 	default:
-		e.Retryable = transient(e.Status)
+		e.Retryable = transient(e.EffectiveStatus())
 	}
 }
 

@@ -56,7 +56,9 @@ func TestErrorStatuses(t *testing.T) {
 		}},
 		"403 guardrail": {403, nil, testdata(t, "error_403_guardrail.json"), want{Code: "403", Type: "guardrail", Message: "Request blocked by guardrail"}},
 		"404 availability without a code": {404, nil, testdata(t, "error_404_availability.json"), want{
-			Type: "not_found", Message: "google/gemini-2.5-flash has been deprecated", Availability: "model_deprecated", AvailabilityRetryable: new(false),
+			Type: "not_found", Model: "google/gemini-2.5-flash",
+			Message:      "google/gemini-2.5-flash has been deprecated (OpenRouter suggests google/gemini-3.5-flash-lite; asked for google/gemini-2.5-flash)",
+			Availability: "model_deprecated", AvailabilityRetryable: new(false),
 		}},
 		"404 no endpoints": {404, nil, `{"error":{"code":404,"message":"No endpoints found that support tool use"}}`, want{Code: "404", Message: "No endpoints found that support tool use"}},
 		"404 that OpenRouter says to retry": {404, nil, `{"error":{"code":404,"message":"not now","availability":{"code":"no_endpoints","retryable":true,"retry_after":"2.5"}}}`, want{
@@ -98,7 +100,7 @@ func TestErrorStatuses(t *testing.T) {
 		"502 HTML without a type":         {502, nil, " <html>", want{Message: "HTTP 502 with an HTML page", Retryable: true}},
 		"502 not text":                    {502, nil, "\x1f\x8b\x08\xff\xfe", want{Message: "HTTP 502 with an unreadable body", Retryable: true}},
 		"503 availability": {503, nil, testdata(t, "error_503_availability.json"), want{
-			Type: "provider_overloaded", Message: "All providers are busy", Availability: "temporarily_unavailable", AvailabilityRetryable: new(true),
+			Type: "provider_overloaded", Message: "All providers are busy (asked for google/gemini-2.5-flash)", Availability: "temporarily_unavailable", AvailabilityRetryable: new(true),
 			RetryAfter: 7 * time.Second, Retryable: true,
 		}},
 		"504":                               {504, nil, `{"error":{"code":504,"message":"timeout","metadata":{"error_type":"timeout"}}}`, want{Code: "504", Type: "timeout", Message: "timeout", Retryable: true}},
@@ -164,9 +166,9 @@ func TestLongErrorIsOpenRouters(t *testing.T) {
 func TestTypesStandForStatuses(t *testing.T) {
 	t.Parallel()
 	statuses := map[int]string{
-		400: "invalid_request invalid_prompt context_length_exceeded max_tokens_exceeded token_limit_exceeded string_too_long content_policy_violation refusal model_not_found wrong_endpoint",
+		400: "invalid_request invalid_prompt context_length_exceeded max_tokens_exceeded token_limit_exceeded string_too_long content_policy_violation refusal invalid_image image_too_large image_too_small unsupported_image_format image_download_failed model_not_found wrong_endpoint",
 		401: "authentication", 402: "payment_required", 403: "permission_denied moderation guardrail region_restricted",
-		404: "not_found no_endpoints model_deprecated model_unavailable_upstream privacy_restricted constraint_filtered free_variant_ended",
+		404: "not_found image_not_found no_endpoints model_deprecated model_unavailable_upstream privacy_restricted constraint_filtered free_variant_ended",
 		409: "conflict", 412: "precondition_failed", 413: "payload_too_large", 422: "unprocessable", 429: "rate_limit_exceeded capacity_exhausted",
 		500: "server server_error unmapped", 502: "provider_unavailable", 503: "provider_overloaded temporarily_unavailable", 504: "timeout", 0: "surprise",
 	}

@@ -2,6 +2,7 @@ package openrouter_test
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -35,9 +36,9 @@ data: [DONE]
 		return
 	}
 	defer client.CloseIdleConnections()
-	answer, err := client.Complete(context.Background(), "sk-or-v1-…", openrouter.Request{
+	answer, err := client.Complete(context.Background(), "sk-or-v1-…", &openrouter.Request{
 		Model:     "google/gemini-2.5-flash",
-		Messages:  openrouter.Messages(openrouter.Message{Role: "user", Content: "Greet the world."}),
+		Messages:  json.RawMessage(`[{"role":"user","content":"Greet the world."}]`),
 		MaxTokens: 100,
 	}, func(piece string) { fmt.Printf("%q\n", piece) })
 	if failed, ok := errors.AsType[*openrouter.Error](err); ok {

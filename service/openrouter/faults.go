@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"net/url"
 	"time"
 )
 
@@ -33,11 +32,7 @@ func (c *Client) fault(ctx context.Context, key string, kind Kind, err error) *E
 	return &Error{Kind: kind, Message: red.line(faultText(kind, err)), Retryable: true, cause: red.cause(err)}
 }
 
-// faultText describes an error without the URL, which the configuration knows.
 func faultText(kind Kind, err error) string {
-	if wrapped, ok := errors.AsType[*url.Error](err); ok {
-		err = wrapped.Err
-	}
 	ended := errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF)
 	switch {
 	case kind != KindCut && ended:

@@ -38,9 +38,12 @@ func FuzzStream(f *testing.F) {
 		var pieces strings.Builder
 		room := 0
 		ctx := openrouter.WithRoom(t.Context(), func(_ context.Context, bytes int) error { room += bytes; return nil })
-		got, err := client.Complete(ctx, testKey, hello(), func(piece string) { pieces.WriteString(piece) })
-		if pieces.Len() > maxAnswer || len(got.Content)+len(got.Reasoning)+len(got.Refusal) > 3*maxAnswer {
-			t.Errorf("limits do not hold: %d bytes of pieces, %d of content", pieces.Len(), len(got.Content))
+		got, err := client.Complete(ctx, testKey, new(hello()), func(piece string) { pieces.WriteString(piece) })
+		if (got == nil) == (err == nil) {
+			t.Fatalf("got %+v, %v", got, err)
+		}
+		if pieces.Len() > maxAnswer || got != nil && len(got.Content)+len(got.Reasoning)+len(got.Refusal) > 3*maxAnswer {
+			t.Errorf("limits do not hold: %d bytes of pieces, got %+v", pieces.Len(), got)
 		}
 		if room < 0 || room > 4*(maxAnswer+2*maxLine)+roomStep || err != nil && room != 0 {
 			t.Errorf("%d bytes of room are taken, error %v", room, err)

@@ -2,6 +2,7 @@ package openrouter_test
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"io"
 	"net/http"
@@ -117,6 +118,9 @@ func newClient(tb testing.TB, config openrouter.Config) *openrouter.Client {
 	return client
 }
 
+// nobody is where nobody listens: a port that the system gives to no other test.
+const nobody = "http://127.0.0.1:1"
+
 // at is a base URL; "" is the default.
 func at(raw string) *url.URL {
 	if raw == "" {
@@ -132,7 +136,7 @@ func at(raw string) *url.URL {
 func hello() openrouter.Request {
 	return openrouter.Request{
 		Model: "google/gemini-2.5-flash", MaxTokens: 100,
-		Messages: openrouter.Messages(openrouter.Message{Role: "user", Content: "hello"}),
+		Messages: json.RawMessage(`[{"role":"user","content":"hello"}]`),
 	}
 }
 
@@ -152,17 +156,17 @@ func ask(tb testing.TB, client *openrouter.Client) outcome {
 func askWith(ctx context.Context, tb testing.TB, client *openrouter.Client) outcome {
 	tb.Helper()
 	var o outcome
-	var err error
-	o.Completion, err = client.Complete(ctx, testKey, hello(), func(piece string) { o.pieces = append(o.pieces, piece) })
+	done, err := client.Complete(ctx, testKey, new(hello()), func(piece string) { o.pieces = append(o.pieces, piece) })
 	if err == nil {
+		o.Completion = *done
 		if got := strings.Join(o.pieces, ""); got != o.Content {
 			tb.Errorf("pieces %q do not make the content %q", got, o.Content)
 		}
 		return o
 	}
 	o.err = asError(tb, err)
-	if o.Content != "" || o.ID != "" {
-		tb.Errorf("a completion came with the error: %+v", o.Completion)
+	if done != nil {
+		tb.Errorf("a completion came with the error: %+v", done)
 	}
 	return o
 }

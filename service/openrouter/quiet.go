@@ -31,6 +31,13 @@ func (t quietTransport) RoundTrip(r *http.Request) (*http.Response, error) {
 	return response, quiet(err)
 }
 
+// CloseIdleConnections closes those of the wrapped transport, if it can.
+func (t quietTransport) CloseIdleConnections() {
+	if base, can := t.base.(interface{ CloseIdleConnections() }); can {
+		base.CloseIdleConnections()
+	}
+}
+
 // quietError replaces the text of an error that may quote the other side.
 type quietError struct {
 	text string

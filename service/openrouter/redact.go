@@ -31,12 +31,16 @@ func (r redactor) line(text string) string {
 		}
 		return c
 	}, strings.ToValidUTF8(text, "�"))
-	text = strings.Join(strings.Fields(text), " ")
-	if len(text) <= maxMessage {
+	return shorten(strings.Join(strings.Fields(text), " "), maxMessage)
+}
+
+// shorten cuts a text to so many characters.
+func shorten(text string, characters int) string {
+	if len(text) <= characters {
 		return text
 	}
-	if chars := []rune(text); len(chars) > maxMessage {
-		return string(chars[:maxMessage-1]) + "…"
+	if chars := []rune(text); len(chars) > characters {
+		return string(chars[:characters-1]) + "…"
 	}
 	return text
 }

@@ -37,7 +37,7 @@ func TestNoKeyInErrors(t *testing.T) {
 		}
 		for name, r := range replies {
 			client := newClient(t, openrouter.Config{Transport: r.transport(t)})
-			_, err := client.Complete(t.Context(), k, hello(), nil)
+			_, err := client.Complete(t.Context(), k, new(hello()), nil)
 			checkNoSecret(t, name, err, k)
 			_, err = client.Model(t.Context(), k, "a/b")
 			if err != nil {
@@ -47,7 +47,7 @@ func TestNoKeyInErrors(t *testing.T) {
 		client := newClient(t, openrouter.Config{Transport: roundTrip(func(*http.Request) (*http.Response, error) {
 			return nil, errors.New("dial http://user:hunter2@proxy with " + k)
 		})})
-		_, err := client.Complete(t.Context(), k, hello(), nil)
+		_, err := client.Complete(t.Context(), k, new(hello()), nil)
 		checkNoSecret(t, "connection", err, k)
 	}
 }

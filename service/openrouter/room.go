@@ -29,6 +29,18 @@ func WithRoom(ctx context.Context, room Room) context.Context {
 
 // hold makes sure of room for a line, or a document, of so many bytes beside the answer. Time limits pause meanwhile.
 func (s *stream) hold(ctx context.Context, line int) error {
+	defer s.lock()()
+	return s.grow(ctx, line)
+}
+
+// grow is hold where the abandonment is locked.
+func (s *stream) grow(ctx context.Context, line int) error {
+	if s.answer.forgotten {
+		if line > maxAbandonedLine {
+			return errLineTooLong
+		}
+		return nil
+	}
 	s.longest = max(s.longest, line)
 	missing := s.longest + s.answer.size - s.held
 	if s.room == nil || missing < roomStep {
@@ -36,11 +48,13 @@ func (s *stream) hold(ctx context.Context, line int) error {
 	}
 	missing += roomStep - missing%roomStep
 	s.watch.pause()
-	if err := s.room(ctx, missing); err != nil {
+	if err := s.ask(ctx, missing); err != nil {
 		return err
 	}
 	s.watch.again()
-	s.held += missing
+	if !s.answer.forgotten {
+		s.held += missing
+	}
 	return nil
 }
 

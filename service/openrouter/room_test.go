@@ -61,7 +61,7 @@ func TestUpstreamBombs(t *testing.T) { //nolint:paralleltest // it measures the 
 			client := newClient(t, openrouter.Config{BaseURL: at(server.URL), FirstToken: tt.patience(), MaxAnswerBytes: size, MaxLineBytes: size + size/2})
 			var before, after runtime.MemStats
 			runtime.ReadMemStats(&before)
-			_, err := client.Complete(t.Context(), "key", hello(), nil)
+			_, err := client.Complete(t.Context(), "key", new(hello()), nil)
 			runtime.ReadMemStats(&after)
 			e := asError(t, err)
 			ok := slices.Contains(tt.kinds, e.Kind)
@@ -141,7 +141,7 @@ func TestRoom(t *testing.T) {
 					return ctx.Err()
 				})
 				client := newClient(t, openrouter.Config{Transport: text(tt.body).transport(t), FirstToken: time.Second, Gap: time.Second})
-				_, err := client.Complete(ctx, testKey, hello(), nil)
+				_, err := client.Complete(ctx, testKey, new(hello()), nil)
 				if (err == nil) != tt.completes || most < tt.least || most > tt.least+100<<10 {
 					t.Errorf("took %d bytes, error %v; want %d or little more, an error %t", most, err, tt.least, !tt.completes)
 				}

@@ -17,6 +17,7 @@ type eventReader struct {
 	hold func(bytes int) error // is called before a line or an event grows; nil for none
 	line []byte                // of a line longer than r's buffer
 	data []byte                // of the event
+	told int                   // to hold: the most so far, up to roomStep
 
 	partial bool // the last event was ended by the end of the stream, not by a blank line
 	strange bool // a line was seen that is no server-sent event
@@ -97,10 +98,12 @@ func (e *eventReader) readLine() ([]byte, error) {
 
 // grown is called where a line or an event takes so many bytes more.
 func (e *eventReader) grown(bytes int) error {
-	if e.hold == nil {
+	total := len(e.line) + len(e.data) + bytes
+	if e.hold == nil || total <= e.told {
 		return nil
 	}
-	return e.hold(len(e.line) + len(e.data) + bytes)
+	e.told = min(total, roomStep)
+	return e.hold(total)
 }
 
 func trimEnd(line []byte) []byte {

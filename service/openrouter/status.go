@@ -18,8 +18,8 @@ func objectStatus(obj errorObject) int {
 		return obj.HTTPStatus
 	}
 	status := cmp.Or(typeStatus(string(obj.Code)), typeStatus(obj.Metadata.ErrorType), typeStatus(obj.ErrorType))
-	if status == 0 && obj.Availability != nil {
-		status = typeStatus(obj.Availability.Code)
+	if a := obj.availability(); status == 0 && a != nil {
+		status = typeStatus(a.Code)
 	}
 	return status
 }
@@ -29,7 +29,8 @@ func objectStatus(obj errorObject) int {
 func typeStatus(errorType string) int {
 	switch errorType {
 	case "invalid_request", "invalid_prompt", "context_length_exceeded", "max_tokens_exceeded", "token_limit_exceeded",
-		"string_too_long", "content_policy_violation", "refusal", "model_not_found", "wrong_endpoint":
+		"string_too_long", "content_policy_violation", "refusal", "invalid_image", "image_too_large", "image_too_small",
+		"unsupported_image_format", "image_download_failed", "model_not_found", "wrong_endpoint":
 		return http.StatusBadRequest
 	case "authentication":
 		return http.StatusUnauthorized
@@ -37,7 +38,7 @@ func typeStatus(errorType string) int {
 		return http.StatusPaymentRequired
 	case "permission_denied", "moderation", "guardrail", "region_restricted":
 		return http.StatusForbidden
-	case "not_found", "no_endpoints", "model_deprecated", "model_unavailable_upstream", "privacy_restricted",
+	case "not_found", "image_not_found", "no_endpoints", "model_deprecated", "model_unavailable_upstream", "privacy_restricted",
 		"constraint_filtered", "free_variant_ended":
 		return http.StatusNotFound
 	case "conflict":
@@ -72,8 +73,8 @@ func retryAfter(resp *http.Response, obj errorObject) time.Duration {
 		inBody.Set(name, string(value))
 	}
 	stated := time.Duration(0)
-	if obj.Availability != nil {
-		stated = seconds(string(obj.Availability.RetryAfter))
+	if a := obj.availability(); a != nil {
+		stated = seconds(string(a.RetryAfter))
 	}
 	return cmp.Or(
 		waitFor(resp.Header.Get("Retry-After")), stated, waitFor(inBody.Get("Retry-After")),

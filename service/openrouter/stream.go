@@ -1,7 +1,6 @@
 package openrouter
 
 import (
-	"bufio"
 	"bytes"
 	"cmp"
 	"context"
@@ -18,13 +17,16 @@ type stream struct {
 	key      string
 	watch    *watch
 	response *http.Response
-	body     *bufio.Reader
 	onDelta  func(string)
 	answer   answer
+
+	*buffers
 
 	room    Room // nil: nobody has to be asked
 	longest int  // line or document so far
 	held    int  // bytes that room was asked for
+
+	abandonment *Abandonment // nil: it cannot be abandoned
 }
 
 // read reads the body, server-sent events or one document; nil means that the answer is complete.
@@ -61,7 +63,8 @@ func (s *stream) document(ctx context.Context) *Error {
 
 // events reads server-sent events up to [DONE] or the end.
 func (s *stream) events(ctx context.Context) *Error {
-	events := &eventReader{r: s.body, max: s.client.maxLine, hold: func(bytes int) error { return s.hold(ctx, bytes) }}
+	events := &s.buffers.events
+	events.hold = func(bytes int) error { return s.hold(ctx, bytes) }
 	for {
 		data, err := events.next()
 		if err != nil {
@@ -93,10 +96,12 @@ func (s *stream) chunk(ctx context.Context, data []byte) *Error {
 	if dense(data) {
 		return &Error{Kind: KindTooLarge, Message: fmt.Sprintf("one event of the stream has more than %d values", maxValues)}
 	}
-	var c chunk
-	if err := decode(data, &c); err != nil {
+	c, err := s.chunks.read(data)
+	if err != nil {
 		return s.malformed("with an event that is not a JSON object")
 	}
+	s.saw(c.Provider)
+	defer s.lock()()
 	progress := false
 	failed := s.errorIn(c)
 	if failed == nil {
@@ -115,7 +120,7 @@ func (s *stream) chunk(ctx context.Context, data []byte) *Error {
 	case s.answer.tooLarge():
 		return s.tooLarge("answer", s.client.maxAnswer)
 	}
-	if err := s.hold(ctx, 0); err != nil {
+	if err := s.grow(ctx, 0); err != nil {
 		return s.client.fault(ctx, s.key, KindCut, err)
 	}
 	switch {
@@ -128,7 +133,7 @@ func (s *stream) chunk(ctx context.Context, data []byte) *Error {
 }
 
 // errorIn returns the error object of a chunk or of its choice.
-func (s *stream) errorIn(c chunk) *Error {
+func (s *stream) errorIn(c *chunk) *Error {
 	if failed := errorObjectError(s.key, s.response, c.Error); failed != nil {
 		return failed
 	}

@@ -98,7 +98,7 @@ func TestTimeInOnDelta(t *testing.T) {
 		start, end, _ := strings.Cut(testdata(t, "text.sse"), ", wör")
 		steps := []step{{data: start}, {wait: time.Second, data: ", wör"}, {wait: time.Second, data: end}}
 		client := newClient(t, openrouter.Config{Transport: reply{steps: steps}.transport(t)})
-		got, err := client.Complete(t.Context(), testKey, hello(), func(string) { <-time.After(time.Hour) })
+		got, err := client.Complete(t.Context(), testKey, new(hello()), func(string) { <-time.After(time.Hour) })
 		if err != nil || got.Content != "Hello, wörld!" || got.Usage == nil {
 			t.Errorf("got %+v, %v", got, err)
 		}

@@ -11,7 +11,7 @@ import (
 const callOverhead = 1 << 10
 
 type toolCall struct {
-	index     int
+	index     int64
 	id, kind  string
 	name      string
 	arguments strings.Builder
@@ -24,7 +24,7 @@ func (t *toolCalls) add(f fragment, whole bool) int {
 	size := len(f.ID) + len(f.Function.Name) + len(f.Function.Arguments)
 	call := t.find(f, whole)
 	if call == nil {
-		call = &toolCall{index: len(*t)}
+		call = &toolCall{index: int64(len(*t))}
 		if f.Index != nil {
 			call.index = *f.Index
 		}
@@ -34,7 +34,7 @@ func (t *toolCalls) add(f fragment, whole bool) int {
 	call.id = cmp.Or(call.id, f.ID)
 	call.kind = cmp.Or(call.kind, f.Type)
 	call.name = cmp.Or(call.name, f.Function.Name)
-	call.arguments.WriteString(string(f.Function.Arguments))
+	call.arguments.Write(f.Function.Arguments)
 	return size
 }
 

@@ -35,7 +35,7 @@ func NewTransport(proxyURL, noProxy string) (*http.Transport, error) {
 		ForceAttemptHTTP2:   true,
 		// Without pings a dead HTTP/2 connection would fail all of its streams, and every new one, by their time limits.
 		HTTP2:                  &http.HTTP2Config{SendPingTimeout: 15 * time.Second, PingTimeout: 15 * time.Second},
-		MaxIdleConnsPerHost:    1024,
+		MaxIdleConnsPerHost:    1 << 16, // there are no more than were in flight within IdleConnTimeout
 		IdleConnTimeout:        90 * time.Second,
 		MaxResponseHeaderBytes: maxResponseHeader,
 		DisableCompression:     true, // a compressor delays events

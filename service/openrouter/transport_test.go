@@ -107,14 +107,12 @@ func (c *countedConn) Close() error {
 func TestProxyFaults(t *testing.T) {
 	t.Parallel()
 	p := &proxy{}
-	gone := httptest.NewServer(http.NotFoundHandler())
-	gone.Close()
 	for name, proxyURL := range map[string]string{
 		"unknown authority": "https://user:hunter2@" + p.start(t, "https"),
 		"no TLS":            "https://user:hunter2@" + p.start(t, "http"),
-		"http gone":         strings.Replace(gone.URL, "http://", "http://user:hunter2@", 1),
-		"https gone":        strings.Replace(gone.URL, "http://", "https://user:hunter2@", 1),
-		"socks gone":        strings.Replace(gone.URL, "http://", "socks5://user:hunter2@", 1),
+		"http gone":         strings.Replace(nobody, "http://", "http://user:hunter2@", 1),
+		"https gone":        strings.Replace(nobody, "http://", "https://user:hunter2@", 1),
+		"socks gone":        strings.Replace(nobody, "http://", "socks5://user:hunter2@", 1),
 	} {
 		transport, err := openrouter.NewTransport(proxyURL, "")
 		if err != nil {
@@ -186,5 +184,38 @@ func TestNewTransport(t *testing.T) {
 	if transport.TLSClientConfig.MinVersion < tls.VersionTLS12 || !transport.ForceAttemptHTTP2 || !transport.DisableCompression ||
 		transport.TLSHandshakeTimeout == 0 || transport.MaxIdleConnsPerHost < 100 || transport.HTTP2.SendPingTimeout == 0 {
 		t.Errorf("unfit transport: %+v", transport)
+	}
+}
+
+// writes counts what is written to a connection, one system call each.
+type writes struct {
+	net.Conn
+	n *atomic.Int32
+}
+
+func (w writes) Write(p []byte) (int, error) {
+	w.n.Add(1)
+	return w.Conn.Write(p)
+}
+
+// The headers and the body of a request go out together: net/http sees that the body is
+// in memory, and whatever wraps the transport does not hide it.
+func TestRequestIsOneWrite(t *testing.T) {
+	t.Parallel()
+	server := newServer(t, func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, testdata(t, "text.sse")) })
+	transport, err := openrouter.NewTransport("", "")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(transport.CloseIdleConnections)
+	var n atomic.Int32
+	dial := transport.DialContext
+	transport.DialContext = func(ctx context.Context, network, address string) (net.Conn, error) {
+		conn, err := dial(ctx, network, address)
+		return writes{conn, &n}, err
+	}
+	client := newClient(t, openrouter.Config{BaseURL: at(server.URL), Transport: openrouter.Quiet(transport)})
+	if o := ask(t, client); o.err != nil || n.Load() != 1 {
+		t.Errorf("got %v after %d writes, want one", o.err, n.Load())
 	}
 }

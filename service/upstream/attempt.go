@@ -18,23 +18,38 @@ import (
 type call struct {
 	caller  *Caller
 	request openrouter.Request // as it is sent in the next attempt
+	event   events.Request     // that it answers
 	piece   func(attempt int, text string)
 	start   time.Time
 
-	asked openrouter.Request // as it came
-	chain []string           // the models that may answer; nil until somebody asks
+	asked   openrouter.Request // as it came
+	sent    openrouter.Request // as the model of the attempt takes it
+	chain   []string           // the models that may answer; nil until somebody asks
+	ownList bool               // the list of models is the request's own
+	prompt  int                // bytes of its texts; 0 until somebody asks
+
+	body      []byte            // hash of the request's body, while the response cache is on; else nil
+	fallsBack bool              // to the default tier, where flex has no capacity
+	passed    map[string]*Error // of these, the ones that are not asked any more, and why
+	looks     string            // the model that is asked alone, to see whether it is there
+	alone     bool              // no list is sent: OpenRouter did not say which of it is gone
 
 	waits      bool          // see wait
 	suspect    bool          // its answer has not come in time before
 	roomWait   time.Duration // of the last attempt, for memory
 	timeouts   int           // attempts whose answer did not come in time
 	attempts   int           // that were really made
+	began      time.Time     // when the last one began
 	billed     events.Bill   // of all of them
 	firstToken time.Duration // from the start to the first token of any attempt; 0 if none came
 	answer     answer
+	reply      Reply
 	last       *Error  // of the last attempt
 	lease      *lease  // of the attempt that is made
 	refused    *apiKey // that the last attempt failed with, because of it
+
+	span *telemetry.ChatSpan
+	left chan Reply // of a call that a cancellation left behind: what becomes of the request; nil if there is none
 }
 
 // wait counts the call among those that wait to probe OpenRouter or a key, or do, or
@@ -58,48 +73,80 @@ func withCall(ctx context.Context, c *call) context.Context {
 func callOf(ctx context.Context) *call { return ctx.Value(callKey{}).(*call) }
 
 // ready returns why a call whose turn has come must not begin: since it chose its
-// key, the breaker has opened or the key was set aside.
+// key, the breaker has opened, the key was set aside or the model is gone.
 func (c *call) ready() error {
+	retired := c.caller.retired.standing(c.request.Model, c)
 	switch {
 	case c.caller.breaker.IsOpen():
 		return circuitbreaker.ErrOpen
+	case retired != nil:
+		return retired
 	case !c.caller.keys.usable(c.lease):
 		return errKeyUnusable
 	}
 	return nil
 }
 
-// attempt is what the policies surround: one attempt under the policies of its
-// key. Errors: an *Error of an attempt that was made; of one that was not,
-// circuitbreaker.ErrOpen, errKeyUnusable, ctx's cause.
-func (u *Caller) attempt(ctx context.Context, c *call) (answer, error) {
+// attempt is the policy that makes one attempt and judges how it went. Errors: an
+// *Error of an attempt that was made; of one that was not, circuitbreaker.ErrOpen,
+// errKeyUnusable, what OpenRouter said of a model that is gone, ctx's cause.
+func (u *Caller) attempt(exec failsafe.Execution[answer], inner next) *result {
+	ctx := exec.Context()
+	c := callOf(ctx)
 	if err := c.wanted(ctx); err != nil {
-		return nil, err
+		return failure(err)
 	}
-	made, began := false, time.Now()
-	_, err := c.lease.key.policies.WithContext(ctx).GetWithExecution(func(e failsafe.Execution[answer]) (answer, error) {
-		made, began = true, time.Now()
-		c.wait(len(c.lease.probes) > 0 || !u.breaker.IsClosed()) // a probe is one until it ends
-		return u.complete(e.Context(), c)
-	})
-	if made {
+	before := c.attempts
+	r := inner(exec)
+	if c.attempts > before {
 		c.wait(false)
 	}
+	return u.judge(ctx, c, r, c.attempts > before)
+}
+
+// judge notes what came of an attempt, if it was made.
+func (u *Caller) judge(ctx context.Context, c *call, r *result, made bool) *result {
 	switch {
 	case c.answer != nil: // it is paid for, even if a time limit passed in the same moment
 		u.models.hasAnswered(c.request.Model)
+		u.served(ctx, c)
 		u.note(ctx, c, answerUsage(c.answer), telemetry.OutcomeSuccess)
-		return c.answer, nil
+		if c.cacheOn() {
+			u.tel.Instruments.CacheLookedUp(ctx, c.answer.Cached)
+		}
+		return &result{Result: c.answer, Done: true, Success: true, SuccessAll: true}
 	case !made:
-		return nil, err
+		return r
 	}
-	c.last = c.excuse(classify(err))
-	u.diagnose(ctx, c, c.last, began)
+	c.last = c.shed(c.excuse(classify(r.Error)))
+	u.diagnose(ctx, c, c.last)
 	if c.last.kind.timedOut() {
 		c.timedOut()
 	}
 	u.note(ctx, c, c.last.usage, c.last.outcome())
-	return nil, c.last
+	return failure(c.last)
+}
+
+// call is what the policies surround: the call of one attempt.
+func (u *Caller) call(exec failsafe.Execution[answer]) (answer, error) {
+	ctx := exec.Context()
+	c := callOf(ctx)
+	c.attempts, c.began = c.attempts+1, time.Now()
+	c.wait(len(c.lease.probes) > 0 || !u.breaker.IsClosed()) // a probe is one until it ends
+	return u.complete(ctx, c)
+}
+
+// served notes which model answered: the one that was asked, or another one of the
+// list that was sent. An answer that OpenRouter has kept shows nothing of now.
+func (u *Caller) served(ctx context.Context, c *call) {
+	if c.answer.Cached {
+		return
+	}
+	if sent := c.request.Model; sameModel(sent, c.answer.Model) {
+		u.retired.answered(ctx, sent, c.began)
+	} else if len(c.request.Models) > 0 {
+		u.retired.doubt(sent)
+	}
 }
 
 // timedOut counts an attempt whose answer did not come in time. It may have been
@@ -113,9 +160,9 @@ func (c *call) timedOut() {
 
 // complete makes the HTTP call.
 func (u *Caller) complete(ctx context.Context, c *call) (answer, error) {
-	c.attempts++
 	attempt, begun := c.attempts, false
-	done, err := u.client.Complete(telemetry.WithAttempt(c.withRoom(ctx), attempt), c.lease.key.secret, c.request, func(text string) {
+	ctx = c.dress(ctx)
+	done, err := u.calling(ctx, c, func(text string) {
 		u.hear()
 		if !begun {
 			begun = true
@@ -127,8 +174,17 @@ func (u *Caller) complete(ctx context.Context, c *call) (answer, error) {
 	if err != nil {
 		return nil, err
 	}
-	c.answer = &done
+	c.answer = done
 	return c.answer, nil
+}
+
+// dress makes the request of an attempt, and its context.
+func (c *call) dress(ctx context.Context) context.Context {
+	c.request.CacheClear = c.clearsCache()
+	ctx = telemetry.WithAttempt(c.withRoom(ctx), telemetry.Attempt{Number: c.attempts, Model: c.request.Model})
+	c.caller.fit(ctx, c)
+	c.request.Models = c.sent.Models // what is said of a list is about this one
+	return ctx
 }
 
 // note counts an attempt and what it cost, whatever came of it.
@@ -139,6 +195,7 @@ func (u *Caller) note(ctx context.Context, c *call, usage Usage, outcome string)
 	c.billed = c.billed.Plus(usage.Bill)
 	if usage.Cost != nil {
 		u.tel.Instruments.Charged(ctx, c.request.Model, *usage.Cost)
+		u.keys.spend(c.lease.key, *usage.Cost)
 	}
 	u.tel.Instruments.CallFinished(ctx, outcome, c.request.Model)
 }

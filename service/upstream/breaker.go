@@ -47,11 +47,11 @@ func (u *Caller) unhealthy(err error) bool {
 // gives up at once if that is after the deadline. A refused attempt is not an
 // attempt. An open breaker only moves on when it is asked again, so the wait is
 // for its remaining delay, not for its state.
-func (u *Caller) waitWhileOpen(exec failsafe.Execution[answer], inner func() *result) *result {
+func (u *Caller) waitWhileOpen(exec failsafe.Execution[answer], inner next) *result {
 	ctx := exec.Context()
 	callOf(ctx).wait(true)
 	for {
-		r := releasingProbe(u.breaker, inner)
+		r := releasingProbe(u.breaker, exec, inner)
 		if !errors.Is(r.Error, circuitbreaker.ErrOpen) {
 			return r
 		}
@@ -67,14 +67,14 @@ func (u *Caller) waitWhileOpen(exec failsafe.Execution[answer], inner func() *re
 
 // releasingProbe gives the place of a probe back that ends in a panic, which
 // failsafe-go would keep for good.
-func releasingProbe(breaker circuitbreaker.CircuitBreaker[answer], inner func() *result) *result {
+func releasingProbe(breaker circuitbreaker.CircuitBreaker[answer], exec failsafe.Execution[answer], inner next) *result {
 	ended := false
 	defer func() {
 		if !ended && breaker.IsHalfOpen() {
 			breaker.RecordFailure()
 		}
 	}()
-	r := inner()
+	r := inner(exec)
 	ended = true
 	return r
 }

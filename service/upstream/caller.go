@@ -1,10 +1,12 @@
 package upstream
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
+	"net/http"
 	"net/url"
 	"sync"
 	"sync/atomic"
@@ -32,6 +34,10 @@ type Caller struct {
 	breaker  circuitbreaker.CircuitBreaker[answer]
 	openings atomic.Int32 // of the breaker, in a row
 	models   *models
+	adapted  said // adaptions of requests to models
+	listed   *catalogue
+	retired  *retired
+	left     *left        // nil without CANCEL_WAITS
 	heard    atomic.Int64 // when OpenRouter last gave a sign of life, in ns of Unix time
 	policies failsafe.Executor[answer]
 
@@ -51,52 +57,82 @@ func New(c config.Config, tel *telemetry.Telemetry) (*Caller, error) {
 	if err := c.RequireKeys(); err != nil {
 		return nil, err
 	}
+	client, endpoint, err := newClient(c, tel.Transport)
+	if err != nil {
+		return nil, err
+	}
+	return newCaller(c, endpoint, client, tel), nil
+}
+
+// newClient returns OpenRouter's client and its base URL. instrument, if it is not
+// nil, wraps the transport. Errors are config.ErrInvalid.
+func newClient(c config.Config, instrument func(http.RoundTripper) http.RoundTripper) (*openrouter.Client, *url.URL, error) {
 	endpoint, err := c.Endpoint()
 	if err != nil {
-		return nil, fmt.Errorf("%w: %w", config.ErrInvalid, err)
+		return nil, nil, fmt.Errorf("%w: %w", config.ErrInvalid, err)
 	}
-	transport, err := openrouter.NewTransport(c.HTTPProxy, c.NoProxy)
+	direct, err := openrouter.NewTransport(c.HTTPProxy, c.NoProxy)
 	if err != nil {
-		return nil, fmt.Errorf("%w: HTTP_PROXY: %w", config.ErrInvalid, err)
+		return nil, nil, fmt.Errorf("%w: HTTP_PROXY: %w", config.ErrInvalid, err)
+	}
+	transport := openrouter.Quiet(direct)
+	if instrument != nil {
+		transport = instrument(transport)
 	}
 	client, err := openrouter.New(openrouter.Config{
-		BaseURL: endpoint, Referer: c.SiteURL, Title: c.SiteName, Transport: tel.Transport(openrouter.Quiet(transport)),
+		BaseURL: endpoint, Referer: c.SiteURL, Title: c.SiteName, Transport: transport,
 		FirstToken: c.FirstTokenTimeout, Gap: c.TokenGapTimeout,
 	})
 	if err != nil {
-		return nil, fmt.Errorf("%w: %w", config.ErrInvalid, err)
+		return nil, nil, fmt.Errorf("%w: %w", config.ErrInvalid, err)
 	}
-	return newCaller(c, endpoint, client, tel), nil
+	return client, endpoint, nil
 }
 
 func newCaller(c config.Config, endpoint *url.URL, client *openrouter.Client, tel *telemetry.Telemetry) *Caller {
 	u := &Caller{
 		config: c.OpenRouter, model: c.DefaultModel(), endpoint: endpoint, waitMax: c.RetryWaitMax,
 		client: client, keys: newKeys(c.OpenRouter), seats: make(chan struct{}, max(1, c.Concurrency/modelWaiters)), tel: tel,
-		models: newModels(tel), pinging: make(chan struct{}, 1),
+		models: newModels(tel), retired: newRetired(tel), pinging: make(chan struct{}, 1),
+		listed: newCatalogue(client, tel, append([]string{c.Model}, c.Fallbacks()...)...),
+	}
+	if c.CancelWaits {
+		u.left = newLeft(c.Concurrency)
 	}
 	u.breaker = u.newBreaker()
 	u.policies = u.compose()
 	tel.Instruments.ObserveBreaker(u.breakerState)
 	tel.Instruments.ObserveModels(u.models.states)
 	tel.Instruments.ObserveKeys(u.keys.states)
+	tel.Instruments.ObserveExpiries(u.listed.times)
+	tel.Instruments.ObserveKeyCredit(u.keys.remaining)
+	u.listed.priced = u.keys.setPrice
 	return u
 }
 
-// Run checks the default model against OpenRouter's catalogue and takes up
-// changes of OPENROUTER_API_KEYS_FILE. It returns when ctx has ended.
+// Run reads OpenRouter's catalogue every day, asks about the keys now and then, and
+// takes up changes of OPENROUTER_API_KEYS_FILE. It returns when ctx has ended.
 func (u *Caller) Run(ctx context.Context) {
-	var checking sync.WaitGroup
-	checking.Go(func() { u.checkModel(ctx) })
-	defer checking.Wait()
+	var beside sync.WaitGroup
+	defer beside.Wait()
+	beside.Go(func() { u.watchKeys(ctx) })
 	if u.config.APIKeysFile != "" {
-		u.keys.follow(ctx, u.config, u.tel.Logger)
+		beside.Go(func() { u.keys.follow(ctx, u.config, u.tel.Logger) })
 	}
-	<-ctx.Done()
+	looks := 0
+	u.listed.follow(ctx, func() string { // with each key in turn: one may be refused
+		all := u.keys.secrets()
+		looks++
+		return all[(looks-1)%len(all)]
+	})
 }
 
-// Close closes the connections that no call uses.
-func (u *Caller) Close() { u.client.CloseIdleConnections() }
+// Close ends the calls of cancelled requests that are let to finish, and closes the
+// connections. All calls of Answer have ended before.
+func (u *Caller) Close() {
+	u.left.close()
+	u.client.CloseIdleConnections()
+}
 
 // Reply is what became of a request: an answer or an error, and what it took.
 type Reply struct {
@@ -105,11 +141,14 @@ type Reply struct {
 	Attempts int    // calls that were really made
 	TimedOut bool   // an answer did not come in time in one of them
 	Usage    Usage  // the sum of what all calls were billed; all else is of the last one
+
+	StillCosts string // what the call costs that a cancellation cut off, as a clause for people on call; "" if nothing more
 }
 
 // Answer is a finished answer of a model.
 type Answer struct {
-	Model        string // that answered: it may differ from what was asked for
+	Model        string // that answered, as OpenRouter names it
+	Requested    string // the model that was asked for, if another one answered; else empty
 	Content      string
 	Reasoning    string
 	Refusal      string          // the model's words of refusal, where a provider separates them
@@ -119,7 +158,7 @@ type Answer struct {
 
 // Answer gets an answer for a request, with all the attempts that the policies
 // allow, until the request's deadline or ctx ends it. piece gets the answer's
-// pieces in order, on the caller's goroutine; a new attempt begins the answer
+// pieces in order, and only while Answer runs; a new attempt begins the answer
 // again. An answer that came is returned even if ctx ended meanwhile: it is paid
 // for. ctx ends with ErrCancelled or ErrStopping as its cause.
 func (u *Caller) Answer(ctx context.Context, request events.Request, piece func(attempt int, text string)) Reply {
@@ -128,20 +167,39 @@ func (u *Caller) Answer(ctx context.Context, request events.Request, piece func(
 		ctx, cancel = context.WithDeadlineCause(ctx, request.Deadline, ErrDeadline)
 		defer cancel()
 	}
-	chat := chatRequest(request, u.config.FallbackModels)
-	ctx, span := u.tel.StartChat(ctx, u.chatInfo(request, chat))
-	defer span.End(telemetry.ChatResult{ErrorType: string(events.Internal)}) // of a panic: the first End counts
-	c := &call{caller: u, request: chat, piece: piece, start: time.Now(), suspect: timedOutBefore(ctx)}
+	c := &call{caller: u, event: request, piece: piece, start: time.Now()}
+	ctx = c.prepare(ctx)
+	defer c.finish()
 	u.answering.Add(1)
 	defer u.answering.Add(-1)
 	c.wait(true)
 	defer c.wait(false)
-	re := u.do(ctx, c)
-	if re.Err != nil {
-		re.Err.Message = withoutEcho(re.Err.Message, request)
+	u.do(ctx, c)
+	c.describe(ctx)
+	return c.reply
+}
+
+// prepare makes OpenRouter's request of the event, and begins the call's span.
+func (c *call) prepare(ctx context.Context) context.Context {
+	u := c.caller
+	c.request = u.saving(c.event, chatRequest(c.event, u.config.FallbacksOf(c.event.NamesModel)))
+	ctx, c.span = u.tel.StartChat(ctx, u.chatInfo(c.event, c.request))
+	c.suspect, c.fallsBack = timedOutBefore(ctx), c.event.ServiceTierFallback
+	c.request = u.withTrace(ctx, c.request)
+	c.body = c.bodyHash()
+	_, c.ownList = c.event.OpenRouter["models"]
+	return ctx
+}
+
+// describe takes the request's words out of what is said of a failure, and counts an
+// answer of another model than the one that was asked.
+func (c *call) describe(ctx context.Context) {
+	if e := c.reply.Err; e != nil {
+		e.Message = withoutEcho(e.Message, c.event)
 	}
-	span.End(chatResult(c, re))
-	return re
+	if a := c.reply.Answer; a != nil && a.Requested != "" {
+		c.caller.tel.Instruments.Substituted(ctx, a.Requested, cmp.Or(a.Model, c.request.Model))
+	}
 }
 
 type timedOutKey struct{}
@@ -154,17 +212,23 @@ func WithTimedOut(ctx context.Context) context.Context {
 
 func timedOutBefore(ctx context.Context) bool { return ctx.Value(timedOutKey{}) != nil }
 
-// do runs the call under the policies.
-func (u *Caller) do(ctx context.Context, c *call) Reply {
-	_, err := u.policies.WithContext(withCall(ctx, c)).GetWithExecution(func(e failsafe.Execution[answer]) (answer, error) {
-		return u.attempt(e.Context(), c)
-	})
-	re := Reply{Attempts: c.attempts, TimedOut: c.timeouts > 0}
+// do runs the call under the policies. Every frame below it stays on the stack of a call
+// that waits for OpenRouter, and with them that stack is to have room in 8 KB: what is
+// large is kept in the call, or done in functions that return before.
+func (u *Caller) do(ctx context.Context, c *call) {
+	_, err := u.policies.WithContext(withCall(ctx, c)).GetWithExecution(u.call)
+	c.conclude(ctx, err)
+}
+
+// conclude says what became of the call.
+func (c *call) conclude(ctx context.Context, err error) {
+	re := &c.reply
+	re.Attempts, re.TimedOut = c.attempts, c.timeouts > 0
 	if a := c.answer; a != nil {
-		re.Answer = &Answer{Model: a.Model, Content: a.Content, Reasoning: a.Reasoning, Refusal: a.Refusal, ToolCalls: a.ToolCalls, FinishReason: a.FinishReason}
+		re.Answer = &Answer{Model: a.Model, Requested: c.substituted(), Content: a.Content, Reasoning: a.Reasoning, Refusal: a.Refusal, ToolCalls: a.ToolCalls, FinishReason: a.FinishReason}
 		re.Usage = answerUsage(a)
 		re.Usage.Bill = c.billed
-		return re
+		return
 	}
 	if cause := context.Cause(ctx); cause != nil { // it counts, whatever the last attempt made of it
 		err = errors.Join(cause, context.Canceled)
@@ -172,7 +236,9 @@ func (u *Caller) do(ctx context.Context, c *call) Reply {
 	re.Err = classify(err)
 	if c.last != nil {
 		re.Usage = c.last.usage
+		if c.last.kind == kindCancelled {
+			re.StillCosts = c.cutOff()
+		}
 	}
 	re.Usage.Bill = c.billed
-	return re
 }

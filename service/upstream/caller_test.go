@@ -4,8 +4,11 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"io"
 	"maps"
+	"net"
 	"net/http"
+	"net/http/httptest"
 	"slices"
 	"strings"
 	"sync"
@@ -15,6 +18,7 @@ import (
 	"gemini-client/events"
 	"gemini-client/service/config"
 	"gemini-client/service/openrouter/simulator"
+	"gemini-client/service/servicetest"
 	"gemini-client/service/upstream"
 )
 
@@ -32,6 +36,40 @@ func TestAnswer(t *testing.T) {
 	}
 	if u := re.Usage; u.Usage == nil || u.Usage.CompletionTokens == 0 || u.Cost == nil || *u.Cost != b.router.Cost() || u.GenerationID == "" || u.Provider == "" || u.FinishReason != "stop" {
 		t.Errorf("usage: got %+v", u)
+	}
+}
+
+// Close closes the connections that calls have left for others, through all that wraps
+// the transport.
+func TestCloseClosesConnections(t *testing.T) {
+	t.Parallel()
+	idle, closed := make(chan struct{}, 1), make(chan struct{}, 1)
+	server := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		_, _ = io.WriteString(w, `{"choices":[{"message":{"content":"hi"},"finish_reason":"stop"}]}`)
+	}))
+	server.Config.ConnState = func(_ net.Conn, state http.ConnState) {
+		switch state { //nolint:exhaustive // the others come before
+		case http.StateIdle:
+			idle <- struct{}{}
+		case http.StateClosed:
+			closed <- struct{}{}
+		}
+	}
+	server.Start()
+	t.Cleanup(server.Close)
+	caller, err := upstream.New(settings(t, server.URL), quiet(t))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if re := caller.Answer(t.Context(), request("Why?"), func(int, string) {}); re.Err != nil {
+		t.Fatal(re.Err)
+	}
+	<-idle
+	caller.Close()
+	select {
+	case <-closed:
+	case <-time.After(servicetest.Patience):
+		t.Error("the connection is still open")
 	}
 }
 
@@ -160,7 +198,9 @@ func TestModelIsChecked(t *testing.T) {
 			ctx, cancel := context.WithCancel(t.Context())
 			var running sync.WaitGroup
 			running.Go(func() { b.Run(ctx) })
-			until(t, func() bool { return len(b.spans.GetSpans()) > 0 && strings.Contains(b.log.String(), tt.says) })
+			until(t, func() bool { // with nothing to say: until the model and both keys were asked about
+				return (tt.says != "" || len(b.spans.GetSpans()) >= 3) && strings.Contains(b.log.String(), tt.says)
+			})
 			cancel()
 			running.Wait()
 			text := b.log.String()

@@ -3,6 +3,7 @@ package upstream
 import (
 	"encoding/json"
 	"maps"
+	"slices"
 
 	"gemini-client/events"
 	"gemini-client/service/openrouter"
@@ -18,16 +19,22 @@ func chatRequest(r events.Request, fallbacks []string) openrouter.Request {
 	}
 }
 
-// modelList is the request's own fallback list, else the service's.
+// modelList is the list of models that is sent: the request's own, else the service's.
+// The request's own may be empty: then no other model may answer. An empty list is not
+// sent: OpenRouter would find no model in it.
 func modelList(r events.Request, fallbacks []string) []string {
-	if _, own := r.OpenRouter["models"]; own || len(fallbacks) == 0 {
-		return nil // its own travels in Extra
+	var own []string
+	if raw, ok := r.OpenRouter["models"]; ok && json.Unmarshal(raw, &own) == nil && own != nil {
+		return own
 	}
 	list := []string{r.Model}
 	for _, model := range fallbacks {
-		if model = events.ModelName(model); model != r.Model {
+		if !slices.Contains(list, model) {
 			list = append(list, model)
 		}
+	}
+	if len(list) == 1 {
+		return nil
 	}
 	return list
 }
@@ -36,18 +43,23 @@ func modelList(r events.Request, fallbacks []string) []string {
 // every parameter: no Gemini endpoint lists top_k, so all would be excluded.
 func topK(r events.Request) *int {
 	k := r.Parameters.TopK
-	if k == events.DefaultTopK && requiresParameters(r) {
+	if k == events.DefaultTopK && requiresParameters(r.OpenRouter) {
 		return nil
 	}
 	return &k
 }
 
-func requiresParameters(r events.Request) bool {
+func requiresParameters(extra map[string]json.RawMessage) bool {
 	var provider struct {
 		Require bool `json:"require_parameters"`
 	}
-	raw, ok := r.OpenRouter["provider"]
+	raw, ok := extra["provider"]
 	return ok && json.Unmarshal(raw, &provider) == nil && provider.Require
 }
 
-func extra(r events.Request) map[string]json.RawMessage { return maps.Clone(r.OpenRouter) }
+// extra is what is passed on as it is. The models are in the request's own list.
+func extra(r events.Request) map[string]json.RawMessage {
+	rest := maps.Clone(r.OpenRouter)
+	delete(rest, "models")
+	return rest
+}

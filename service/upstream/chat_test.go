@@ -35,10 +35,10 @@ func TestChatRequest(t *testing.T) {
 		"what is ours is not sent": {func(r *events.Request) {
 			r.Metadata, r.Stream, r.RetryCount, r.CallbackQueue = json.RawMessage(`{"a":1}`), true, 3, "x"
 		}, nil, `{}`},
-		"fallbacks":                   {nil, []string{"google/gemini-3.5-flash-lite", "gemini-3.6-flash"}, `{"models":["google/gemini-2.5-flash","google/gemini-3.5-flash-lite","google/gemini-3.6-flash"]}`},
-		"fallback to itself":          {nil, []string{"gemini-2.5-flash", "google/b"}, `{"models":["google/gemini-2.5-flash","google/b"]}`},
+		"fallbacks":                   {nil, []string{"google/gemini-3.5-flash-lite", "google/gemini-3.6-flash"}, `{"models":["google/gemini-2.5-flash","google/gemini-3.5-flash-lite","google/gemini-3.6-flash"]}`},
+		"fallback to itself":          {nil, []string{"google/gemini-2.5-flash", "google/b"}, `{"models":["google/gemini-2.5-flash","google/b"]}`},
 		"own models win":              {extraFields(`{"models":["google/own"]}`), []string{"google/b"}, `{"models":["google/own"]}`},
-		"own models, even none":       {extraFields(`{"models":[]}`), []string{"google/b"}, `{"models":[]}`},
+		"own models, even none":       {extraFields(`{"models":[]}`), []string{"google/b"}, `{}`},
 		"extra fields":                {extraFields(`{"reasoning":{"max_tokens":0},"seed":7,"user":"u","response_format":{"type":"json_object"}}`), nil, `{"reasoning":{"max_tokens":0},"seed":7,"user":"u","response_format":{"type":"json_object"}}`},
 		"an extra null":               {extraFields(`{"seed":null,"provider":null}`), nil, `{"seed":null,"provider":null}`},
 		"require_parameters, default": {extraFields(`{"provider":{"require_parameters":true}}`), nil, `{"top_k":null,"provider":{"require_parameters":true}}`},

@@ -3,7 +3,6 @@ package upstream
 import (
 	"context"
 	"errors"
-	"net/http"
 	"strconv"
 	"strings"
 	"time"
@@ -67,7 +66,7 @@ func noKey(code events.Code, until, now time.Time) *Error {
 
 // say fills in what the texts of a class leave open.
 func (e *Error) say(what, detail string) {
-	fill := strings.NewReplacer("{what}", what, "{detail}", detail)
+	fill := strings.NewReplacer("{what}", what, "{detail}", strings.TrimRight(detail, ". "))
 	e.Message, e.log = sentence(fill.Replace(e.Message)), fill.Replace(e.log)
 }
 
@@ -98,7 +97,7 @@ func classifyCall(api *openrouter.Error, err error) *Error {
 	}
 	e.say(what, detail)
 	e.affords = api.Affords()
-	if e.health == healthBad && api.Kind == openrouter.KindStatus && (api.Relayed || api.Provider != "") {
+	if e.health == healthBad && api.Kind == openrouter.KindStatus && (api.Relayed || api.Provider != "" || api.Availability != "") {
 		e.health = healthModel
 	}
 	if api.Kind == openrouter.KindStatus && api.Status == 0 {
@@ -107,7 +106,7 @@ func classifyCall(api *openrouter.Error, err error) *Error {
 	if api.Kind == openrouter.KindStatus && api.RetryAfter > 0 {
 		e.log += " and asks to wait " + rounded(api.RetryAfter).String()
 	}
-	e.usage, e.cause = errorUsage(api), err
+	e.usage, e.cause, e.MayBeStored = errorUsage(api), err, api.MayBeStored
 	return e
 }
 
@@ -137,99 +136,6 @@ func callKind(k openrouter.Kind) kind {
 	case openrouter.KindCancelled, openrouter.KindStatus:
 	}
 	return kindEnded
-}
-
-// statusKind is the kind of an error that OpenRouter answered with.
-func statusKind(e *openrouter.Error) kind {
-	switch {
-	case e.Edge && e.Status != http.StatusRequestTimeout:
-		return kindEdge
-	case e.ContextLength():
-		return kindContextLength
-	case e.Moderation():
-		return kindModeration
-	case e.Affords() > 0:
-		return kindTooDear
-	case e.KeyLimit():
-		return kindKeySpent
-	case e.Status >= 500, e.Status == http.StatusRequestTimeout:
-		return serverKind(e.Status)
-	}
-	switch e.Status {
-	case 0:
-		return kindNoStatus
-	case http.StatusUnauthorized:
-		if e.Relayed { // the provider's quarrel with OpenRouter, not with our key
-			return kindRelayed401
-		}
-		return kindKeyRefused
-	case http.StatusPaymentRequired:
-		return paymentKind(e)
-	case http.StatusForbidden:
-		if e.Availability != "" { // region_restricted: no key opens that door
-			return kindModelGone
-		}
-		return kindForbidden
-	case http.StatusNotFound:
-		return kindModelGone
-	case http.StatusRequestEntityTooLarge:
-		return kindRequestTooLarge
-	case http.StatusTooManyRequests:
-		return limitKind(e)
-	}
-	return requestKind(e)
-}
-
-func serverKind(status int) kind {
-	switch status {
-	case http.StatusRequestTimeout, http.StatusGatewayTimeout, 522, 524:
-		return kindServerTimeout
-	}
-	return kindServerError
-}
-
-// paymentKind tells an empty account, where another key may help, from calls in
-// flight that hold its budget, which end, and from a single call that is more
-// than the whole budget: that says nothing about the key.
-func paymentKind(e *openrouter.Error) kind {
-	switch {
-	case e.InFlightBudget():
-		return kindBudgetInFlight
-	case e.Reason == "weight_exceeds_budget":
-		return kindBudgetTooSmall
-	}
-	return kindKeySpent
-}
-
-// limitKind tells a limit of ours, where the key must cool down, from that of a
-// model, where the key goes on with the others, and from a provider that is busy
-// and names no time, where a rest would not help.
-func limitKind(e *openrouter.Error) kind {
-	switch {
-	case e.FreeTierDaily():
-		return kindDailyLimit
-	case e.ModelLimit() && e.RetryAfter > 0:
-		return kindProviderLimited
-	case e.ModelLimit():
-		return kindProviderBusy
-	case e.LimitSource == "openrouter_shared_capacity" && e.RetryAfter == 0:
-		return kindCapacityShared
-	}
-	return kindKeyLimited
-}
-
-// requestKind is what OpenRouter has against the request itself, and what looks
-// like it.
-func requestKind(e *openrouter.Error) kind {
-	switch {
-	case e.Status < http.StatusBadRequest:
-		return kindRedirect
-	case e.Availability != "": // model_not_found, wrong_endpoint: a 400, but about the model
-		return kindModelGone
-	case e.Retryable:
-		return kindOddRequest
-	}
-	return kindInvalidRequest
 }
 
 // untilMidnight is the time until the free tier's day ends (UTC).

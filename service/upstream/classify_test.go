@@ -2,6 +2,7 @@ package upstream
 
 import (
 	"context"
+	"encoding/json"
 	"fmt"
 	"io"
 	"net/http"
@@ -73,20 +74,29 @@ func TestClassifySimulatedFaults(t *testing.T) {
 		"credit for fewer tokens only":         {"402_afford", &Error{Code: events.InsufficientCredits, Heals: Soon, key: keyDear}},
 		"in-flight budget passes":              {"402_in_flight", asks(resting, 5*time.Second)},
 		"in-flight budget with another wait":   {"402_in_flight retry_after=9", asks(resting, 9*time.Second)},
+		"in-flight budget without a wait":      {"402_in_flight_silent", &Error{Code: events.RateLimited, Heals: Later, key: keyLimited}},
 		"one call above the budget: permanent": {"402_weight", never(events.InsufficientCredits)},
 		// 403: no; but a spent key is not about the request
 		"moderation":                             {"403_moderation", never(events.ContentFiltered)},
 		"guardrail":                              {"403_guardrail", never(events.ContentFiltered)},
 		"key limit, which is a 403 in the field": {"403_key_limit", spent},
 		"region: another key opens no door":      {"region_restricted", never(events.ModelUnavailable)},
+		"budget of the workspace":                {"403_workspace_budget", spent},
+		"budget of a guardrail":                  {"403_guardrail_budget", spent},
 		// 404: no
-		"no endpoint supports tools": {"404", never(events.ModelUnavailable)},
-		"no endpoints":               {"no_endpoints", never(events.ModelUnavailable)},
-		"model deprecated":           {"model_deprecated", never(events.ModelUnavailable)},
-		"model gone upstream":        {"model_unavailable_upstream", never(events.ModelUnavailable)},
-		"data policy":                {"privacy_restricted", never(events.ModelUnavailable)},
-		"constraint":                 {"constraint_filtered", never(events.ModelUnavailable)},
-		"free variant ended":         {"free_variant_ended", never(events.ModelUnavailable)},
+		"no endpoint supports tools":    {"404", never(events.ModelUnavailable)},
+		"no endpoint, in its old words": {"404_gone", never(events.ModelUnavailable)},
+		"no model, in its old words":    {"400_gone", never(events.ModelUnavailable)},
+		"the Batch API's model":         {"404_batch", never(events.InvalidRequest)},
+		"guardrail, in its old words":   {"404_guardrail", never(events.ModelUnavailable)},
+		"data policy, in its old words": {"404_data_policy", never(events.ModelUnavailable)},
+		"too many models":               {"400_models", never(events.InvalidRequest)},
+		"no endpoints":                  {"no_endpoints", never(events.ModelUnavailable)},
+		"model deprecated":              {"model_deprecated", never(events.ModelUnavailable)},
+		"model gone upstream":           {"model_unavailable_upstream", never(events.ModelUnavailable)},
+		"data policy":                   {"privacy_restricted", never(events.ModelUnavailable)},
+		"constraint":                    {"constraint_filtered", never(events.ModelUnavailable)},
+		"free variant ended":            {"free_variant_ended", never(events.ModelUnavailable)},
 		// 408 yes; 409, 412, 413, 422 no
 		"408":                   {"408", late},
 		"409":                   {"409", never(events.InvalidRequest)},
@@ -124,7 +134,7 @@ func TestClassifySimulatedFaults(t *testing.T) {
 		"502 as a page of the edge": {"502_html", unavailable},
 		"503":                       {"503", unavailable},
 		"503 with Retry-After":      {"503 retry_after=45", asks(unavailable, 45*time.Second)},
-		"temporarily unavailable":   {"temporarily_unavailable retry_after=2", asks(unavailable, 2*time.Second)},
+		"temporarily unavailable":   {"temporarily_unavailable retry_after=2", asks(provided(events.UpstreamUnavailable), 2*time.Second)},
 		"504":                       {"504", late},
 		"520":                       {"520", unavailable},
 		"522":                       {"522", late},
@@ -180,7 +190,7 @@ func TestClassifyOtherShapes(t *testing.T) {
 		"403 key limit by its words":          {403, `{"error":{"code":403,"message":"Key limit exceeded (daily limit)."}}`, spent},
 		"403 without a reason":                {403, `{"error":{"code":403,"message":"Forbidden"}}`, never(events.Unauthorized)},
 		"404 that OpenRouter calls retryable": {404, `{"error":{"message":"m","http_status":404,"availability":{"code":"no_endpoints","retryable":true,"retry_after":4}}}`, &Error{Code: events.ModelUnavailable, Heals: Soon, Wait: 4 * time.Second}},
-		"503 that it calls not retryable":     {503, `{"error":{"message":"m","http_status":503,"availability":{"code":"temporarily_unavailable","retryable":false}}}`, &Error{Code: events.UpstreamUnavailable, Heals: Later, health: healthBad}},
+		"503 that it calls not retryable":     {503, `{"error":{"message":"m","http_status":503,"availability":{"code":"temporarily_unavailable","retryable":false}}}`, &Error{Code: events.UpstreamUnavailable, Heals: Later, health: healthModel}},
 		"429 that it calls not retryable":     {429, `{"error":{"message":"m","http_status":429,"availability":{"code":"capacity_exhausted","retryable":false,"retry_after":90}}}`, &Error{Code: events.RateLimited, Heals: Later, Wait: 90 * time.Second, key: keyModelLimited}},
 		"429 of the shared pool":              {429, `{"error":{"code":429,"message":"m","metadata":{"limit_source":"openrouter_shared_capacity"}}}`, &Error{Code: events.RateLimited, Heals: Soon}},
 		"429 of the free tier by its words":   {429, `{"error":{"code":429,"message":"Rate limit exceeded: free-models-per-day-high-balance"}}`, &Error{Code: events.RateLimited, Heals: Later, Wait: untilMidnight(time.Now())}},
@@ -202,7 +212,7 @@ func TestClassifyOtherShapes(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			_, err = client.Complete(t.Context(), "key", openrouter.Request{Model: "m", Messages: openrouter.Messages(openrouter.Message{Role: "user", Content: "hi"})}, nil)
+			_, err = client.Complete(t.Context(), "key", &openrouter.Request{Model: "m", Messages: json.RawMessage(`[{"role":"user","content":"hi"}]`)}, nil)
 			sameClass(t, fmt.Sprint(tt.status, " ", tt.body), classify(err), tt.want)
 		})
 	}
@@ -248,9 +258,9 @@ func newSimulated(t *testing.T, config openrouter.Config) simulated {
 }
 
 func (c simulated) ask(ctx context.Context, key, prompt string) error {
-	_, err := c.Complete(ctx, key, openrouter.Request{
+	_, err := c.Complete(ctx, key, &openrouter.Request{
 		Model: "google/gemini-2.5-flash", MaxTokens: 8192,
-		Messages: openrouter.Messages(openrouter.Message{Role: "user", Content: prompt}),
+		Prompt: prompt,
 	}, nil)
 	return err
 }

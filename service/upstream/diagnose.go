@@ -24,14 +24,14 @@ const pingTimeout = 5 * time.Second
 //
 // Everything else that breaks is OpenRouter's: with one model in use an outage stops
 // the intake, and with several a sick one does not.
-func (u *Caller) diagnose(ctx context.Context, c *call, e *Error, began time.Time) {
+func (u *Caller) diagnose(ctx context.Context, c *call, e *Error) {
 	model := c.request.Model
 	switch e.health {
 	case healthGood:
 		u.hear()
 	case healthBad, healthSlow:
 		switch {
-		case u.models.othersAnswer(model), e.health == healthSlow && u.isThere(ctx, c, e, began):
+		case u.models.othersAnswer(model), e.health == healthSlow && u.isThere(ctx, c, e):
 			e.health = healthModel
 		default:
 			e.health = healthBad
@@ -49,8 +49,8 @@ func (u *Caller) hear() { u.heard.Store(time.Now().UnixNano()) }
 
 // isThere reports whether OpenRouter gave a sign of life while a call waited in
 // vain.
-func (u *Caller) isThere(ctx context.Context, c *call, e *Error, began time.Time) bool {
-	since := began
+func (u *Caller) isThere(ctx context.Context, c *call, e *Error) bool {
+	since := c.began
 	switch e.kind { //nolint:exhaustive // the others waited from the beginning on
 	case kindFirstToken:
 		if e.usage.GenerationID != "" { // of the headers

@@ -13,14 +13,23 @@
 //	breaker.go     the circuit breaker over OpenRouter, and waiting while it is open
 //	models.go      the health of each model; diagnose.go: whether a failure is the model's or OpenRouter's
 //	modelpolicy.go the policy that chooses the model of an attempt: the request's, or a fallback
+//	retired.go     the models that OpenRouter says are gone
+//	failover.go    going on with the next model; served.go: whether another model answered
 //	keys.go        the pool of API keys: which may be used now (keys_effect.go: what the end of an attempt does to its key)
 //	rests.go       for how long a key, or a model with a key, is left alone
+//	keys_budget.go what a key may still spend; keys_watch.go: asking OpenRouter about it
 //	keypolicy.go   the policy that chooses a key for an attempt
 //	turns.go       the rate limit of a key
 //	attempt.go     one attempt with one key; repeat.go: the look before it is repeated
-//	classify.go    which class an error belongs to; classes.go: the table of classes
+//	classify.go    which class an error belongs to (classify_status.go: what OpenRouter answered)
+//	classes.go     the table of classes
+//	cancelled.go   what a cancelled call still costs, and calls that are let to finish for it
+//	adapt.go       a request as its model takes it (adaptdata.go: the table; adaptturns.go: its messages)
 //	room.go        what an attempt waits for memory of ours
+//	saving.go      the response cache and the trace; tiers.go: flex without capacity
 //	usage.go       what a call consumed and cost
+//	catalogue.go   when the models of the configuration expire, by OpenRouter's catalogue (outlook.go: for config)
+//	batches.go     OpenRouter's Batch API with the pool of keys: submit, find, read
 //	span.go, log.go, status.go  its span, its log lines, its part of the status
 //
 // What was limited rests: the key, for a limit of the account; one model with that
@@ -29,6 +38,12 @@
 // long it was asked for. While a model rests with every key its requests ask a
 // fallback, else they are rescheduled for the end of the rest and give their slots to
 // others: the intake pauses only when no key can be used for anything.
+//
+// A model that OpenRouter says is gone is retired for the process: the same request goes
+// on at once with the next of its models, within one attempt of the retry policy, and
+// later ones begin there. Once an hour one request looks whether it is back. What is
+// sent as models does not decide: OpenRouter may pass over a model that is gone,
+// silently, or refuse the call for it.
 //
 // A call whose answer did not come in time may be billed, so it is repeated once. One
 // that waited for memory of ours until CALL_TIMEOUT is rescheduled instead, and says

@@ -33,6 +33,8 @@ type Error struct {
 	Heals   Healing       // by what
 	Wait    time.Duration // that was asked for; 0 if none was
 
+	MayBeStored bool // of a batch: it may be there all the same
+
 	kind    kind
 	log     string    // a clause for people on call, in words of our own
 	health  health    // what it says about OpenRouter

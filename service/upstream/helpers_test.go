@@ -2,6 +2,7 @@ package upstream
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"io"
 	"net/url"
@@ -116,7 +117,8 @@ func ignore(int, string) {}
 // run makes a call, with its retries.
 func (p testCaller) run(ctx context.Context, piece func(int, string)) (Reply, *call) {
 	c := &call{caller: p.Caller, request: question(), piece: piece, start: time.Now()}
-	return p.do(ctx, c), c
+	p.do(ctx, c)
+	return c.reply, c
 }
 
 func (p testCaller) ask(ctx context.Context) Reply {
@@ -127,9 +129,7 @@ func (p testCaller) ask(ctx context.Context) Reply {
 // once makes one attempt, if the breaker lets it.
 func (p testCaller) once(ctx context.Context) error {
 	c := &call{caller: p.Caller, request: question(), piece: ignore}
-	_, err := failsafe.With[answer](p.breaker, around(p.withKey)).WithContext(withCall(ctx, c)).GetWithExecution(func(e failsafe.Execution[answer]) (answer, error) {
-		return p.attempt(e.Context(), c)
-	})
+	_, err := failsafe.With(p.attemptPolicies()...).WithContext(withCall(ctx, c)).GetWithExecution(p.call)
 	return err
 }
 
@@ -145,7 +145,7 @@ func (p testCaller) trip(t *testing.T) {
 }
 
 func question() openrouter.Request {
-	return openrouter.Request{Model: "m", Messages: openrouter.Messages(openrouter.Message{Role: "user", Content: "Why?"})}
+	return openrouter.Request{Model: "m", Messages: json.RawMessage(`[{"role":"user","content":"Why?"}]`)}
 }
 
 // checkReply wants the upstream's answer, or an error with a code.

@@ -14,7 +14,7 @@ var errKeyUnusable = errors.New("the key cannot be used any more")
 // withKey is the policy that leases a key for the attempt inside it, and reports
 // to the pool how the attempt ended. The retry outside of it then gets another key
 // where the key was at fault.
-func (u *Caller) withKey(exec failsafe.Execution[answer], inner func() *result) *result {
+func (u *Caller) withKey(exec failsafe.Execution[answer], inner next) *result {
 	ctx := exec.Context()
 	c := callOf(ctx)
 	giveUp := time.Now().Add(u.patience(ctx))
@@ -24,7 +24,7 @@ func (u *Caller) withKey(exec failsafe.Execution[answer], inner func() *result) 
 			return failure(err)
 		}
 		c.lease = l
-		r := u.useKey(ctx, c, inner)
+		r := u.useKey(exec, c, inner)
 		if !errors.Is(r.Error, errKeyUnusable) {
 			return r
 		}
@@ -33,9 +33,10 @@ func (u *Caller) withKey(exec failsafe.Execution[answer], inner func() *result) 
 
 // useKey makes the attempt and ends the lease with what the attempt says about the
 // key. It marks an error that no retry in the process can heal in time.
-func (u *Caller) useKey(ctx context.Context, c *call, inner func() *result) *result {
+func (u *Caller) useKey(exec failsafe.Execution[answer], c *call, inner next) *result {
+	ctx := exec.Context()
 	defer u.keys.release(c.lease) // if the attempt was not made, or panicked
-	r := inner()
+	r := inner(exec)
 	var e *Error
 	switch {
 	case r.Error == nil:

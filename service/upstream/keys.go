@@ -3,37 +3,40 @@ package upstream
 import (
 	"context"
 	"sync"
+	"sync/atomic"
 	"time"
-
-	"github.com/failsafe-go/failsafe-go"
 
 	"gemini-client/events"
 	"gemini-client/service/config"
 )
 
 // keys is the pool of API keys. A call gets a key whose turn is soonest, and of
-// those the one with the fewest calls in flight. A key that cools down is not
+// those the one with the fewest calls in flight, or, while the response cache is on,
+// the one to which the call's body belongs. A key that cools down is not
 // used until its time, and one that a provider has limited for a model is not used
 // for that model.
 type keys struct {
 	cooldown time.Duration
 	restMax  time.Duration // without a probe
 	newKey   func(secret string) *apiKey
+	changed  chan struct{} // holds a token while there may be keys that nothing is known of
+	limited  atomic.Bool   // a key has a limit
 
-	mu   sync.Mutex
-	all  []*apiKey
-	next int // where the search begins, so that equal keys take turns
+	mu     sync.Mutex
+	all    []*apiKey
+	next   int                // where the search begins, so that equal keys take turns
+	prices map[string]float64 // of a token of a prompt, by model, in USD
 }
 
 type apiKey struct {
-	secret   string
-	policies failsafe.Executor[answer] // of one attempt with this key
-	turns    *turns                    // its rate limit; nil if there is none
+	secret string
+	turns  *turns // its rate limit; nil if there is none
 
 	inFlight int
 	refusals int // 401 since the last success
 	rest         // its cool-down
 	models   map[limit]*modelRest
+	budget   budget
 }
 
 // lease is the use of a key for one attempt.
@@ -41,15 +44,14 @@ type lease struct {
 	key    *apiKey
 	need   need
 	probes []*rest // that it is the probe of
+	poor   bool    // the key was thought to be unable to pay
 	inLine bool    // of the key's rate limit
 	over   bool
 }
 
 func newKeys(c config.OpenRouter) *keys {
-	k := &keys{cooldown: c.Cooldown(), restMax: c.KeysRestMax, newKey: func(secret string) *apiKey {
-		key := &apiKey{secret: secret}
-		key.policies, key.turns = composeKey(c)
-		return key
+	k := &keys{cooldown: c.Cooldown(), restMax: c.KeysRestMax, changed: make(chan struct{}, 1), newKey: func(secret string) *apiKey {
+		return &apiKey{secret: secret, turns: newTurns(c.KeysMaxPerMinute)}
 	}}
 	for _, secret := range c.APIKeys {
 		k.all = append(k.all, k.newKey(secret))
@@ -94,7 +96,7 @@ func (k *keys) choose(ctx context.Context, giveUp time.Time, n need) (*lease, ti
 	if deadline, ok := ctx.Deadline(); ok && turn.After(deadline) {
 		return nil, 0, noKey(events.RateLimited, turn, now)
 	}
-	l := &lease{key: best, need: n, inLine: true}
+	l := &lease{key: best, need: n, inLine: true, poor: !best.budget.pays(0, now)}
 	best.turns.join()
 	best.inFlight++
 	l.probe()
@@ -105,12 +107,13 @@ func (k *keys) choose(ctx context.Context, giveUp time.Time, n need) (*lease, ti
 // to become so. The caller holds the lock.
 func (k *keys) search(now time.Time, n need) (best, cooling *apiKey) {
 	var soonest time.Time
+	cost := k.promptCost(n)
 	for i := range k.all {
 		key := k.all[(k.next+i)%len(k.all)]
 		at, _ := key.readyAt(now, n)
 		switch {
 		case !at.After(now):
-			if best == nil || key.better(best, now, n.avoid) {
+			if best == nil || key.better(best, now, n, cost) {
 				best = key
 			}
 		case cooling == nil || at.Before(soonest):
@@ -120,15 +123,21 @@ func (k *keys) search(now time.Time, n need) (best, cooling *apiKey) {
 	return best, cooling
 }
 
-// better prefers the sooner turn, then a key that is not to be avoided, then the
-// one with fewer calls in flight.
-func (key *apiKey) better(than *apiKey, now time.Time, avoid *apiKey) bool {
+// better prefers one that can pay for the prompt, then the sooner turn, then a key
+// that is not to be avoided, then the body's own key, or the one with fewer calls in
+// flight.
+func (key *apiKey) better(than *apiKey, now time.Time, n need, cost float64) bool {
+	pays, theyPay := key.budget.pays(cost, now), than.budget.pays(cost, now)
 	mine, theirs := key.turns.next(now), than.turns.next(now)
 	switch {
+	case pays != theyPay:
+		return pays
 	case !mine.Equal(theirs):
 		return mine.Before(theirs)
-	case key == avoid || than == avoid:
-		return than == avoid
+	case key == n.avoid || than == n.avoid:
+		return than == n.avoid
+	case n.body != nil:
+		return key.weight(n.body) > than.weight(n.body)
 	}
 	return key.inFlight < than.inFlight
 }

@@ -51,6 +51,10 @@ func (k *keys) works(l *lease) {
 
 func (l *lease) works() {
 	l.key.refusals = 0
+	if l.poor {
+		l.poor = false
+		l.key.budget.outdated(time.Now())
+	}
 	for _, r := range l.probes {
 		if r.probe == l {
 			r.probe, r.probing = nil, false

@@ -29,6 +29,10 @@ func (k *keys) replace(secrets []string) {
 		}
 		k.all = append(k.all, key)
 	}
+	select {
+	case k.changed <- struct{}{}:
+	default: // it is known already
+	}
 }
 
 func (k *keys) secrets() []string {

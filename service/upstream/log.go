@@ -1,6 +1,7 @@
 package upstream
 
 import (
+	"cmp"
 	"context"
 	"time"
 
@@ -11,12 +12,13 @@ import (
 // class of the error, and what is done next. It is made of what is known, not of
 // a provider's words, which may quote the prompt.
 
+const replay = ", then: gemini-client deadletters replay --code "
+
 // WayOut says what a person can do about a failure; "" where there is nothing.
 func WayOut(code events.Code) string {
-	const replay = ", then: gemini-client deadletters replay --code "
 	switch code { //nolint:exhaustive // the others need no action
 	case events.ModelUnavailable:
-		return "set OPENROUTER_MODEL for requests that name no model, OPENROUTER_FALLBACK_MODELS for those that name this one, both within MODELS_ALLOW; start the service anew" + replay + string(code)
+		return "set OPENROUTER_MODEL for requests that name no model, OPENROUTER_FALLBACK_MODELS for those that name this one (with MODEL_FALLBACK=always), both within MODELS_ALLOW; start the service anew" + replay + string(code)
 	case events.Unauthorized:
 		return "put a valid key (https://openrouter.ai/settings/keys) into OPENROUTER_API_KEYS_FILE" + replay + string(code)
 	case events.InsufficientCredits:
@@ -25,6 +27,15 @@ func WayOut(code events.Code) string {
 		return "when it is over: gemini-client deadletters replay --code " + string(code)
 	}
 	return ""
+}
+
+// WayOut says what a person can do about the failure, as [WayOut] does of its code.
+func (e *Error) WayOut() string {
+	own := waysOut[e.kind]
+	if own == "" || !e.Code.Deadletter() {
+		return cmp.Or(own, WayOut(e.Code))
+	}
+	return own + replay + string(e.Code)
 }
 
 // logRetry writes the line of an attempt that is about to be repeated.
@@ -56,7 +67,7 @@ func (u *Caller) logCooldown(ctx context.Context, l *lease, e *Error, cools time
 		u.tel.Logger.InfoContext(ctx, line, attrs...)
 		return
 	}
-	u.tel.Logger.WarnContext(ctx, line, append(attrs, "way_out", WayOut(e.Code))...)
+	u.tel.Logger.WarnContext(ctx, line, append(attrs, "way_out", e.WayOut())...)
 }
 
 // rounded makes a duration short enough to read.

@@ -1,8 +1,8 @@
 package upstream
 
 import (
-	"encoding/json"
 	"slices"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -15,7 +15,7 @@ import (
 func TestFallbackWhileAModelRests(t *testing.T) {
 	t.Parallel()
 	own := question()
-	own.Model, own.Extra = "a", map[string]json.RawMessage{"models": json.RawMessage(`["a","b","c"]`)}
+	own.Model, own.Models = "a", []string{"b", "c"} // without its model
 	listed := question()
 	listed.Model, listed.Models = "a", []string{"a", "b", "c"}
 	for name, r := range map[string]openrouter.Request{"the service's": listed, "the request's own": own} {
@@ -44,12 +44,32 @@ func TestFallbackWhileAModelRests(t *testing.T) {
 				m.tell("a", ok)
 				m.calls()
 				checkReply(t, p.askWith(t.Context(), r), "")
-				if seen := m.calls(); len(seen) != 1 || seen[0].Model != "a" || len(seen[0].Models) != 3 {
+				if seen := m.calls(); len(seen) != 1 || seen[0].Model != "a" || !slices.Equal(seen[0].Models, r.Models) {
 					t.Errorf("after its rest: got %+v, want the request as it came", seen)
 				}
 			})
 		})
 	}
+}
+
+// Where no other models are in use than a request and its fallback, those that both
+// have limited wait in their slots: nobody else needs these.
+func TestModelAndFallbackAreLimited(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		m := &modelRouter{}
+		m.tell("a", full(3))
+		m.tell("b", full(3))
+		p, _ := newTestCaller(t, nil, m.react)
+		var all sync.WaitGroup
+		for range 2 * cap(p.seats) {
+			all.Go(func() { checkReply(t, p.askFor(t.Context(), "a", "a", "b"), "") })
+		}
+		_ = sleep(t.Context(), time.Second)
+		m.tell("a", ok)
+		m.tell("b", ok)
+		all.Wait()
+	})
 }
 
 // A credit that affords fewer tokens stops the calls that may need more.

@@ -3,8 +3,6 @@ package upstream
 import (
 	"cmp"
 	"context"
-	"encoding/json"
-	"maps"
 	"math"
 	"math/rand/v2"
 	"slices"
@@ -17,16 +15,17 @@ import (
 )
 
 // withModel is the policy that chooses the model to ask: the request's own, or the
-// first of its fallbacks where that one is sick or rests with every key. Where that
+// first of its fallbacks where that one is gone, is sick or rests with every key. Where that
 // is true of all of them, the call waits in its slot, if that is not too long and
 // few others do, or gives up at once: its request is rescheduled, and the slot is
 // free for requests that name another model.
-func (u *Caller) withModel(exec failsafe.Execution[answer], inner func() *result) *result {
+func (u *Caller) withModel(exec failsafe.Execution[answer], inner next) *result {
 	ctx := exec.Context()
 	c := callOf(ctx)
+	c.again()
 	giveUp := time.Now().Add(u.patience(ctx))
 	for {
-		r, w := u.askFirst(ctx, c, inner)
+		r, w := u.askFirst(exec, c, inner)
 		if r != nil {
 			return r
 		}
@@ -43,25 +42,38 @@ type modelWait struct {
 	spread time.Duration // over which those that are rescheduled come back
 }
 
-// askFirst makes the call with the first of its models that can be asked now. If
-// there is none it returns when there may be one.
-func (u *Caller) askFirst(ctx context.Context, c *call, inner func() *result) (*result, modelWait) {
+// askFirst makes the call with the first of its models that can be asked now, and
+// goes on with the next, at once, where OpenRouter says that one is gone. If there is
+// none it returns when there may be one, or the error of a call that none can answer.
+func (u *Caller) askFirst(exec failsafe.Execution[answer], c *call, inner next) (*result, modelWait) {
 	var soonest modelWait
-	for i := 0; i == 0 || i < len(c.models()); i++ {
+	waits := false
+	for i, name := range c.models() {
+		if c.passed[name] != nil || u.retired.standing(name, c) != nil {
+			continue
+		}
 		w := u.modelRests(c, i)
 		if w.wait == 0 {
-			c.ask(i)
-			one := u.models.of(c.request.Model)
-			if r := one.run(ctx, c.suspect, inner); r != nil {
+			r, looked := u.askModel(exec, c, i, inner)
+			switch {
+			case r != nil && c.goesOn(exec.Context(), name, r, looked):
+				continue
+			case r != nil:
 				return r, soonest
 			}
-			w = modelWait{probePolling, kindModelSick, one.spread()} // others probe it
+			w = modelWait{probePolling, kindModelSick, u.models.of(name).spread()} // others probe it
 		}
-		if i == 0 || w.wait < soonest.wait {
-			soonest = w
+		if !waits || w.wait < soonest.wait {
+			soonest, waits = w, true
 		}
 	}
-	return nil, soonest
+	switch {
+	case waits:
+		return nil, soonest
+	case len(c.passed) == 0: // others were told that all are gone, and this call was not
+		return u.askGone(exec, c, inner)
+	}
+	return failure(u.nothingLeft(c)), soonest
 }
 
 // modelRests returns for how long a model of a call is left alone: it is sick, or
@@ -81,14 +93,14 @@ func (u *Caller) modelRests(c *call, i int) modelWait {
 
 // awaitModel waits in the slot until a model may be asked. Only a few calls may at a
 // time, or they would take the slots of requests for other models. A call that was
-// limited needs no seat where no other model is in use: it waits as for any other
-// retry. Errors: an *Error of a call that must come later; ctx's cause.
+// limited needs no seat where no other models than its own are in use: it waits as for
+// any other retry. Errors: an *Error of a call that must come later; ctx's cause.
 func (u *Caller) awaitModel(ctx context.Context, c *call, w modelWait, giveUp time.Time) error {
 	if time.Now().Add(w.wait).After(giveUp) {
 		return w.later(ctx)
 	}
 	c.wait(false) // for nothing that it could probe
-	if c.attempts == 0 || w.why == kindModelSick || u.models.othersInUse(c.request.Model) {
+	if c.attempts == 0 || w.why == kindModelSick || u.models.othersInUse(c.models()) {
 		if !u.takeSeat() {
 			return w.later(ctx)
 		}
@@ -121,14 +133,16 @@ func (u *Caller) takeSeat() bool {
 	}
 }
 
-// usableIn returns how long until a key can be used for one of the call's models;
-// 0 if one can be used now.
-func (u *Caller) usableIn(c *call) time.Duration {
-	var least time.Duration
-	for i := range c.models() {
-		wait, _ := u.keys.wait(c.need(i))
-		if i == 0 || wait < least {
-			least = wait
+// usableIn returns how long until a key can be used for one of the models that the
+// call may still ask; 0 if one can be used now.
+func (u *Caller) usableIn(c *call) (least time.Duration) {
+	first := true
+	for i, name := range c.models() {
+		if c.passed[name] != nil || u.retired.standing(name, c) != nil {
+			continue
+		}
+		if wait, _ := u.keys.wait(c.need(i)); first || wait < least {
+			least, first = wait, false
 		}
 	}
 	return least
@@ -137,18 +151,14 @@ func (u *Caller) usableIn(c *call) time.Duration {
 // models are those that may answer, in the order in which they are asked.
 func (c *call) models() []string {
 	if c.chain == nil {
-		c.asked, c.chain = c.request, modelsOf(c.request)
+		c.asked, c.chain = c.request, modelsOf(&c.request)
 	}
 	return c.chain
 }
 
-func modelsOf(r openrouter.Request) []string {
-	list := r.Models
-	if own, ok := r.Extra["models"]; ok && json.Unmarshal(own, &list) != nil {
-		list = nil // OpenRouter will say what is wrong with it
-	}
+func modelsOf(r *openrouter.Request) []string {
 	all := []string{r.Model}
-	for _, model := range list {
+	for _, model := range r.Models {
 		if !slices.Contains(all, model) {
 			all = append(all, model)
 		}
@@ -159,22 +169,11 @@ func modelsOf(r openrouter.Request) []string {
 // need is what the call needs a key for, with one of its models.
 func (c *call) need(i int) need {
 	model := c.models()[i]
-	return need{model: model, tokens: cmp.Or(c.asked.MaxTokens, math.MaxInt), avoid: c.refused}
+	if c.prompt == 0 && c.caller.keys.limited.Load() {
+		c.prompt = promptBytes(c.asked)
+	}
+	return need{model: model, tokens: cmp.Or(c.asked.MaxTokens, math.MaxInt), prompt: c.prompt, avoid: c.refused, body: c.body}
 }
 
 // at is the place of the model that is asked.
 func (c *call) at() int { return max(0, slices.Index(c.models(), c.request.Model)) }
-
-// ask makes the call ask for one of its models first, and only for those behind
-// it.
-func (c *call) ask(i int) {
-	if c.request = c.asked; i == 0 {
-		return
-	}
-	c.request.Model, c.request.Models = c.chain[i], nil
-	if rest := c.chain[i:]; len(rest) > 1 {
-		c.request.Models = rest
-	}
-	c.request.Extra = maps.Clone(c.asked.Extra)
-	delete(c.request.Extra, "models")
-}

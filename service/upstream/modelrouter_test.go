@@ -68,5 +68,7 @@ func (p testCaller) askFor(ctx context.Context, model string, fallbacks ...strin
 }
 
 func (p testCaller) askWith(ctx context.Context, r openrouter.Request) Reply {
-	return p.do(ctx, &call{caller: p.Caller, request: r, piece: ignore, start: time.Now()})
+	c := &call{caller: p.Caller, request: r, piece: ignore, start: time.Now()}
+	p.do(ctx, c)
+	return c.reply
 }

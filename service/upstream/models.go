@@ -1,14 +1,15 @@
 package upstream
 
 import (
-	"context"
 	"errors"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
 
 	"github.com/failsafe-go/failsafe-go"
 	"github.com/failsafe-go/failsafe-go/circuitbreaker"
+	"github.com/failsafe-go/failsafe-go/policy"
 
 	"gemini-client/telemetry"
 )
@@ -28,8 +29,8 @@ type models struct {
 type model struct {
 	name     string
 	breaker  circuitbreaker.CircuitBreaker[answer]
-	policies failsafe.Executor[answer] // the breaker's
-	openings atomic.Int32              // in a row
+	policy   policy.Executor[answer] // the breaker's: it keeps nothing of a call
+	openings atomic.Int32            // in a row
 
 	// Guarded by models.mu.
 	used     time.Time // when it was last asked for
@@ -82,7 +83,7 @@ func (m *models) newModel(name string) *model {
 		WithDelayFunc(func(failsafe.ExecutionAttempt[answer]) time.Duration { return openFor(&one.openings) }).
 		OnStateChanged(func(e circuitbreaker.StateChangedEvent) { m.changed(one, e) }).
 		Build()
-	one.policies = failsafe.With[answer](one.breaker)
+	one.policy = one.breaker.ToExecutor(nil).(policy.Executor[answer])
 	return one
 }
 
@@ -114,22 +115,19 @@ func (m *models) changed(one *model, e circuitbreaker.StateChangedEvent) {
 // run makes the call if the model's breaker lets it; nil if it does not. A call for
 // a request that has timed out before counts only if it succeeds: the prompt may be
 // the reason.
-func (one *model) run(ctx context.Context, suspect bool, inner func() *result) *result {
+func (one *model) run(exec failsafe.Execution[answer], suspect bool, inner next) *result {
 	if suspect && one.breaker.IsClosed() {
-		r := inner()
+		r := inner(exec)
 		if r.Error == nil {
 			one.breaker.RecordSuccess()
 		}
 		return r
 	}
 	var r *result
-	_, err := one.policies.WithContext(ctx).GetWithExecution(func(failsafe.Execution[answer]) (answer, error) {
-		r = releasingProbe(one.breaker, inner)
-		return r.Result, r.Error
-	})
-	if r == nil && !errors.Is(err, circuitbreaker.ErrOpen) {
-		return failure(err)
-	}
+	one.policy.Apply(func(exec failsafe.Execution[answer]) *result {
+		r = releasingProbe(one.breaker, exec, inner)
+		return r
+	})(exec)
 	return r
 }
 
@@ -169,13 +167,13 @@ func (m *models) othersAnswer(name string) bool {
 	return false
 }
 
-// othersInUse reports whether another model was asked for lately.
-func (m *models) othersInUse(name string) bool {
+// othersInUse reports whether a model was asked for lately that is none of these.
+func (m *models) othersInUse(names []string) bool {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	since := time.Now().Add(-breakerWindow)
 	for _, one := range m.all {
-		if one.name != name && one.used.After(since) {
+		if !slices.Contains(names, one.name) && one.used.After(since) {
 			return true
 		}
 	}

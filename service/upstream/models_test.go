@@ -10,6 +10,8 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/failsafe-go/failsafe-go"
+
 	"gemini-client/events"
 	"gemini-client/service/config"
 	"gemini-client/telemetry"
@@ -56,7 +58,7 @@ func (p testCaller) many(t *testing.T, n int, model string) (replies []Reply) {
 // sicken opens the breaker of a model.
 func (p testCaller) sicken(model string) {
 	for range breakerCalls {
-		_, _ = p.models.of(model).policies.Get(func() (answer, error) { return nil, provided(events.UpstreamUnavailable) })
+		_, _ = failsafe.With[answer](p.models.of(model).breaker).Get(func() (answer, error) { return nil, provided(events.UpstreamUnavailable) })
 	}
 }
 
@@ -198,7 +200,8 @@ func TestTimeoutsOfOnePrompt(t *testing.T) {
 				wg.Go(func() {
 					c := &call{caller: p.Caller, request: question(), piece: ignore, start: time.Now(), suspect: timedOutBefore(WithTimedOut(t.Context()))}
 					c.request.Model = "a"
-					re := p.do(t.Context(), c)
+					p.do(t.Context(), c)
+					re := c.reply
 					checkReply(t, re, events.UpstreamTimeout)
 					if re.Attempts != 1+timeoutRetries || !re.TimedOut || re.Err.Heals != Later {
 						t.Errorf("got %d attempts, %+v, want %d, and later", re.Attempts, re.Err, 1+timeoutRetries)

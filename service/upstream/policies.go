@@ -8,7 +8,6 @@ import (
 	"github.com/failsafe-go/failsafe-go/policy"
 	"github.com/failsafe-go/failsafe-go/timeout"
 
-	"gemini-client/service/config"
 	"gemini-client/service/openrouter"
 )
 
@@ -38,44 +37,46 @@ type answer = *openrouter.Completion
 // call adds only its context, which carries its deadline, its cancellation and
 // its [call].
 func (u *Caller) compose() failsafe.Executor[answer] {
-	return failsafe.With[answer](
-		u.newRetry(),            // repeats what a short wait heals: 3 attempts
-		around(u.withModel),     // the model, or a fallback where that one is left alone
-		around(u.waitWhileOpen), // keeps the call in its slot while the breaker is open
-		u.breaker,               // over OpenRouter's health: 50 % of 20 calls in 30 s open it
-		around(u.withKey),       // a key that may be used; the next attempt gets another one where the key was at fault
-	) // inside them, u.attempt runs the executor of the key
+	return failsafe.With(append([]failsafe.Policy[answer]{
+		u.newRetry(),               // repeats what a short wait heals: 3 attempts
+		newAround(u.withModel),     // the model, or a fallback where that one is left alone, under its own breaker
+		newAround(u.waitWhileOpen), // keeps the call in its slot while the breaker is open
+	}, u.attemptPolicies()...)...)
 }
 
-// composeKey builds the executor of one key's attempts, from outside in, once for
-// each key.
-func composeKey(c config.OpenRouter) (failsafe.Executor[answer], *turns) {
-	turns := newTurns(c.KeysMaxPerMinute)
-	return failsafe.With[answer](
-		around(turns.wait),                 // KEYS_MAX_PER_MINUTE, by failsafe-go's rate limiter
-		timeout.New[answer](c.CallTimeout), // of one attempt
-	), turns
+// attemptPolicies are those of one attempt, from outside in.
+func (u *Caller) attemptPolicies() []failsafe.Policy[answer] {
+	return []failsafe.Policy[answer]{
+		u.breaker,            // over OpenRouter's health: 50 % of 20 calls in 30 s open it
+		newAround(u.withKey), // a key that may be used; the next attempt gets another one where the key was at fault
+		newAround(u.attempt), // judges how the attempt went
+		newAround(awaitTurn), // KEYS_MAX_PER_MINUTE, by failsafe-go's rate limiter
+		timeout.New[answer](u.config.CallTimeout), // of one attempt
+	} // inside them is u.call
 }
 
 // around is a policy of our own, on failsafe-go's Policy interface: what it does
-// around the policies inside it.
-type around func(exec failsafe.Execution[answer], inner func() *result) *result
+// around the policies inside it. It keeps nothing of a call, so it is its own executor.
+type around struct {
+	policy.BaseExecutor[answer]
+	do func(exec failsafe.Execution[answer], inner next) *result
+}
+
+// next is the policies inside one.
+type next = func(failsafe.Execution[answer]) *result
 
 type result = common.PolicyResult[answer]
 
-// ToExecutor implements failsafe.Policy.
-func (a around) ToExecutor(answer) any { return &aroundExecutor{around: a} }
-
-type aroundExecutor struct {
-	policy.BaseExecutor[answer]
-	around
+func newAround(do func(exec failsafe.Execution[answer], inner next) *result) *around {
+	return &around{do: do}
 }
 
+// ToExecutor implements failsafe.Policy.
+func (a *around) ToExecutor(answer) any { return a }
+
 // Apply implements policy.Executor.
-func (e *aroundExecutor) Apply(inner func(failsafe.Execution[answer]) *result) func(failsafe.Execution[answer]) *result {
-	return func(exec failsafe.Execution[answer]) *result {
-		return e.around(exec, func() *result { return inner(exec) })
-	}
+func (a *around) Apply(inner next) next {
+	return func(exec failsafe.Execution[answer]) *result { return a.do(exec, inner) }
 }
 
 // failure ends an execution with an error.

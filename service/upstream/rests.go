@@ -51,7 +51,9 @@ func (r *rest) lengthen(now time.Time, by time.Duration, why events.Code) (rests
 type need struct {
 	model  string
 	tokens int     // that the answer may have: max_tokens
+	prompt int     // bytes of its texts
 	avoid  *apiKey // if another is as good
+	body   []byte  // hash of the body that keeps to one key; nil: any key
 }
 
 // limit names a limit that was hit with a model: its calls, or the tokens that

@@ -37,7 +37,7 @@ func (u *Caller) newRetry() failsafe.Policy[answer] {
 // waiting: it knows whether another key is free.
 func backoff(e *Error, attempt int) time.Duration {
 	switch {
-	case e.key != keyFine:
+	case e.key != keyFine, e.kind == kindFlexFallback:
 		return 0
 	case e.Wait > 0:
 		return WithJitter(e.Wait)

@@ -29,4 +29,7 @@ func TestNoWaitIsShortened(t *testing.T) {
 	if got := backoff(&Error{key: keyLimited, Wait: time.Minute}, 1); got != 0 {
 		t.Errorf("backoff after a fault of the key: got %v, want 0: the pool does the waiting", got)
 	}
+	if got := backoff(newError(kindFlexFallback, 0), 1); got != 0 {
+		t.Errorf("backoff before the default tier is asked: got %v, want 0", got)
+	}
 }

@@ -53,13 +53,14 @@ func newBench(t *testing.T, simulated simulator.Config, change func(*config.Conf
 	return b
 }
 
-func settings(t *testing.T, url string) config.Config {
-	t.Helper()
+func settings(tb testing.TB, url string) config.Config {
+	tb.Helper()
 	c, _, err := config.Load("")
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	c.APIKeys, c.BaseURL = config.List{servicetest.Key + "-1", servicetest.Key + "-2"}, url
+	c.FallbackModels = nil // a test that wants one says so
 	return c
 }
 

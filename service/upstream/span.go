@@ -36,8 +36,9 @@ func port(u *url.URL) int {
 // extraField reads one of the fields that are passed on unseen; nil if it is
 // not there, or not what OpenRouter expects.
 func extraField[T any](r openrouter.Request, name string) *T {
+	raw, given := r.Extra[name]
 	var value *T
-	if json.Unmarshal(r.Extra[name], &value) != nil {
+	if !given || json.Unmarshal(raw, &value) != nil {
 		return nil
 	}
 	return value
@@ -64,7 +65,7 @@ func outputType(r openrouter.Request) string {
 // only.
 func chatResult(c *call, re Reply) telemetry.ChatResult {
 	u := re.Usage
-	r := telemetry.ChatResult{FirstChunk: c.firstToken, ResponseID: u.GenerationID, Provider: u.Provider, FinishReason: u.FinishReason, Cost: u.Cost}
+	r := telemetry.ChatResult{FirstChunk: c.firstToken, ResponseID: u.GenerationID, Provider: u.Provider, FinishReason: u.FinishReason, Cost: u.Cost, ServiceTier: u.ServiceTier}
 	if t := u.Usage; t != nil {
 		r.InputTokens, r.OutputTokens = wide(&t.PromptTokens), wide(&t.CompletionTokens)
 		r.CachedTokens, r.ReasoningTokens = wide(t.CachedTokens), wide(t.ReasoningTokens)
@@ -72,6 +73,9 @@ func chatResult(c *call, re Reply) telemetry.ChatResult {
 	if re.Err != nil {
 		r.ErrorType, r.Err = re.Err.outcome(), errors.New(re.Err.Message)
 		return r
+	}
+	if c.cacheOn() {
+		r.CacheHit = &u.Cached
 	}
 	a := re.Answer
 	r.Model, r.Content, r.Refusal, r.Reasoning, r.ToolCalls = a.Model, a.Content, a.Refusal, a.Reasoning, a.ToolCalls

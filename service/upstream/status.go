@@ -13,15 +13,22 @@ import (
 // KeyStatus is a key as people on call may see it.
 type KeyStatus struct {
 	End      string     `json:"end"`   // its last four characters; empty if it is too short for that
-	State    string     `json:"state"` // usable, or why it cools down or is probed (a failure code)
-	Until    *time.Time `json:"until"` // when it is tried again; null if it is usable
+	State    string     `json:"state"` // usable, or why it cools down, is probed or is passed over (a failure code)
+	Until    *time.Time `json:"until"` // when it is tried again; null if it does not rest
 	InFlight int        `json:"in_flight"`
+
+	// What OpenRouter told of it when it was last asked. Null: no limit, no end, or
+	// not known.
+	Limit     *float64   `json:"limit_usd"`
+	Remaining *float64   `json:"remaining_usd"` // less what calls have cost since
+	Reset     string     `json:"limit_reset"`   // daily, weekly, monthly; empty: never
+	ExpiresAt *time.Time `json:"expires_at"`
 }
 
 // ModelStatus is a model whose requests are not called for now.
 type ModelStatus struct {
 	Model string    `json:"model"`
-	State string    `json:"state"` // open or half-open: its circuit breaker; else why it, or longer answers of it, rest with every key (a failure code)
+	State string    `json:"state"` // retired: OpenRouter says it is gone; open or half-open: its circuit breaker; else why it, or longer answers of it, rest with every key (a failure code)
 	Until time.Time `json:"until"` // when it is tried again
 }
 
@@ -31,18 +38,33 @@ type Status struct {
 	Keys    map[string]int64 `json:"keys"`    // how many, by state
 	KeyList []KeyStatus      `json:"key_list"`
 	Models  []ModelStatus    `json:"models"` // that are left alone; null if none is
+
+	Expiring []ModelExpiry `json:"expiring"` // models of the configuration that have an expiration date; null if none has
 }
 
 // Status returns the state of the circuit breaker and of the keys. It shows no
 // more of a key than its last four characters.
 func (u *Caller) Status() Status {
-	return Status{Breaker: u.breakerState().String(), Keys: u.keys.states(), KeyList: u.keys.list(), Models: u.modelsAlone()}
+	return Status{Breaker: u.breakerState().String(), Keys: u.keys.states(), KeyList: u.keys.list(), Models: u.modelsAlone(), Expiring: u.expiring(time.Now())}
 }
 
-// modelsAlone lists the models that are left alone, sick ones first.
+// expiring lists the models that have an expiration date.
+func (u *Caller) expiring(now time.Time) []ModelExpiry {
+	list := u.listed.expiries()
+	for i := range list {
+		list[i].Expired = u.listed.expired(list[i].Model, now)
+	}
+	return list
+}
+
+// modelsAlone lists the models that are left alone: retired, then sick ones first.
 func (u *Caller) modelsAlone() []ModelStatus {
 	var list []ModelStatus
 	now := time.Now()
+	retired := u.retired.list()
+	for _, name := range slices.Sorted(maps.Keys(retired)) {
+		list = append(list, ModelStatus{Model: name, State: stateRetired, Until: latest(now, retired[name]).UTC()})
+	}
 	states := u.models.states()
 	for _, name := range slices.Sorted(maps.Keys(states)) {
 		if state := states[name]; state != telemetry.BreakerClosed {
@@ -97,11 +119,14 @@ func (key *apiKey) end() string {
 const usable = "usable"
 
 // state is usable, or what stands against the key: it cools down, or was refused
-// or spent and has not worked since, however long ago that is. The caller holds
-// the lock.
+// or spent and has not worked since, however long ago that is, or OpenRouter says
+// that nothing is left of its limit or its time. The caller holds the lock.
 func (key *apiKey) state(now time.Time) string {
-	if key.standsAt(now) {
+	switch {
+	case key.standsAt(now):
 		return string(key.why)
+	case !key.budget.pays(0, now):
+		return string(key.budget.why(now))
 	}
 	return usable
 }
@@ -113,10 +138,16 @@ func (k *keys) list() []KeyStatus {
 	now := time.Now()
 	var list []KeyStatus
 	for _, key := range k.all {
-		s := KeyStatus{End: key.end(), State: key.state(now), InFlight: key.inFlight}
-		if s.State != usable {
+		s := KeyStatus{End: key.end(), State: key.state(now), InFlight: key.inFlight, Limit: key.budget.Limit, Reset: key.budget.Reset}
+		if key.standsAt(now) {
 			until := latest(now, key.until).UTC()
 			s.Until = &until
+		}
+		if left, limited := key.budget.left(); limited {
+			s.Remaining = &left
+		}
+		if end := key.budget.ExpiresAt; !end.IsZero() {
+			s.ExpiresAt = &end
 		}
 		list = append(list, s)
 	}

@@ -39,17 +39,17 @@ func newTurns(perMinute int) *turns {
 	return t
 }
 
-// wait is the policy: it waits for the call's turn and then lets it begin,
-// unless the call is not ready any more.
-func (t *turns) wait(exec failsafe.Execution[answer], inner func() *result) *result {
+// awaitTurn is the policy: it waits for the call's turn with its key and then lets it
+// begin, unless the call is not ready any more.
+func awaitTurn(exec failsafe.Execution[answer], inner next) *result {
 	ctx := exec.Context()
 	c := callOf(ctx)
-	err := t.take(ctx, c.ready)
+	err := c.lease.key.turns.take(ctx, c.ready)
 	c.lease.leaveLine()
 	if err != nil {
 		return failure(err)
 	}
-	return inner()
+	return inner(exec)
 }
 
 // take waits until it is first in line and its permit can be used. The caller

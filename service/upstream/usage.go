@@ -14,13 +14,22 @@ type Usage struct {
 	GenerationID string
 	Provider     string // behind OpenRouter
 	FinishReason string
+	ServiceTier  string // the price tier that answered
+	Cached       bool   // from OpenRouter's response cache
 
 	firstToken time.Time
 }
 
 // answerUsage reads the usage of an attempt that got an answer.
 func answerUsage(a answer) Usage {
-	return newUsage(a.Usage, Usage{GenerationID: a.ID, Provider: a.Provider, FinishReason: a.FinishReason, firstToken: a.FirstToken})
+	u := newUsage(a.Usage, Usage{
+		GenerationID: a.ID, Provider: a.Provider, FinishReason: a.FinishReason, firstToken: a.FirstToken,
+		ServiceTier: a.ServiceTier, Cached: a.Cached,
+	})
+	if u.Cached && u.Cost == nil {
+		u.Cost = new(0.0) // a hit is free, also where its usage did not arrive
+	}
+	return u
 }
 
 // errorUsage reads the usage of an attempt that failed.
@@ -36,6 +45,10 @@ func newUsage(tokens *openrouter.Usage, u Usage) Usage {
 	u.Usage = &events.Usage{
 		PromptTokens: int(tokens.PromptTokens), CompletionTokens: int(tokens.CompletionTokens), TotalTokens: int(tokens.TotalTokens),
 		CachedTokens: count(tokens.CachedTokens), ReasoningTokens: count(tokens.ReasoningTokens),
+		AudioTokens: count(tokens.AudioTokens),
+	}
+	if d := tokens.CostDetails; d != nil {
+		u.Details = &events.CostDetails{Upstream: d.Upstream, UpstreamPrompt: d.UpstreamPrompt, UpstreamCompletions: d.UpstreamCompletions}
 	}
 	return u
 }

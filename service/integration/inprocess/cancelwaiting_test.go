@@ -10,15 +10,21 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 
 	"gemini-client/events"
+	"gemini-client/service/bus"
 	"gemini-client/service/config"
 	"gemini-client/service/servicetest"
 )
 
-// schedule stores a schedule for a request, as the service would.
+// schedule stores a schedule for a request, and a claim that says so, as the service
+// would.
 func (b *bench) schedule(body []byte, header nats.Header, at time.Time) {
 	b.t.Helper()
 	m := &nats.Msg{Subject: b.Names.Later(b.Names.ResponseQueue, requestID(b.t, body)), Header: header, Data: body}
 	if _, err := b.JS.PublishMsg(b.Context(), m, jetstream.WithScheduleAt(at), jetstream.WithScheduleTarget(b.Names.Retries())); err != nil {
+		b.t.Fatal(err)
+	}
+	claim := bus.Holder{Stream: b.Names.RequestsStream(), Sequence: 1, Instance: "later:killed"}
+	if _, err := b.JS.Publish(b.Context(), b.Names.Claim(b.Names.ResponseQueue, requestID(b.t, body)), []byte(claim.String())); err != nil {
 		b.t.Fatal(err)
 	}
 }
@@ -40,13 +46,17 @@ func TestCancelledWhileItWaits(t *testing.T) {
 	b.Until("it waits", func() (string, bool) {
 		return "", b.stream(b.Names.RetriesStream()).Msgs == 1 && b.stream(b.Names.RequestsStream()).Msgs == 0
 	})
-	b.Until("its claim is released", func() (string, bool) {
+	b.Until("its claim says that it waits", func() (string, bool) {
 		m, err := b.JS.Stream(b.Context(), b.Names.ClaimsStream())
 		if err != nil {
 			return err.Error(), false
 		}
 		claim, err := m.GetLastMsgForSubject(b.Context(), b.Names.Claim(b.Names.ResponseQueue, id))
-		return fmt.Sprint(err), err != nil || len(claim.Data) == 0
+		if err != nil {
+			return err.Error(), false
+		}
+		holder, _ := bus.ParseHolder(claim.Data)
+		return holder.Instance, holder.Ended()
 	})
 	b.cancel(id)
 	got := b.Result(id)

@@ -128,6 +128,7 @@ func TestResultHeaders(t *testing.T) {
 	}
 }
 
+// The fallback takes another reasoning, so it is not in the list that OpenRouter gets.
 func TestMessagesAndExtraFields(t *testing.T) {
 	t.Parallel()
 	b := setup(t, func(c *config.Config) { c.FallbackModels = []string{"google/gemini-3.5-flash-lite"} })
@@ -139,7 +140,7 @@ func TestMessagesAndExtraFields(t *testing.T) {
 		t.Fatalf("result: %s", got.Body)
 	}
 	want := `{"max_tokens":8192,"messages":[{"role":"system","content":"be brief"},{"role":"user","content":"one"},{"role":"assistant","content":"two"},{"role":"user","content":"three"}],` +
-		`"model":"google/gemini-2.5-flash","models":["google/gemini-2.5-flash","google/gemini-3.5-flash-lite"],"provider":{"require_parameters":true},"reasoning":{"max_tokens":100},"stream":true,"temperature":0.7,"top_p":0.95}`
+		`"model":"google/gemini-2.5-flash","provider":{"require_parameters":true},"reasoning":{"max_tokens":100},"stream":true,"temperature":0.7,"top_p":0.95}`
 	if got := string(b.openrouter.Calls()[0].Body); got != want {
 		t.Errorf("body sent to OpenRouter:\n got %s\nwant %s", got, want)
 	}

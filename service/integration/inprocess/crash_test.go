@@ -119,19 +119,57 @@ func TestFiredScheduleAndALeftClaim(t *testing.T) {
 	if _, err := b.JS.Publish(b.Context(), b.Names.Retries(), servicetest.Body(id, "fired", nil)); err != nil {
 		t.Fatal(err)
 	}
-	alive := b.Names.Instance("other")
-	if _, err := b.JS.PublishMsg(b.Context(), &nats.Msg{Subject: alive, Data: []byte("other")}, jetstream.WithMsgTTL(3*time.Second)); err != nil {
-		t.Fatal(err)
-	}
-	left := []byte(b.Names.RequestsStream() + " 7 other 1")
-	if _, err := b.JS.Publish(b.Context(), b.Names.Claim(b.Names.ResponseQueue, id), left); err != nil {
-		t.Fatal(err)
-	}
+	b.lastHeartbeat("other")
+	b.leftClaim(id, 7, "other")
 	b.start()
 	if got := b.Result(id); got.Result.Status != events.StatusSuccess {
 		t.Errorf("result: %s", got.Body)
 	}
 	b.Idle()
+}
+
+// lastHeartbeat is that of a process that has just been killed: it lives for as long
+// as this lasts.
+func (b *bench) lastHeartbeat(instance string) {
+	b.t.Helper()
+	m := &nats.Msg{Subject: b.Names.Instance(instance), Data: []byte(instance)}
+	if _, err := b.JS.PublishMsg(b.Context(), m, jetstream.WithMsgTTL(3*time.Second)); err != nil {
+		b.t.Fatal(err)
+	}
+}
+
+// leftClaim stores a process's claim on a message of the request queue.
+func (b *bench) leftClaim(id string, sequence int, instance string) {
+	b.t.Helper()
+	body := fmt.Sprintf("%s %d %s 1", b.Names.RequestsStream(), sequence, instance)
+	if _, err := b.JS.Publish(b.Context(), b.Names.Claim(b.Names.ResponseQueue, id), []byte(body)); err != nil {
+		b.t.Fatal(err)
+	}
+}
+
+// A worker was killed whose requests were published twice. While its heartbeat lasts
+// another one takes both messages of each at the same time: one may go for the other,
+// and not each of them for the other.
+func TestBothMessagesOfTheKilled(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	b.provision()
+	const requests = 40
+	for i := range requests {
+		body := servicetest.Body(servicetest.NewID(), fmt.Sprintf("question %d", i), nil)
+		b.Publish(body, nil)
+		b.Publish(body, nil)
+		b.leftClaim(requestID(t, body), 2*i+1, "killed")
+	}
+	b.lastHeartbeat("killed")
+	b.start()
+	b.Idle()
+	if n := len(b.Results()); n != requests {
+		t.Errorf("results: got %d, want %d", n, requests)
+	}
+	if n := b.openrouter.Count(); n != requests {
+		t.Errorf("calls: got %d, want %d", n, requests)
+	}
 }
 
 // A fired schedule whose request is in flight in the same process is not

@@ -67,13 +67,15 @@ func setupOn(tb testing.TB, n *servicetest.NATS, or *servicetest.OpenRouter, cha
 	return &bench{Backend: servicetest.NewBackend(tb, n), t: tb, nats: n, openrouter: or, config: c, log: &servicetest.Buffer{}, spans: tracetest.NewInMemoryExporter()}
 }
 
-// defaults is the configuration of an empty environment.
+// defaults is the configuration of an empty environment, without fallbacks: a test
+// that is not about them sees what becomes of the model that it asks for.
 func defaults(tb testing.TB) config.Config {
 	tb.Helper()
 	c, _, err := config.Load("")
 	if err != nil {
 		tb.Fatalf("the defaults do not load: %v", err)
 	}
+	c.FallbackModels = nil
 	return c
 }
 

@@ -50,6 +50,8 @@ func TestFailuresReadAsSentences(t *testing.T) {
 		{"no token", "[sim:hang_after_headers times=1]", []string{`^no token came within FIRST_TOKEN_TIMEOUT: the call is repeated`, `^request completed$`}, ""},
 		{"silence", "[sim:stall times=1]", []string{`^the answer stopped for longer than TOKEN_GAP_TIMEOUT: the call is repeated`, `^request completed$`}, ""},
 		{"broken off", "[sim:cut times=1]", []string{`^the answer broke off in the middle: the call is repeated`, `^request completed$`}, ""},
+		{"a key's limit", "[sim:403_key_limit]", []string{`^the limit of the key is used up \(403\): the key cools down for 5m0s$`, `^request failed$`}, "raise the key's limit (https://openrouter.ai/settings/keys), or give the service another key, then: gemini-client deadletters replay --code insufficient_credits"},
+		{"a data policy", "[sim:404_data_policy]", []string{`^request failed$`}, "allow an endpoint of the model in the account's data policy"},
 		{"a retired model", "[sim:model_deprecated]", []string{`^request failed$`}, "OPENROUTER_FALLBACK_MODELS for those that name this one"},
 	}
 	for _, test := range tests {

@@ -96,6 +96,9 @@ func TestMetricsAreTheDocumentedOnes(t *testing.T) {
 		c.APIKeys = append(c.APIKeys, servicetest.Key+"2")
 		c.ShutdownTimeout = time.Second
 	})
+	much := 1000.0
+	b.openrouter.SetKey(servicetest.Key+"2", simulator.KeySettings{Limit: &much})
+	b.openrouter.SetExpiration("google/gemini-2.5-flash", "2099-01-01")
 	r := b.start()
 	seen := map[string]family{}
 	b.zeroAtFirst(r)
@@ -174,6 +177,7 @@ func (b *bench) ordinaryLife() {
 	} {
 		b.Result(b.Ask(ask, nil))
 	}
+	b.Result(b.Ask("another answers [sim:model_deprecated]", map[string]any{"openrouter": map[string]any{"models": []string{newModel}}}))
 	b.Result(cancelled)
 	b.Idle()
 }

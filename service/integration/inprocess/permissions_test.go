@@ -71,7 +71,7 @@ func TestLeastPrivilegeSuffices(t *testing.T) {
 
 func leastPrivilegeSuffices(t *testing.T, n *servicetest.NATS) {
 	t.Helper()
-	s := runStackOn(t, n, func(c *config.Config) { c.RetryDelays, c.MaxRetries = []int{1, 3600}, 2 })
+	s := runStackOn(t, n, func(c *config.Config) { c.RetryDelays, c.MaxRetries, c.BatchMaxWait = []int{1, 3600}, 2, time.Second })
 	s.start()
 	s.start() // a second replica: claims are asked for
 	live, err := s.backend.NC.SubscribeSync("gemini.responses.>")
@@ -100,7 +100,12 @@ func leastPrivilegeSuffices(t *testing.T, n *servicetest.NATS) {
 	if n := s.State(s.Names.DeadlettersStream()).Msgs; n != 1 {
 		t.Errorf("dead letters: got %d, want 1", n)
 	}
-	s.readDurably(3)
+	batched := s.backend.Ask("no hurry", map[string]any{"tier": "batch"})
+	wantSubject(t, s.Result(batched), events.Completed("gemini.responses", batched))
+	if n := len(s.openrouter.Batches()); n != 1 {
+		t.Errorf("batches: got %d, want 1", n)
+	}
+	s.readDurably(4)
 	s.cancelWaiting()
 	s.replay(dead)
 	s.askStatus(2)

@@ -26,6 +26,7 @@ func (s *Simulator) authenticate(key string) *refused {
 		return &refused{http.StatusUnauthorized, "authentication", "No auth credentials found"}
 	case s.config.ManagementKey != "" && key == s.config.ManagementKey:
 		return &refused{http.StatusForbidden, "permission_denied", "Management keys cannot call this endpoint"}
+	case s.expired(key):
 	case len(s.config.Keys) == 0 && strings.HasPrefix(key, "sk-or-"), slices.Contains(s.config.Keys, key):
 		return nil
 	}
@@ -61,27 +62,6 @@ func (l *limiter) check(key string, now time.Time) (limited bool, answer reply) 
 		return false, reply{}
 	}
 	return true, platformLimit("limit_rpm", l.limit, minute.Add(time.Minute), "openrouter_shared_capacity")
-}
-
-// key serves /key: the usage of the key that asks. The key has no limit.
-func (s *Simulator) key(w http.ResponseWriter, r *http.Request) {
-	key := bearer(r)
-	management := s.config.ManagementKey != "" && key == s.config.ManagementKey
-	if why := s.authenticate(key); why != nil && !management {
-		sendError(w, why.status, missingHeader(*why))
-		return
-	}
-	spent := s.ledger.spentBy(key)
-	send(w, http.StatusOK, map[string]any{"data": map[string]any{
-		"label": label(key), "limit": nil, "limit_remaining": nil, "limit_reset": nil, "include_byok_in_limit": false,
-		"usage": spent, "usage_daily": spent, "usage_weekly": spent, "usage_monthly": spent,
-		"byok_usage": 0, "byok_usage_daily": 0, "byok_usage_weekly": 0, "byok_usage_monthly": 0,
-		"is_free_tier": false, "is_management_key": management, "is_provisioning_key": management,
-		"creator_user_id": userID, "expires_at": nil,
-		"rate_limit": map[string]any{
-			"requests": -1, "interval": "10s", "note": "This field is deprecated and safe to ignore.",
-		},
-	}})
 }
 
 // credits serves /credits, for the management key alone.
@@ -121,7 +101,7 @@ func (s *Simulator) generation(w http.ResponseWriter, r *http.Request) {
 		"native_tokens_prompt": c.PromptTokens, "native_tokens_completion": c.CompletionTokens,
 		"native_tokens_reasoning": c.ReasoningTokens, "native_tokens_cached": c.CachedTokens,
 		"native_tokens_completion_images": 0, "total_cost": c.Cost, "usage": c.Cost, "upstream_inference_cost": nil,
-		"cache_discount": nil, "is_byok": false, "service_tier": nil, "session_id": nil, "external_user": nil,
+		"cache_discount": nil, "is_byok": false, "service_tier": reason(c.ServiceTier), "session_id": reason(c.SessionID), "external_user": reason(c.User),
 		"data_region": "global",
 	}})
 }

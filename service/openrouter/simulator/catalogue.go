@@ -42,7 +42,7 @@ func CommonParams() []ParamInfo {
 	}
 }
 
-// kind is a fault and how it is made. Exactly one of answer, shape and bend is set.
+// kind is a fault and how it is made. Exactly one of answer, shape, bend and batch is set.
 type kind struct {
 	name, about string
 	params      []param
@@ -52,6 +52,8 @@ type kind struct {
 	shape func(*generation, args)
 	// bend changes how it is sent.
 	bend func(*exchange, reply, args) reply
+	// batch says what of batches it concerns, of which chat calls know nothing.
+	batch scope
 	// routed: the next of several models is tried. firstModel: the fault is about the first model alone.
 	routed, firstModel bool
 	// unbilled: what was generated costs nothing.
@@ -60,8 +62,8 @@ type kind struct {
 
 // catalogue returns every fault.
 func catalogue() []kind {
-	return slices.Concat(requestFaults(), accountFaults(), availabilityFaults(), providerFaults(),
-		generationFaults(), streamFaults(), connectionFaults())
+	return slices.Concat(requestFaults(), accountFaults(), limitFaults(), routingFaults(), availabilityFaults(),
+		providerFaults(), tierFaults(), generationFaults(), streamFaults(), connectionFaults(), batchFaults(), batchItemFaults())
 }
 
 // form is the syntax of a parameter's value.

@@ -25,6 +25,10 @@ type exchange struct {
 	markers   []Fault
 	markerErr error
 
+	stage stage
+	batch []string // at stageBatch, the faults that may be played
+
+	cache   lookup      // of the response cache
 	gen     *generation // what a model generated; nil if none was reached
 	outcome string      // of the call, unless it is cut short
 	settled bool
@@ -63,6 +67,8 @@ func (s *Simulator) arrive(w http.ResponseWriter, r *http.Request) *exchange {
 		Body:   body,
 		Header: r.Header.Clone(),
 	}
+	e.call.SessionID, e.call.User = e.asked.SessionID, e.asked.User
+	e.cache = e.lookup()
 	s.ledger.start(e.call)
 	return e
 }
@@ -76,6 +82,10 @@ func (e *exchange) plan() reply {
 	if refused := e.sim.authenticate(e.call.Key); refused != nil {
 		return e.decline(OutcomeUnauthorized, *refused)
 	}
+	if e.sim.overLimit(e.call.Key) {
+		e.outcome = OutcomeSpent
+		return keyLimit(e, nil)
+	}
 	if limited, r := e.sim.limiter.check(e.call.Key, time.Now()); limited {
 		e.outcome = OutcomeRateLimited
 		return r
@@ -86,6 +96,12 @@ func (e *exchange) plan() reply {
 	if e.markerErr != nil {
 		return e.decline(OutcomeInvalid, refused{http.StatusBadRequest, "invalid_request", "simulator: " + oneLine(e.markerErr)})
 	}
+	if r, gone := e.goneFirst(); gone {
+		return r
+	}
+	if e.recall() {
+		return e.render()
+	}
 	if f, asked := e.sim.markerFault(e); asked {
 		return e.applyFault(f)
 	}
@@ -95,13 +111,26 @@ func (e *exchange) plan() reply {
 	return e.route(e.asked.candidates())
 }
 
-// route lets the first model answer that exists and supports what is required.
+// route lets the first model answer that exists, takes the body and supports what is required.
 func (e *exchange) route(models []string) reply {
-	for _, m := range models {
+	models = e.live(models)
+	for i, m := range models {
+		refuse := e.asked.refusedBy(m)
+		if refuse != nil && i < len(models)-1 {
+			continue
+		}
+		if refuse != nil {
+			e.outcome = OutcomeInvalid
+			return refuse(e, args{})
+		}
 		if knownAuthor(m) {
 			if missing := e.asked.unsupported(); missing != "" {
 				e.outcome = OutcomeInvalid
 				return constraintFiltered("require_parameters", "no endpoint supports "+missing).reply(e, args{})
+			}
+			if e.asked.onlyFlex() && !hasFlex(m) {
+				e.outcome = OutcomeInvalid
+				return constraintFiltered("allowed_providers", "no endpoint is left").reply(e, args{})
 			}
 			e.generate(m)
 			return e.render()
@@ -127,13 +156,14 @@ func (e *exchange) applyFault(f Fault) reply {
 	if k.answer != nil {
 		return k.answer(e, a)
 	}
-	e.generate(models[0])
+	e.generate(append(e.live(models), models[0])[0])
 	e.gen.unbilled = k.unbilled
 	if k.shape != nil {
 		k.shape(e.gen, a)
 	}
 	r := e.render()
 	if k.bend != nil {
+		e.cache.kept = false
 		r = k.bend(e, r, a)
 	}
 	return r
@@ -155,6 +185,9 @@ func (e *exchange) settle(outcome string, rest time.Duration) {
 		e.call.readyAt = time.Now().Add(rest + e.sim.config.GenerationDelay)
 		if e.gen != nil {
 			e.gen.bill(e.call)
+			if outcome == e.outcome && e.call.Status == http.StatusOK {
+				e.remember()
+			}
 		}
 	})
 	e.sim.ledger.end(e.call, outcome)

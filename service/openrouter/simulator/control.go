@@ -12,13 +12,18 @@ import (
 	"time"
 )
 
-// control is the state that a test changes while the simulator serves: the server's faults and the gates that hold calls.
+// control is the state that a test changes while the simulator serves: the server's faults, the gates
+// that hold calls and the models that are retired.
 type control struct {
 	mu         sync.Mutex
 	faults     []Fault
 	hits       []int            // how often each of faults was played
 	markerHits map[uint64][]int // the same for the markers of a prompt, by the prompt's hash
 	gates      []chan struct{}
+	retired    map[string]Retirement
+
+	expirations map[string]string // as in Config
+	keys        map[string]KeySettings
 }
 
 // SetFault sets the faults of the server: every following call gets the first of them that covers it. They replace the
@@ -110,13 +115,15 @@ func (s *Simulator) pick(faults []Fault, hits []int, e *exchange) (Fault, bool) 
 // covers reports whether the fault applies to this call.
 func (s *Simulator) covers(f Fault, e *exchange) bool {
 	switch {
+	case !s.concerns(f, e):
+		return false
 	case !f.Until.IsZero() && !time.Now().Before(f.Until):
 		return false
 	case f.Key != "" && !strings.HasSuffix(e.call.Key, f.Key):
 		return false
 	case f.Model != "" && f.Model != e.call.Model:
 		return false
-	case f.spares(e.asked.limit()):
+	case f.spares(e.asked.limit()), f.Name == flexCapacity && !e.asked.sticksToFlex():
 		return false
 	case f.Share > 0 && s.chance(e.call.Number, f.Name) >= f.Share:
 		return false

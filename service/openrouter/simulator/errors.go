@@ -30,8 +30,9 @@ type availability struct {
 
 // errorBody is the body of an error answer; user_id stands beside the error.
 type errorBody struct {
-	Error  apiError `json:"error"`
-	UserID string   `json:"user_id,omitempty"`
+	Error   apiError        `json:"error"`
+	UserID  string          `json:"user_id,omitempty"`
+	Choices *[]streamChoice `json:"choices,omitempty"`
 }
 
 const userID = "user_simulator"

@@ -30,7 +30,7 @@ func TestEveryKindDoesOneThing(t *testing.T) {
 	seen := make(map[string]bool)
 	for _, k := range catalogue() {
 		ways := 0
-		for _, set := range []bool{k.answer != nil, k.shape != nil, k.bend != nil} {
+		for _, set := range []bool{k.answer != nil, k.shape != nil, k.bend != nil, k.batch == wholeBatch, k.batch == itemInBatch} {
 			if set {
 				ways++
 			}

@@ -8,7 +8,7 @@ import (
 	"time"
 )
 
-// accountFaults are refusals because of the key, the credit, a policy or the platform's own limits.
+// accountFaults are refusals because of the key or the credit.
 func accountFaults() []kind {
 	return []kind{
 		{
@@ -38,10 +38,21 @@ func accountFaults() []kind {
 				fault(map[string]any{"reason": "in_flight_budget_exhausted", "limit_source": "openrouter_in_flight_budget"}),
 		},
 		{
+			name: "402_in_flight_silent", about: "402 in_flight_budget_exhausted without Retry-After: it is not to be waited for",
+			answer: refused{402, "payment_required", "Too much of your balance is held by requests in flight"}.
+				fault(map[string]any{"reason": "in_flight_budget_exhausted", "limit_source": "openrouter_in_flight_budget"}),
+		},
+		{
 			name: "402_weight", about: "402 weight_exceeds_budget: this request alone is too expensive",
 			answer: refused{402, "payment_required", "This request needs more than your whole in-flight budget"}.
 				fault(map[string]any{"reason": "weight_exceeds_budget", "limit_source": "openrouter_in_flight_budget"}),
 		},
+	}
+}
+
+// limitFaults are refusals because of what a prompt says, of a limit or of a budget.
+func limitFaults() []kind {
+	return []kind{
 		{name: "403_moderation", about: "403 with reasons and flagged_input", routed: true, answer: moderated},
 		{
 			name: "403_guardrail", about: "403, a guardrail of the account blocked the prompt",
@@ -49,6 +60,19 @@ func accountFaults() []kind {
 				fault(map[string]any{"patterns": []string{"ignore all previous instructions"}}),
 		},
 		{name: "403_key_limit", about: "403, the limit of the key is used up", answer: keyLimit},
+		{
+			name: "403_workspace_budget", about: "403, a budget of the workspace is used up", answer: workspaceBudget,
+			params: []param{{
+				name: "interval", value: "monthly", oneOf: "daily|weekly|monthly|lifetime", about: "daily, weekly, monthly or lifetime",
+			}},
+		},
+		{
+			name: "403_guardrail_budget", about: "403, the budget of a guardrail is used up",
+			answer: refused{403, "permission_denied", "Guardrail budget limit exceeded"}.fault(map[string]any{
+				"scope": "daily", "limit_usd": 30, "spend_usd": 30.01, "resets_at": "2027-01-01T00:00:00Z",
+				"limit_source": "openrouter_guardrail_budget",
+			}),
+		},
 		{
 			name: "429_platform", about: "429 of the platform with X-RateLimit-*, Reset in Unix milliseconds",
 			params: []param{{name: "reset", value: "30s", form: span, about: "how far away X-RateLimit-Reset is"}},
@@ -111,6 +135,11 @@ func keyLimit(*exchange, args) reply {
 	}.reply(map[string]any{
 		"scope": "total", "limit_usd": 10, "spend_usd": 10.02, "resets_at": nil, "limit_source": "openrouter_key_limit",
 	})
+}
+
+// workspaceBudget has the documented sentence and nothing else.
+func workspaceBudget(e *exchange, a args) reply {
+	return plain(403, "Workspace "+a["interval"]+" budget of $500.00 exceeded. Contact your workspace admin.")(e, a)
 }
 
 // platformLimit is a 429 of OpenRouter itself; the headers stand in the body as well, as strings.

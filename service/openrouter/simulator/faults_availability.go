@@ -1,7 +1,9 @@
 package simulator
 
 import (
+	"cmp"
 	"fmt"
+	"strconv"
 	"strings"
 )
 
@@ -76,30 +78,48 @@ func constraintFiltered(field, detail string) unavailable {
 
 // availabilityFaults are the errors with an availability object.
 func availabilityFaults() []kind {
-	faults := []kind{{
-		name: "404", about: `404 "No endpoints found that support tool use", in the old form without availability`,
-		routed: true,
-		answer: refused{404, "not_found", "No endpoints found that support tool use. To learn more about provider " +
-			"routing, visit: https://openrouter.ai/docs/provider-routing"}.fault(nil),
-	}}
+	var faults []kind
 	for _, u := range unavailabilities() {
 		k := kind{
 			name: u.code, about: fmt.Sprintf("%d with availability.code %s: %s", u.status, u.code, u.about),
 			answer: u.reply, routed: true, firstModel: !u.retryable,
 		}
-		if u.retryable {
-			k.params = []param{retryAfter(u.hint)}
-		}
+		k.params = append([]param{retryAfter(u.hint)}, availabilityParams()...)
 		faults = append(faults, k)
 	}
-	return faults
+	return append(faults, kind{
+		name: "availability", about: "an availability code that is not known yet, with any status", routed: true, answer: unknownAvailability,
+		params: append([]param{
+			{name: "code", value: "model_paused", about: "the code"},
+			{name: "status", value: "404", form: whole, about: "the status, 400 to 999"},
+			retryAfter(""),
+		}, availabilityParams()...),
+	})
+}
+
+// availabilityParams are what every error with an availability object may have differently.
+func availabilityParams() []param {
+	return []param{
+		{name: "retryable", oneOf: "true|false", about: "true or false, in place of what the code means"},
+		{name: "place", value: "error", oneOf: "error|metadata", about: "where the object stands: error or metadata"},
+	}
+}
+
+func unknownAvailability(e *exchange, a args) reply {
+	status := min(max(a.number("status"), 400), 999)
+	return unavailable{code: a["code"], status: status, message: "%s cannot be served (" + a["code"] + ")"}.reply(e, a)
 }
 
 // reply answers with the error. Retry-After stands in the body as well.
 func (u unavailable) reply(e *exchange, a args) reply {
+	return errorReply(u.status, u.problem(e, a), nil).retryAfter(a)
+}
+
+// problem is the error object.
+func (u unavailable) problem(e *exchange, a args) apiError {
 	object := &availability{
 		Code:            u.code,
-		Retryable:       u.retryable,
+		Retryable:       cmp.Or(a["retryable"], strconv.FormatBool(u.retryable)) == "true",
 		RetryAfter:      a.number("retry_after"),
 		RequestedModels: e.asked.candidates(),
 		ExcludedBy:      u.excludedBy,
@@ -122,5 +142,11 @@ func (u unavailable) reply(e *exchange, a args) reply {
 			{"provider": "google-ai-studio", "code": u.code, "status": u.status},
 		}}
 	}
-	return errorReply(u.status, problem, nil).retryAfter(a)
+	if a["place"] == "metadata" {
+		if problem.Metadata == nil {
+			problem.Metadata = map[string]any{}
+		}
+		problem.Metadata["availability"], problem.Availability = object, nil
+	}
+	return problem
 }

@@ -13,7 +13,7 @@ func generationFaults() []kind {
 			name: "finish_error", shape: malformedCall,
 			about: "finish_reason error, native MALFORMED_FUNCTION_CALL, junk text, no error object",
 		},
-		{name: "choice_error", about: "half an answer, then choices[0].error", shape: choiceError, params: []param{codeOrWord()}},
+		{name: "choice_error", about: "half an answer, then choices[0].error", shape: choiceError, params: []param{codeOrWord(), typed()}},
 		{
 			name: "empty", about: "no token at all, finish_reason stop",
 			params: []param{{
@@ -78,7 +78,7 @@ func choiceError(g *generation, a args) {
 	g.content = firstRunes(g.content, len([]rune(g.content))/2)
 	g.output = tokens(g.content)
 	g.finish, g.native = "error", ""
-	g.problem = eventError(a["code"], disconnected)
+	g.problem = eventError(a, disconnected)
 }
 
 // streamError is an error inside an answer whose status is 200; a 500 is masked.

@@ -1,6 +1,7 @@
 package simulator
 
 import (
+	"cmp"
 	"maps"
 	"net/http"
 )
@@ -46,6 +47,7 @@ func requestFaults() []kind {
 			name: "status", about: "any status with any body", routed: true, answer: anyStatus,
 			params: []param{
 				{name: "code", value: "418", form: whole, about: "the status, 400 to 999"},
+				{name: "type", about: "error_type, in place of the status's own"},
 				{name: "body", value: "json", oneOf: "json|html|text|empty", about: "json, html, text or empty"},
 				retryAfter(""),
 			},
@@ -64,7 +66,7 @@ func anyStatus(e *exchange, a args) reply {
 	case "empty":
 		return textReply(code, "text/plain; charset=UTF-8", "").retryAfter(a)
 	}
-	return refused{code, errorType(code), "Simulated status " + a["code"]}.fault(nil)(e, a)
+	return refused{code, cmp.Or(a["type"], errorType(code)), "Simulated status " + a["code"]}.fault(nil)(e, a)
 }
 
 // textReply answers with something that is not JSON.

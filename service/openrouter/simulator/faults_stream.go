@@ -1,6 +1,7 @@
 package simulator
 
 import (
+	"maps"
 	"net/http"
 	"slices"
 	"strconv"
@@ -12,8 +13,8 @@ import (
 func streamFaults() []kind {
 	return []kind{
 		{
-			name: "200_error", about: "200 and a JSON body that is an error", params: []param{codeOrWord()}, bend: errorIn200,
-			unbilled: true,
+			name: "200_error", about: "200 and a JSON body that is an error", bend: errorIn200, unbilled: true,
+			params: []param{codeOrWord(), typed(), choices("absent", "absent or none: an empty list beside the error")},
 		},
 		{name: "blank", about: "200 and nothing but whitespace", bend: blank, unbilled: true},
 		{
@@ -22,11 +23,13 @@ func streamFaults() []kind {
 		},
 		{
 			name: "first_event_error", about: "200, and an error is the first and only event",
-			params: []param{codeOrWord()}, bend: firstEventError,
+			params: []param{codeOrWord(), typed(), choices("one", "one or none: an empty list beside the error")}, bend: firstEventError,
 		},
 		{
 			name: "mid_error", about: "an error event after some pieces", bend: midError,
-			params: []param{codeOrWord(), afterDeltas("2")},
+			params: []param{
+				codeOrWord(), typed(), afterDeltas("2"), choices("one", "one or none: an empty list beside the error"),
+			},
 		},
 		{
 			name: "content_on_finish", about: "the finish chunk carries the last piece of content",
@@ -68,20 +71,36 @@ func codeOrWord() param {
 	return param{name: "code", value: "502", about: "error.code: a number, or a word such as server_error"}
 }
 
+// typed is the parameter for another error_type than the code's own.
+func typed() param {
+	return param{name: "type", about: "metadata.error_type, in place of the code's own"}
+}
+
+// choices is the parameter for what stands in choices beside an error.
+func choices(value, about string) param {
+	return param{name: "choices", value: value, oneOf: value + "|none", about: about}
+}
+
 // eventError is the error object for such a code.
-func eventError(code, message string) *apiError {
-	status, err := strconv.Atoi(code)
-	if err != nil {
-		return &apiError{Code: code, Message: message}
+func eventError(a args, message string) *apiError {
+	problem := &apiError{Code: a["code"], Message: message}
+	if status, err := strconv.Atoi(a["code"]); err == nil {
+		problem = streamError(status, message)
 	}
-	return streamError(status, message)
+	if a["type"] != "" {
+		problem.Metadata = map[string]any{"error_type": a["type"]}
+	}
+	return problem
 }
 
 func errorIn200(e *exchange, _ reply, a args) reply {
-	problem := eventError(a["code"], "Provider returned error")
+	body := errorBody{Error: *eventError(a, "Provider returned error"), UserID: userID}
+	if a["choices"] == "none" {
+		body.Choices = &[]streamChoice{}
+	}
 	return reply{status: http.StatusOK, header: e.header("application/json"), steps: []step{
 		{part: partComment, raw: padding},
-		{raw: encode(errorBody{Error: *problem, UserID: userID})},
+		{raw: encode(body)},
 	}}
 }
 
@@ -96,7 +115,9 @@ func firstEventError(e *exchange, r reply, a args) reply {
 	if !e.asked.Stream {
 		return errorIn200(e, r, a)
 	}
-	return midError(e, r, args{"after": "0", "code": a["code"]})
+	first := maps.Clone(a)
+	first["after"] = "0"
+	return midError(e, r, first)
 }
 
 // midError sends the pieces before it, then one chunk with an error, then nothing.
@@ -109,7 +130,10 @@ func midError(e *exchange, r reply, a args) reply {
 	r.steps = r.upTo(a.number("after"))
 	empty := ""
 	failed := e.gen.chunk(delta{Content: &empty}, "error", "")
-	failed.Error = eventError(a["code"], disconnected)
+	failed.Error = eventError(a, disconnected)
+	if a["choices"] == "none" {
+		failed.Choices = []streamChoice{}
+	}
 	r.steps = append(r.steps, step{chunk: failed})
 	return r
 }

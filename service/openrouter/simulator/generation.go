@@ -24,6 +24,8 @@ type generation struct {
 	problem                *apiError // an error on the choice itself
 	prompt, output, cached int       // tokens; output without reasoning
 	unbilled               bool
+	tier                   string // that serves; empty if the request named none
+	hit                    bool   // it is an earlier one, from the response cache
 }
 
 // pieceSize is how many runes one chunk of an ordinary answer has: Gemini sends few and large ones.
@@ -36,6 +38,9 @@ func (e *exchange) generate(asked string) {
 	g := &generation{
 		id: newGenerationID(now), model: m.canonical, created: now.Unix(), price: m.price,
 		pieceSize: pieceSize, finish: "stop", native: "STOP",
+	}
+	if g.tier = e.asked.servedBy(asked); g.tier == tierFlex {
+		g.price = price{prompt: g.price.prompt / 2, cached: g.price.cached / 2, completion: g.price.completion / 2}
 	}
 	g.prompt = tokens(e.text) - tokens(e.call.Prompt) // markers are not counted
 	for _, msg := range e.asked.Messages {
@@ -132,6 +137,11 @@ func (g *generation) completion() int { return g.output + tokens(g.reasoning) }
 func (g *generation) bill(c *Call) {
 	prompt, completion := g.cost()
 	c.GenerationID, c.ModelUsed = g.id, g.model
+	c.ServiceTier, c.CacheHit = g.tier, g.hit
+	if g.hit {
+		c.FinishReason, c.NativeFinishReason = g.finish, g.native
+		return
+	}
 	c.PromptTokens, c.CompletionTokens = g.prompt, g.completion()
 	c.ReasoningTokens, c.CachedTokens = tokens(g.reasoning), g.cached
 	c.FinishReason, c.NativeFinishReason = g.finish, g.native

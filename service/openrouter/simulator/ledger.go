@@ -17,6 +17,7 @@ const (
 	OutcomeUnauthorized = "unauthorized"
 	OutcomeRateLimited  = "rate limited"
 	OutcomeInvalid      = "invalid request"
+	OutcomeSpent        = "key limit"
 )
 
 // Call is the record of one POST to /chat/completions.
@@ -45,6 +46,12 @@ type Call struct {
 	FinishReason, NativeFinishReason                              string
 	// Cost is what was billed, in USD; a cancelled call is billed whole.
 	Cost float64
+	// ServiceTier is the price tier that served, empty if none was asked for.
+	ServiceTier string
+	// CacheHit says that the response cache answered, for nothing.
+	CacheHit bool
+	// SessionID and User are the request's.
+	SessionID, User string
 
 	readyAt   time.Time
 	forgotten bool
@@ -58,8 +65,12 @@ type Stats struct {
 	Held int
 	// Answering counts the calls in flight whose status and headers have been sent.
 	Answering int
-	// Cost is the sum of what was billed, in USD.
+	// Cost is the sum of what was billed, in USD, batches included.
 	Cost float64
+	// Batches counts the batches that were stored, BatchesEnded those of them that are over. BatchReads counts the requests
+	// that read one, BatchItems the items that a model has run, BatchCost what they were billed.
+	Batches, BatchesEnded, BatchReads, BatchItems int
+	BatchCost                                     float64
 }
 
 // ledger keeps the calls. Its methods may be called from several goroutines.
@@ -152,6 +163,16 @@ func (l *ledger) announce() {
 		close(l.changed)
 		l.changed = nil
 	}
+}
+
+// charge bills an item of a batch.
+func (l *ledger) charge(key string, cost float64) {
+	l.update(func(stats *Stats) {
+		stats.Cost += cost
+		stats.BatchCost += cost
+		stats.BatchItems++
+		l.spent[key] += cost
+	})
 }
 
 // find returns a generation that has ended.

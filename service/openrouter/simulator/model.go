@@ -34,6 +34,8 @@ func knownModels() []modelEntry {
 			1772496000,
 			price{0.25, 0.025, 1.50},
 		},
+		{"google/gemini-3.1-flash-lite", "google/gemini-3.1-flash-lite", 1776000000, price{0.25, 0.025, 1.50}},
+		{"google/gemini-2.5-flash-lite", "google/gemini-2.5-flash-lite", 1753200000, price{0.10, 0.01, 0.40}},
 	}
 }
 
@@ -107,16 +109,27 @@ func (s *Simulator) view(m modelEntry) modelView {
 		},
 		Links: map[string]string{"details": "/api/v1/models/" + m.id + "/endpoints"},
 	}
-	if date, expires := s.config.Expirations[m.id]; expires {
+	s.control.mu.Lock()
+	defer s.control.mu.Unlock()
+	if date, expires := s.control.expirations[m.id]; expires {
 		v.ExpirationDate = &date
 	}
 	return v
 }
 
+// SetExpiration changes the expiration_date that a model's catalogue entry shows; an empty one removes it.
+func (s *Simulator) SetExpiration(id, date string) {
+	s.control.mu.Lock()
+	defer s.control.mu.Unlock()
+	if s.control.expirations[id] = date; date == "" {
+		delete(s.control.expirations, id)
+	}
+}
+
 // model serves /model/{author}/{slug}: 404 unless the author is known.
 func (s *Simulator) model(w http.ResponseWriter, r *http.Request) {
 	asked := r.PathValue("author") + "/" + r.PathValue("slug")
-	if !knownAuthor(asked) {
+	if !knownAuthor(asked) || s.retirement(asked) == RetiredUnknown {
 		sendError(w, http.StatusNotFound, "Resource not found")
 		return
 	}
@@ -127,6 +140,9 @@ func (s *Simulator) model(w http.ResponseWriter, r *http.Request) {
 func (s *Simulator) models(w http.ResponseWriter, _ *http.Request) {
 	views := []modelView{}
 	for _, m := range knownModels() {
+		if s.retirement(m.id) == RetiredUnknown {
+			continue
+		}
 		views = append(views, s.view(m))
 	}
 	send(w, http.StatusOK, map[string]any{

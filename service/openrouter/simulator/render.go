@@ -54,9 +54,14 @@ func (e *exchange) renderStream() reply {
 
 // renderBody makes the reply for stream: false, JSON after padding.
 func (e *exchange) renderBody() reply {
-	g := e.gen
-	took := e.sim.config.Latency + time.Duration(len(g.deltas()))*e.sim.config.TokenInterval
+	took := e.sim.config.Latency + time.Duration(len(e.gen.deltas()))*e.sim.config.TokenInterval
 	steps := paced(partComment, padding, took)
+	steps[len(steps)-1].part, steps[len(steps)-1].raw = partRaw, encode(e.gen.whole())
+	return reply{status: http.StatusOK, header: e.header("application/json"), steps: steps}
+}
+
+// whole returns the answer as one document.
+func (g *generation) whole() completion {
 	message := wholeMessage{Role: "assistant", Content: &g.content, ToolCalls: g.tools}
 	if g.tools != nil {
 		message.Content = nil
@@ -64,24 +69,24 @@ func (e *exchange) renderBody() reply {
 	if g.reasoning != "" {
 		message.Reasoning, message.ReasoningDetails = &g.reasoning, details(g.reasoning)
 	}
-	body := completion{
-		ID: g.id, Object: "chat.completion", Created: g.created, Model: g.model, Provider: providerName,
+	return completion{
+		ID: g.id, Object: "chat.completion", Created: g.created, Model: g.model, Provider: providerName, Tier: g.tier,
 		Choices: []wholeChoice{{
 			FinishReason: reason(g.finish), NativeReason: reason(g.native), Message: message, Error: g.problem,
 		}},
 		Usage: g.usage(),
 	}
-	steps[len(steps)-1].part, steps[len(steps)-1].raw = partRaw, encode(body)
-	return reply{status: http.StatusOK, header: e.header("application/json"), steps: steps}
 }
 
 // header returns the headers of an answer that a model has begun.
 func (e *exchange) header(contentType string) http.Header {
-	return http.Header{
+	h := http.Header{
 		"Content-Type":    {contentType},
 		"Cache-Control":   {"no-cache"},
 		"X-Generation-Id": {e.gen.id},
 	}
+	e.cache.describe(h)
+	return h
 }
 
 // paced sends keep-alives, one at once and then one every keepAlive until the time is over. The last step is empty and waits
@@ -97,7 +102,7 @@ func paced(p part, sign string, total time.Duration) []step {
 // chunk makes an event of a delta.
 func (g *generation) chunk(d delta, finish, native string) *chunk {
 	return &chunk{
-		ID: g.id, Object: "chat.completion.chunk", Created: g.created, Model: g.model, Provider: providerName,
+		ID: g.id, Object: "chat.completion.chunk", Created: g.created, Model: g.model, Provider: providerName, Tier: g.tier,
 		Choices: []streamChoice{{Delta: d, FinishReason: reason(finish), NativeReason: reason(native)}},
 	}
 }

@@ -1,6 +1,7 @@
 package simulator
 
 import (
+	"cmp"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -24,18 +25,28 @@ type chatRequest struct {
 	Temperature         *float64                   `json:"temperature"`
 	TopP                *float64                   `json:"top_p"`
 	TopK                *int                       `json:"top_k"`
+	FrequencyPenalty    any                        `json:"frequency_penalty"`
+	PresencePenalty     any                        `json:"presence_penalty"`
 	Stop                stopList                   `json:"stop"`
 	Provider            map[string]json.RawMessage `json:"provider"`
 	Reasoning           *reasoningOptions          `json:"reasoning"`
 	ResponseFormat      *responseFormat            `json:"response_format"`
 	Tools               []tool                     `json:"tools"`
+	ServiceTier         string                     `json:"service_tier"`
+	SessionID           string                     `json:"session_id"`
+	User                string                     `json:"user"`
+	Metadata            map[string]string          `json:"metadata"`
+	Trace               map[string]json.RawMessage `json:"trace"`
+	Preset              string                     `json:"preset"`
 
 	keys []string // of the body, sorted
 }
 
 type message struct {
-	Role    string  `json:"role"`
-	Content content `json:"content"`
+	Role       string  `json:"role"`
+	Name       string  `json:"name"`
+	ToolCallID string  `json:"tool_call_id"`
+	Content    content `json:"content"`
 }
 
 // content is a message's text and how many other parts it has.
@@ -83,7 +94,7 @@ func (s *stopList) UnmarshalJSON(data []byte) error {
 type reasoningOptions struct {
 	Effort    string `json:"effort"`
 	MaxTokens *int   `json:"max_tokens"`
-	Enabled   bool   `json:"enabled"`
+	Enabled   *bool  `json:"enabled"`
 	Exclude   bool   `json:"exclude"`
 }
 
@@ -127,6 +138,9 @@ func (c chatRequest) problem() string {
 	if len(c.Messages) == 0 {
 		return `Input required: specify "prompt" or "messages"`
 	}
+	if len(c.Models) > maxModels {
+		return tooManyModels
+	}
 	roles := []string{"system", "developer", "user", "assistant", "tool"}
 	for i, m := range c.Messages {
 		if !slices.Contains(roles, m.Role) {
@@ -136,7 +150,7 @@ func (c chatRequest) problem() string {
 	if unknown := c.unknownProviderKeys(); len(unknown) > 0 {
 		return "Unrecognized key(s) in object: '" + strings.Join(unknown, "', '") + "'"
 	}
-	return c.outOfRange()
+	return cmp.Or(c.outOfRange(), c.tooLong())
 }
 
 // outOfRange names the first parameter whose value is not allowed.
@@ -224,5 +238,5 @@ func (c chatRequest) limit() int {
 // wantsReasoning reports whether the request turns reasoning on; for Gemini 2.5 Flash it is off by default.
 func (c chatRequest) wantsReasoning() bool {
 	r := c.Reasoning
-	return r != nil && (r.Enabled || r.MaxTokens != nil && *r.MaxTokens > 0 || r.Effort != "" && r.Effort != "none")
+	return r != nil && (r.Enabled != nil && *r.Enabled || r.MaxTokens != nil && *r.MaxTokens > 0 || r.Effort != "" && r.Effort != "none")
 }

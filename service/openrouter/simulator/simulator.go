@@ -2,6 +2,7 @@ package simulator
 
 import (
 	"errors"
+	"maps"
 	"net/http"
 	"sync"
 	"time"
@@ -32,8 +33,11 @@ type Config struct {
 	GenerationDelay time.Duration
 	// History is how many calls are remembered, for Calls, CountFor and /generation; 0 is all of them.
 	History int
-	// Answer makes the text of an answer. If it is nil, a few sentences are derived from the prompt.
+	// Answer makes the text of an answer. If it is nil, a few sentences are derived from the prompt. For an item of a batch it
+	// must not ask the simulator about batches, which are locked meanwhile.
 	Answer func(Prompt) string
+	// Batch says how batches behave.
+	Batch BatchConfig
 	// OnCall is called with every chat call that has ended, on the call's own goroutine, before it stops counting as in flight.
 	OnCall func(Call)
 }
@@ -65,6 +69,8 @@ type Simulator struct {
 	ledger  ledger
 	control control
 	limiter limiter
+	batches batchStore
+	answers responseCache
 	born    time.Time
 	closing chan struct{}
 	close   func()
@@ -82,6 +88,9 @@ func New(config Config) *Simulator {
 	s.close = sync.OnceFunc(func() { close(s.closing) })
 	s.ledger = newLedger(config)
 	s.control.markerHits = make(map[uint64][]int)
+	s.control.expirations = map[string]string{}
+	maps.Copy(s.control.expirations, config.Expirations)
+	s.answers.entries = make(map[string]remembered)
 	s.limiter = limiter{limit: config.RateLimit, windows: make(map[string]*window)}
 	for _, k := range catalogue() {
 		s.kinds[k.name] = k
@@ -93,6 +102,12 @@ func New(config Config) *Simulator {
 	s.mux.HandleFunc("GET /api/v1/generation", s.generation)
 	s.mux.HandleFunc("GET /api/v1/models", s.models)
 	s.mux.HandleFunc("GET /api/v1/model/{author}/{slug}", s.model)
+	s.batches.byID = make(map[string]*batch)
+	s.batches.runsFor = make(map[string]int)
+	s.mux.HandleFunc("POST /api/v1/batches", s.submitBatch)
+	s.mux.HandleFunc("GET /api/v1/batches", s.listBatches)
+	s.mux.HandleFunc("GET /api/v1/batches/{id}", s.getBatch)
+	s.mux.HandleFunc("DELETE /api/v1/batches/{id}", s.deleteBatch)
 	s.mux.HandleFunc("/", func(w http.ResponseWriter, _ *http.Request) {
 		sendError(w, http.StatusNotFound, "Not Found")
 	})

@@ -11,6 +11,7 @@ type chunk struct {
 	Created  int64          `json:"created"`
 	Model    string         `json:"model"`
 	Provider string         `json:"provider"`
+	Tier     string         `json:"service_tier,omitempty"`
 	Error    *apiError      `json:"error,omitempty"`
 	Choices  []streamChoice `json:"choices"`
 	Usage    *usage         `json:"usage,omitempty"`
@@ -69,6 +70,7 @@ type completion struct {
 	Model             string        `json:"model"`
 	Provider          string        `json:"provider"`
 	SystemFingerprint *string       `json:"system_fingerprint"`
+	Tier              string        `json:"service_tier,omitempty"`
 	Choices           []wholeChoice `json:"choices"`
 	Usage             *usage        `json:"usage,omitempty"`
 }
@@ -132,6 +134,9 @@ func reason(text string) *string {
 
 // usage returns the accounting of a generation.
 func (g *generation) usage() *usage {
+	if g.hit {
+		return &usage{}
+	}
 	prompt, completion := g.cost()
 	total := inDollars((prompt + completion) * 1e6)
 	return &usage{

@@ -34,10 +34,15 @@ func scenarios() []string {
 		"huge bytes=100 chunk=40", "huge_line bytes=100", "cached tokens=2", "dated date=20250617", "200_error code=429",
 		"first_event_error code=server_error", "mid_error code=500 after=0", "mid_error code=server_error after=1",
 		"cut after=0 how=close", "cut after=1 how=eof", "reset after=0", "truncate after=1", "hang for=1ms",
-		"drip gap=1ms", "redirect to=http://127.0.0.1:1/x code=302",
+		"403_workspace_budget interval=lifetime", "no_endpoints place=metadata retryable=true retry_after=3",
+		"availability code=new status=403 retryable=true", "status code=404 type=image_not_found", "200_error choices=none",
+		"first_event_error type=refusal", "mid_error choices=none after=1", "choice_error type=timeout", "drip gap=1ms", "redirect to=http://127.0.0.1:1/x code=302",
 	}
 	endless := []string{"hang", "hang_after_headers", "stall", "comments", "drip", "huge", "huge_line"}
 	for _, fault := range simulator.Faults() {
+		if strings.HasPrefix(fault.Name, "batch_") {
+			continue // nothing of it is seen in a chat call
+		}
 		if !slices.Contains(endless, fault.Name) {
 			all = append(all, fault.Name)
 		}
@@ -181,6 +186,18 @@ func TestRefusals(t *testing.T) {
 		"403_moderation":                {403, "", `"flagged_input":"why?"`},
 		"403_guardrail":                 {403, "", `"patterns":["ignore all previous instructions"]`},
 		"403_key_limit":                 {403, "", `Key limit exceeded (total limit)`},
+		"402_in_flight_silent":          {402, "", `"reason":"in_flight_budget_exhausted"`},
+		"403_workspace_budget":          {403, "", `{"error":{"code":403,"message":"Workspace monthly budget of $500.00 exceeded. Contact your workspace admin."},"user_id"`},
+		"403_guardrail_budget":          {403, "", `"limit_source":"openrouter_guardrail_budget"`},
+		"404_gone":                      {404, "", `{"error":{"code":404,"message":"No endpoints found for google/gemini-2.5-flash."},"user_id":"user_simulator"}`},
+		"400_gone":                      {400, "", `{"error":{"code":400,"message":"google/gemini-2.5-flash is not a valid model ID"},"user_id"`},
+		"404_batch":                     {404, "", `"message":"This model is only available through the Batch API.`},
+		"404_guardrail":                 {404, "", `"message":"0 endpoints out of 3 requested are available matching your guardrail`},
+		"404_data_policy":               {404, "", `"message":"No endpoints found matching your data policy.`},
+		"400_models":                    {400, "", `"message":"'models' array must have 3 items or fewer."`},
+		"availability status=410":       {410, "", `"availability":{"code":"model_paused","retryable":false,`},
+		"no_endpoints place=metadata":   {404, "", `"metadata":{"availability":{"code":"no_endpoints","retryable":false,`},
+		"no_endpoints retryable=true":   {404, "", `"availability":{"code":"no_endpoints","retryable":true,`},
 		"404":                           {404, "", `No endpoints found that support tool use`},
 		"model_not_found":               {400, "", `"availability":{"code":"model_not_found","retryable":false`},
 		"wrong_endpoint":                {400, "", `"availability":{"code":"wrong_endpoint","retryable":false`},

@@ -1,0 +1,30 @@
+package main
+
+import (
+	"math"
+	"testing"
+	"time"
+)
+
+func TestHeapOfABusyProcess(t *testing.T) {
+	t.Parallel()
+	const mib = 1 << 20
+	for name, tt := range map[string]struct {
+		live, roots, limit uint64
+		since              time.Duration
+		want               int
+	}{
+		"small and busy":   {8 * mib, 0, math.MaxInt64, time.Second, 500},
+		"many goroutines":  {8 * mib, 8 * mib, math.MaxInt64, time.Second, 250},
+		"half of it":       {32 * mib, 0, math.MaxInt64, time.Second, 50},
+		"large":            {500 * mib, 0, math.MaxInt64, time.Millisecond, 50},
+		"idle":             {8 * mib, 0, math.MaxInt64, time.Minute, 100},
+		"little memory":    {8 * mib, 0, 256 * mib, time.Second, 300},
+		"very little":      {8 * mib, 0, 64 * mib, time.Second, 50},
+		"nothing is known": {0, 0, math.MaxInt64, time.Second, 100},
+	} {
+		if got := nextPercent(tt.live, tt.roots, tt.limit, tt.since); got != tt.want {
+			t.Errorf("%s: nextPercent(%d, %d, %d, %s) = %d, want %d", name, tt.live, tt.roots, tt.limit, tt.since, got, tt.want)
+		}
+	}
+}

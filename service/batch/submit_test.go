@@ -1,0 +1,51 @@
+package batch_test
+
+import (
+	"testing"
+	"time"
+
+	"gemini-client/service/openrouter/simulator"
+)
+
+// A worker that was paused while it sent a batch finds that another one has taken the job
+// up, and does not complete what that one submits again.
+func TestSubmitIsTakenOver(t *testing.T) {
+	t.Parallel()
+	b := setup(t, simulator.BatchConfig{})
+	b.read = func(nth int) bool {
+		if nth == 2 { // while it is sent
+			record, err := b.bus.BatchRecord(t.Context(), "jobs", job)
+			if err == nil {
+				_, err = b.bus.PutBatchRecord(t.Context(), "jobs", record, time.Hour)
+			}
+			if err != nil {
+				t.Error(err)
+			}
+		}
+		return true
+	}
+	b.ask("Why?")
+	b.tick(group)
+	if _, err := b.Tick(t.Context(), job); err == nil {
+		t.Error("no error")
+	}
+	if n := len(b.router.Batches()); n != 0 {
+		t.Errorf("batches: %d, want none", n)
+	}
+}
+
+// Requests that are answered before they are sent make no batch, which is nothing that
+// OpenRouter refused.
+func TestSubmitNothing(t *testing.T) {
+	t.Parallel()
+	b := setup(t, simulator.BatchConfig{})
+	b.read = func(nth int) bool { return nth == 1 }
+	b.ask("Why?")
+	b.tick(group)
+	if next := b.tick(job); !next.IsZero() {
+		t.Errorf("next %v, want the end", next)
+	}
+	if b.Refused(model) || len(b.returned) != 0 {
+		t.Error("the model is said to be refused")
+	}
+}

@@ -1,0 +1,119 @@
+package service
+
+import (
+	"context"
+	"time"
+
+	"gemini-client/events"
+	"gemini-client/service/batch"
+	"gemini-client/service/bus"
+	"gemini-client/service/upstream"
+)
+
+// batchItems answers the requests of a batch, which wait as schedules. It implements
+// batch.Requests.
+type batchItems struct{ *handler }
+
+// waiting returns the schedule of a request that waits in a group, nil if it does not.
+func (h batchItems) waiting(ctx context.Context, group string, i batch.Item) (*bus.Delivery, error) {
+	d, err := h.bus.Waiting(ctx, i.Callback, i.ID)
+	if d == nil || err != nil {
+		return nil, err
+	}
+	if n, _ := events.RetryCount(d.Header); n != i.Retries || events.Batch(d.Header).Group != group {
+		return nil, nil //nolint:nilnil // it waits for something else
+	}
+	return d, nil
+}
+
+// Read implements batch.Requests.
+func (h batchItems) Read(ctx context.Context, group string, i batch.Item) (events.Request, bool, error) {
+	d, err := h.waiting(ctx, group, i)
+	if d == nil || err != nil {
+		return events.Request{}, false, err
+	}
+	request, broken := h.read(ctx, d)
+	return request, broken == nil, nil
+}
+
+// Answer implements batch.Requests.
+func (h batchItems) Answer(ctx context.Context, group string, i batch.Item, re upstream.Reply) (over bool, err error) {
+	return h.settle(ctx, group, i, func(ctx context.Context, j job) (verdict, upstream.Reply) {
+		re = re.WithoutEcho(j.request)
+		if e := re.Err; e != nil && e.Code == events.ModelUnavailable && j.request.TierFallback { // another model may answer
+			return h.withoutBatch(ctx, events.Failure{Code: e.Code, Message: e.Message}), re
+		}
+		h.tel.Instruments.BatchItem(ctx, "answered")
+		return h.judge(j, re), re
+	})
+}
+
+// Return implements batch.Requests.
+func (h batchItems) Return(ctx context.Context, group string, i batch.Item, why events.Failure) (over bool, err error) {
+	return h.settle(ctx, group, i, func(ctx context.Context, j job) (verdict, upstream.Reply) {
+		if j.broken == nil && !j.request.TierFallback {
+			h.tel.Instruments.BatchItem(ctx, "returned")
+			return failed(why.Code, why.Message), upstream.Reply{}
+		}
+		return h.withoutBatch(ctx, why), upstream.Reply{}
+	})
+}
+
+// withoutBatch has a request go on in the ordinary way.
+func (h batchItems) withoutBatch(ctx context.Context, why events.Failure) verdict {
+	h.tel.Instruments.BatchItem(ctx, "returned")
+	return verdict{outcome: Rescheduled, free: true, at: time.Now(), failure: why, batch: &enrolment{state: events.BatchState{Tried: true}, again: true}}
+}
+
+// settle admits a request that waits, and stores the verdict on it. What was answered, or
+// does not wait in this group any more, is over. It is not entered into the registry of
+// requests in flight, as in cancelWaiting.
+func (h batchItems) settle(ctx context.Context, group string, i batch.Item, decide func(context.Context, job) (verdict, upstream.Reply)) (over bool, err error) {
+	d, err := h.waiting(ctx, group, i)
+	if err != nil {
+		return false, err
+	}
+	if d == nil {
+		return h.isOver(ctx, i)
+	}
+	request, broken := h.read(ctx, d)
+	if events.CanonicalID(request.ID) != i.ID || request.CallbackQueue != i.Callback {
+		return true, nil // the settings have changed
+	}
+	if h.inFlight.has(i.Callback, i.ID) {
+		return false, nil
+	}
+	ctx = withRequestID(h.tel.Extract(ctx, d.Header), request)
+	j := job{delivery: d, request: request, broken: broken}
+	var v verdict
+	var re upstream.Reply
+	switch h.bus.Admit(ctx, bus.Ask{Delivery: d, Callback: i.Callback, ID: request.ID, Deadline: request.Deadline})[0].State {
+	case bus.Admitted:
+		v, re = decide(ctx, j)
+	case bus.Cancelled:
+		v = failed(events.Cancelled, "The request was cancelled while it waited for its batch.")
+	case bus.Expired:
+		v = failed(events.DeadlineExceeded, "The request's deadline passed before its batch was answered.")
+	case bus.Answered:
+		_, _ = h.bus.Settle(ctx, d, bus.End{})
+		return true, nil
+	case bus.Busy, bus.Duplicate, bus.Rescheduled, bus.Interrupted, bus.Unclear:
+		_, _ = h.bus.Settle(ctx, d, bus.End{Nack: true}) // it goes on waiting
+		return false, context.Cause(ctx)
+	}
+	r := h.conclude(ctx, j, v, re)
+	r.request = request
+	h.nack(ctx, d, r)
+	r.record(ctx, h.tel, d)
+	return r.outcome != Nacked, context.Cause(ctx)
+}
+
+// isOver reports whether a request that does not wait in a group is answered, or waits for
+// something else. Else its schedule has fired in this moment.
+func (h batchItems) isOver(ctx context.Context, i batch.Item) (bool, error) {
+	d, err := h.bus.Waiting(ctx, i.Callback, i.ID)
+	if d != nil || err != nil {
+		return d != nil, err
+	}
+	return h.batch.bus.HasResult(ctx, i.Callback, i.ID)
+}
