@@ -2,6 +2,7 @@ package service
 
 import (
 	"context"
+	"errors"
 	"time"
 
 	"gemini-client/events"
@@ -185,7 +186,7 @@ func (h *handler) tick(ctx context.Context, d *bus.Delivery) {
 	if a.Starts > tickStarts {
 		next = time.Now().Add(tickRest)
 		h.tel.Logger.ErrorContext(ctx, "a batch was looked after again and again and that never came to an end", "name", d.Tick, "starts", a.Starts)
-	} else if h.guard(ctx, func() { next, err = h.batch.runner.Tick(work, d.Tick) }) {
+	} else if h.guard(ctx, func() { next, err = h.batch.runner.Tick(work, d.Tick) }) || errors.Is(err, errPanicked) {
 		_, _ = h.batch.bus.Settle(ctx, d, bus.End{Nack: true, After: tickAgain, Crashed: true})
 		return
 	}

@@ -65,10 +65,18 @@ func (h batchItems) withoutBatch(ctx context.Context, why events.Failure) verdic
 	return verdict{outcome: Rescheduled, free: true, at: time.Now(), failure: why, batch: &enrolment{state: events.BatchState{Tried: true}, again: true}}
 }
 
-// settle admits a request that waits, and stores the verdict on it. What was answered, or
+// settle ends a request that waits, which has goroutines of its own. The error may be errPanicked.
+func (h batchItems) settle(ctx context.Context, group string, i batch.Item, decide func(context.Context, job) (verdict, upstream.Reply)) (over bool, err error) {
+	if h.guard(ctx, func() { over, err = h.end(ctx, group, i, decide) }) {
+		return false, errPanicked
+	}
+	return over, err
+}
+
+// end admits a request that waits, and stores the verdict on it. What was answered, or
 // does not wait in this group any more, is over. It is not entered into the registry of
 // requests in flight, as in cancelWaiting.
-func (h batchItems) settle(ctx context.Context, group string, i batch.Item, decide func(context.Context, job) (verdict, upstream.Reply)) (over bool, err error) {
+func (h batchItems) end(ctx context.Context, group string, i batch.Item, decide func(context.Context, job) (verdict, upstream.Reply)) (over bool, err error) {
 	d, err := h.waiting(ctx, group, i)
 	if err != nil {
 		return false, err

@@ -31,7 +31,8 @@ type bench struct {
 
 // requests are those that wait, and what became of them.
 type requests struct {
-	read func(nth int) (waits bool) // is told of each read; nil: all wait
+	read   func(nth int) (waits bool) // is told of each read; nil: all wait
+	answer func(id string) error      // is asked before each answer; nil: none fails
 
 	mu       sync.Mutex
 	n        int
@@ -49,6 +50,11 @@ func (r *requests) Read(_ context.Context, _ string, i batch.Item) (events.Reque
 }
 
 func (r *requests) Answer(_ context.Context, _ string, i batch.Item, _ upstream.Reply) (bool, error) {
+	if r.answer != nil {
+		if err := r.answer(i.ID); err != nil {
+			return false, err
+		}
+	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.answered[i.ID] = true

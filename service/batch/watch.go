@@ -61,24 +61,7 @@ func (r *Runner) unfinished(ctx context.Context, j *Job, b upstream.Batch) (next
 // result goes on without it. It is done again for those that somebody else had in
 // hand.
 func (r *Runner) complete(ctx context.Context, j *Job, b upstream.Batch) (next time.Time, err error) {
-	seen, open, of := make([]bool, len(j.Items)), 0, owner{}
-	err = r.api.BatchResults(ctx, b, func(result upstream.BatchResult) error {
-		of = parseCustomID(result.CustomID)
-		switch {
-		case result.CustomID == "": // it is broken
-			return nil
-		case !j.owns(of):
-			return errForeign
-		case of.n >= len(seen) || seen[of.n]:
-			return nil
-		}
-		seen[of.n] = true
-		over, err := r.requests.Answer(ctx, j.Group, j.Items[of.n], result.Reply)
-		if err == nil && !over {
-			open++
-		}
-		return err
-	})
+	seen, open, of, err := r.answerAll(ctx, j, b)
 	var e *upstream.Error
 	switch {
 	case errors.Is(err, errForeign):
@@ -104,6 +87,32 @@ func (r *Runner) complete(ctx context.Context, j *Job, b upstream.Batch) (next t
 	return next, r.end(ctx, j, completed, "cost", dollars(b.Bill), "failed_there", b.FailedItems)
 }
 
+// answerAll answers the requests that have a result. It returns which have one, how many
+// have to be asked again, and whose the last result is.
+func (r *Runner) answerAll(ctx context.Context, j *Job, b upstream.Batch) (seen []bool, open int, of owner, err error) {
+	seen = make([]bool, len(j.Items))
+	answers := each(ctx)
+	err = r.api.BatchResults(answers.reading, b, func(result upstream.BatchResult) error {
+		of = parseCustomID(result.CustomID)
+		switch {
+		case result.CustomID == "": // it is broken
+			return nil
+		case !j.owns(of):
+			return errForeign
+		case of.n >= len(seen) || seen[of.n]:
+			return nil
+		}
+		seen[of.n] = true
+		item := j.Items[of.n]
+		return answers.begin(func() (bool, error) { return r.requests.Answer(ctx, j.Group, item, result.Reply) })
+	})
+	open, failed := answers.wait()
+	if failed != nil {
+		err = failed
+	}
+	return seen, open, of, err
+}
+
 func dollars(b events.Bill) any {
 	if b.Cost == nil {
 		return "unknown"
@@ -114,19 +123,16 @@ func dollars(b events.Bill) any {
 // returnAll has those requests of a job that are asked for go on without it. It returns
 // how many have to be asked again.
 func (r *Runner) returnAll(ctx context.Context, j *Job, why events.Failure, which func(n int) bool) (open int, err error) {
+	returns := each(ctx)
 	for n, i := range j.Items {
 		if !which(n) {
 			continue
 		}
-		over, err := r.requests.Return(ctx, j.Group, i, why)
-		if err != nil {
-			return open, err
-		}
-		if !over {
-			open++
+		if returns.begin(func() (bool, error) { return r.requests.Return(ctx, j.Group, i, why) }) != nil {
+			break
 		}
 	}
-	return open, nil
+	return returns.wait()
 }
 
 // giveUp ends a job whose requests go on without it.

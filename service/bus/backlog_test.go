@@ -25,7 +25,8 @@ type backlogBench struct {
 
 func newBacklogBench(t *testing.T, n *servicetest.NATS, changes ...func(*config.Config)) *backlogBench {
 	t.Helper()
-	b := setupOn(t, n, changes...)
+	late := func(c *config.Config) { c.AckWait = time.Minute } // what comes again would be taken for the next one
+	b := setupOn(t, n, append([]func(*config.Config){late}, changes...)...)
 	b.provision()
 	conn := b.connect()
 	return &backlogBench{bench: b, backlog: newBacklog(conn, b.config.Names(), slog.New(slog.NewTextHandler(b.log, nil)), func(context.Context, int64) {})}

@@ -7,6 +7,8 @@ import (
 	"sync"
 	"sync/atomic"
 	"testing"
+	"testing/synctest"
+	"time"
 
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
@@ -75,48 +77,26 @@ func TestStreamsThatGetCopies(t *testing.T) {
 // in memory at a time: each may be as large as max_payload.
 func TestLooksAreBounded(t *testing.T) {
 	t.Parallel()
-	s, n := testStreams(t)
-	const all = 10 * looksAtOnce
-	var open, peak atomic.Int64
-	held := make(chan *nats.Msg, all)
-	nobody, err := n.Connect().Subscribe("hold.>", func(m *nats.Msg) {
-		peak.Store(max(peak.Load(), open.Add(1)))
-		held <- m
-	})
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer nobody.Unsubscribe()
-	var looks sync.WaitGroup
-	for range all {
-		looks.Go(func() {
-			_, err := s.read(t.Context(), s.bounded(func(ctx context.Context) (*jetstream.RawStreamMsg, error) {
-				_, err := s.conn.RequestWithContext(ctx, "hold.it", nil)
-				return nil, err
-			}))
-			if err != nil {
-				t.Error(err)
-			}
+	synctest.Test(t, func(t *testing.T) {
+		s := &streams{looks: make(chan struct{}, looksAtOnce)}
+		var open, peak atomic.Int64
+		look := s.bounded(func(context.Context) (*jetstream.RawStreamMsg, error) {
+			peak.Store(max(peak.Load(), open.Add(1)))
+			time.Sleep(time.Second)
+			open.Add(-1)
+			return nil, nil
 		})
-	}
-	var first []*nats.Msg
-	for range looksAtOnce {
-		first = append(first, <-held)
-	}
-	answer := func(m *nats.Msg) {
-		open.Add(-1)
-		if err := m.Respond(nil); err != nil {
-			t.Error(err)
+		var looks sync.WaitGroup
+		for range 10 * looksAtOnce {
+			looks.Go(func() {
+				if _, err := look(t.Context()); err != nil {
+					t.Error(err)
+				}
+			})
 		}
-	}
-	for _, m := range first {
-		answer(m)
-	}
-	for range all - looksAtOnce {
-		answer(<-held)
-	}
-	looks.Wait()
-	if peak.Load() != looksAtOnce {
-		t.Errorf("%d at once, want %d", peak.Load(), looksAtOnce)
-	}
+		looks.Wait()
+		if peak.Load() != looksAtOnce {
+			t.Errorf("%d at once, want %d", peak.Load(), looksAtOnce)
+		}
+	})
 }

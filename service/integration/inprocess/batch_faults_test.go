@@ -59,7 +59,7 @@ func TestBatchWithAnInvalidRequest(t *testing.T) {
 // A batch that fails without any request being to blame is not halved for ever.
 func TestBatchFailsForNoReason(t *testing.T) {
 	t.Parallel()
-	b := batched(t, simulator.BatchConfig{Names: simulator.NamesNothing})
+	b := batched(t, simulator.BatchConfig{Names: simulator.NamesNothing}, together)
 	b.openrouter.SetFault(simulator.Fault{Name: "batch_failed"})
 	b.start()
 	const n = 64
@@ -81,7 +81,7 @@ func TestBatchFailsForNoReason(t *testing.T) {
 // without a word.
 func TestBatchFailsInPart(t *testing.T) {
 	t.Parallel()
-	b := batched(t, simulator.BatchConfig{NoItemCost: true}, quick)
+	b := batched(t, simulator.BatchConfig{NoItemCost: true}, quick, together)
 	b.start()
 	good := b.askBatched("good", nil)
 	forGood := b.askBatched("bad [sim:400]", nil)
@@ -123,8 +123,8 @@ func TestBatchAcceptanceIsLost(t *testing.T) {
 	}
 	b.Idle()
 	b.wantOnce()
-	if n := len(b.openrouter.Batches()); n != 2 {
-		t.Errorf("batches: %d, want 2", n)
+	if n := len(b.openrouter.Batches()); n < 2 {
+		t.Errorf("batches: %d, want one a model", n)
 	}
 }
 
@@ -231,7 +231,7 @@ func TestBatchOfTwoWorkers(t *testing.T) {
 // of the results.
 func TestBatchesAreExchanged(t *testing.T) {
 	t.Parallel()
-	b := batched(t, simulator.BatchConfig{Step: simulator.BatchManual})
+	b := batched(t, simulator.BatchConfig{Step: simulator.BatchManual}, together)
 	b.start()
 	for i := range 8 {
 		format := []string{"text", "json_object"}[i%2]

@@ -39,7 +39,7 @@ func TestBatchThatEndsIsAnothers(t *testing.T) {
 	for _, end := range []string{"failed", "expired"} {
 		t.Run(end, func(t *testing.T) {
 			t.Parallel()
-			b := batched(t, simulator.BatchConfig{Step: simulator.BatchManual, Names: simulator.NamesNothing})
+			b := batched(t, simulator.BatchConfig{Step: simulator.BatchManual, Names: simulator.NamesNothing}, together)
 			b.start()
 			for i := range 8 {
 				format := []string{"text", "json_object"}[i%2]

@@ -77,7 +77,7 @@ func TestOneModelRests(t *testing.T) {
 // hasty is a configuration whose calls time out soon, and whose retries are due
 // soon.
 func hasty(c *config.Config) {
-	c.FirstTokenTimeout, c.TokenGapTimeout = 500*time.Millisecond, 500*time.Millisecond
+	c.FirstTokenTimeout, c.TokenGapTimeout = 1500*time.Millisecond, 1500*time.Millisecond
 	c.RetryDelays = []int{1}
 }
 
