@@ -82,7 +82,7 @@ func TestLooksAreBounded(t *testing.T) {
 		var open, peak atomic.Int64
 		look := s.bounded(func(context.Context) (*jetstream.RawStreamMsg, error) {
 			peak.Store(max(peak.Load(), open.Add(1)))
-			time.Sleep(time.Second)
+			<-time.After(time.Second)
 			open.Add(-1)
 			return nil, nil
 		})

@@ -17,7 +17,7 @@ import (
 
 // Patience is how long a test waits for a condition before it fails. It is no part
 // of any assertion: conditions hold much sooner, on a cold machine too.
-const Patience = time.Minute
+const Patience = 4 * time.Minute
 
 // Backend is a user of the service: it publishes requests and reads results.
 type Backend struct {

@@ -160,7 +160,7 @@ func TestBatchIsSubmittedAgain(t *testing.T) {
 // adds nothing.
 func TestBatchWaits(t *testing.T) {
 	t.Parallel()
-	b := batched(t, simulator.BatchConfig{Step: simulator.BatchManual}, func(c *config.Config) { c.BatchMaxWait = 3 * time.Second })
+	b := batched(t, simulator.BatchConfig{Step: simulator.BatchManual}, func(c *config.Config) { c.BatchMaxWait = 12 * time.Second })
 	b.start()
 	early, late, kept := b.askBatched("cancelled early", nil), b.askBatched("cancelled late", nil), servicetest.NewID()
 	for i := range 5 {

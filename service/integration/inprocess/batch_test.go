@@ -24,7 +24,7 @@ func batched(t *testing.T, c simulator.BatchConfig, changes ...func(*config.Conf
 func oftenBatched(c *config.Config) { c.BatchMaxWait = time.Second }
 
 // together is for tests whose requests must meet in a batch, also on a busy machine.
-func together(c *config.Config) { c.BatchMaxWait = 6 * time.Second }
+func together(c *config.Config) { c.BatchMaxWait = 8 * time.Second }
 
 // askBatched asks with tier batch.
 func (b *bench) askBatched(prompt string, more map[string]any) string {
