@@ -23,7 +23,7 @@ import (
 // before the request is looked up, because one server hands out both: it gives the
 // cancellation to its stream and to this connection in one go, and the request to this
 // connection later. Between servers nothing keeps that order, so there the stream is
-// asked (see cancelsInfo.orders).
+// asked (see cancelsInfo.orders), once for all requests that look at the same time.
 //
 // It asks the stream's leader, in JSON, and not by a direct get: see queue.pull for
 // Status headers. A consumer of its own would tell it what it has not heard sooner than
@@ -33,6 +33,7 @@ import (
 type cancels struct {
 	streams *streams
 	set     *cancelSet
+	share   *share
 	wake    chan struct{}                     // somebody wants the set to be made sure of now
 	live    atomic.Pointer[nats.Subscription] // brings those that come now; nil before follow
 
@@ -45,7 +46,7 @@ type cancels struct {
 }
 
 func newCancels(s *streams) *cancels {
-	return &cancels{streams: s, set: newCancelSet(cancelSetMost), wake: make(chan struct{}, 1), behind: true}
+	return &cancels{streams: s, set: newCancelSet(cancelSetMost), share: newShare(), wake: make(chan struct{}, 1), behind: true}
 }
 
 // follow keeps the set current and calls cancelled with the id of every request that
@@ -88,6 +89,9 @@ func (b *Bus) IsCancelled(ctx context.Context, id string) (bool, error) {
 func (c *cancels) has(ctx context.Context, id string) (bool, error) {
 	if cancelled, known := c.known(id); known {
 		return cancelled, nil
+	}
+	if events.ValidID(id) && c.set.reached() {
+		return c.askTogether(ctx, id)
 	}
 	return c.ask(ctx, id)
 }

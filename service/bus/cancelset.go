@@ -30,6 +30,8 @@ type cancelSet struct {
 	verified time.Time            // it had all that the stream had then; zero if that is not known
 	on       feed                 // that brought what has come since
 	unheard  uuid.UUID            // it has not brought this one, which the stream has
+	created  time.Time            // of the stream of which it has all up to a sequence; zero if it has not
+	through  uint64               // that sequence
 }
 
 func newCancelSet(most int) *cancelSet {
@@ -90,7 +92,7 @@ func (s *cancelSet) drop() {
 
 // forget keeps nothing any more: part of it would say nothing. The lock is held.
 func (s *cancelSet) forget() {
-	s.ids, s.dropped, s.verified = map[uuid.UUID]uint32{}, time.Now(), time.Time{}
+	s.ids, s.dropped, s.verified, s.created = map[uuid.UUID]uint32{}, time.Now(), time.Time{}, time.Time{}
 }
 
 // look returns when an id came, if it is there, and whether none can be missing that
@@ -115,6 +117,31 @@ func (s *cancelSet) verify(at time.Time, on feed) {
 		s.unheard = uuid.Nil
 	}
 	s.verified, s.on = at, on
+}
+
+// reach notes that the set has all that a stream has stored up to a sequence, unless it
+// was dropped meanwhile.
+func (s *cancelSet) reach(created time.Time, through uint64) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.dropped.IsZero() {
+		s.created, s.through = created, through
+	}
+}
+
+// reached reports whether the set has all of some stream up to some sequence.
+func (s *cancelSet) reached() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return !s.created.IsZero()
+}
+
+// lacks reports whether an id is not among all that the stream has.
+func (s *cancelSet) lacks(key uuid.UUID, stream cancelsInfo) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	_, there := s.ids[key]
+	return !there && !s.created.IsZero() && s.created.Equal(stream.Created) && stream.State.Last <= s.through
 }
 
 // keep has what comes kept again, before all that the stream has is read. It returns

@@ -115,10 +115,14 @@ func (c *cancels) verify(ctx context.Context, cancelled func(id string)) error {
 	default:
 		err = c.readAll(ctx, reader{on, cancelled})
 	}
-	if err == nil && info.orders(c.streams.conn.ConnectedServerName()) {
+	if err != nil {
+		return err
+	}
+	c.set.reach(c.created, c.through)
+	if info.orders(c.streams.conn.ConnectedServerName()) {
 		c.set.verify(begun, on)
 	}
-	return err
+	return nil
 }
 
 // reader is told what is read and was not heard on its feed.
