@@ -103,7 +103,11 @@ func Replay(h Header) (uint64, bool) {
 }
 
 func count(h Header, name string) (int, bool) {
-	n, err := strconv.ParseUint(first(h, name), 10, 31)
+	value := first(h, name)
+	if value == "" { // as nearly always: an error would be made of it
+		return 0, false
+	}
+	n, err := strconv.ParseUint(value, 10, 31)
 	if err != nil {
 		return 0, false
 	}
