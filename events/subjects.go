@@ -18,6 +18,11 @@ type Names struct {
 	StreamPrefix string
 }
 
+// DefaultNames are the names of a service whose settings name no others.
+func DefaultNames() Names {
+	return Names{RequestQueue: "gemini.requests", ResponseQueue: "gemini.responses", SubjectPrefix: "gemini", StreamPrefix: "GEMINI"}
+}
+
 // Words that follow the prefix in the service's own subjects.
 const (
 	retries     = "retries"

@@ -99,6 +99,9 @@ func Setup(ctx context.Context, c Config) (*Telemetry, error) {
 	return t, nil
 }
 
+// TracerProvider makes spans of other libraries.
+func (t *Telemetry) TracerProvider() trace.TracerProvider { return t.tracers }
+
 // newTelemetry returns a Telemetry without spans and metrics.
 func newTelemetry(log *slog.Logger, propagator propagation.TextMapPropagator) *Telemetry {
 	tracers, meters := nooptrace.NewTracerProvider(), noopmetric.NewMeterProvider()

@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -10,13 +9,11 @@ import (
 	"time"
 
 	"github.com/google/uuid"
-	"github.com/nats-io/nats.go"
-	"github.com/nats-io/nats.go/jetstream"
 	"github.com/spf13/cobra"
 	"go.opentelemetry.io/otel/trace"
 
 	"gemini-client/events"
-	"gemini-client/service/bus"
+	"gemini-client/events/client"
 	"gemini-client/service/config"
 	"gemini-client/telemetry"
 )
@@ -80,26 +77,23 @@ func readPrompt(args []string, in io.Reader) (string, error) {
 	return string(text), nil
 }
 
-// body is the request event.
-func (q question) body() ([]byte, error) {
-	parameters := map[string]any{}
+// request is the request event.
+func (q question) request() events.Request {
+	now := time.Now().UTC()
+	r := events.Request{
+		ID: q.id, Prompt: q.prompt, Model: q.model, SystemInstruction: q.system, Stream: true,
+		Timestamp: now, Deadline: now.Add(q.timeout),
+	}
+	if q.withTemperature || q.maxTokens > 0 {
+		r.Parameters = events.DefaultParameters()
+	}
 	if q.withTemperature {
-		parameters["temperature"] = q.temperature
+		r.Parameters.Temperature = q.temperature
 	}
 	if q.maxTokens > 0 {
-		parameters["max_output_tokens"] = q.maxTokens
+		r.Parameters.MaxOutputTokens = q.maxTokens
 	}
-	request := map[string]any{
-		"request_id": q.id, "prompt": q.prompt, "stream": true, "parameters": parameters,
-		"deadline": time.Now().UTC().Add(q.timeout).Format(time.RFC3339Nano),
-	}
-	if q.model != "" {
-		request["model"] = q.model
-	}
-	if q.system != "" {
-		request["system_instruction"] = q.system
-	}
-	return json.Marshal(request)
+	return r
 }
 
 // ask is one request from publishing to its result.
@@ -115,78 +109,47 @@ func ask(ctx context.Context, c config.Config, q question, std streams) error {
 	if !events.ValidID(q.id) {
 		return fmt.Errorf("--id %s: want a UUID such as %s", q.id, uuid.NewString())
 	}
-	body, err := q.body()
-	if err != nil {
-		return err
-	}
 	ctx, cancel := context.WithTimeout(ctx, q.timeout)
 	defer cancel()
-	reader, err := newReader(ctx, c, tel, q.id)
-	if err != nil {
-		return err
-	}
-	defer reader.close()
-	traceID, err := reader.publish(ctx, body, tel)
-	if err != nil {
-		return err
-	}
-	show := newScreen(std, q)
-	show.request(c.RequestQueue, body)
-	subject, raw, err := reader.follow(ctx, show.delta)
-	if err != nil {
-		show.end()
-		return err
-	}
-	return show.result(subject, raw, traceID)
-}
-
-// reader waits for one result, as a backend does.
-type reader struct {
-	id      string
-	names   events.Names
-	conn    *bus.Conn
-	get     string // the subject for a direct get of the stored result
-	updates chan *nats.Msg
-}
-
-// newReader subscribes before anything is published, so that nothing is missed.
-func newReader(ctx context.Context, c config.Config, tel *telemetry.Telemetry, id string) (*reader, error) {
 	conn, err := dial(ctx, c.NATS, tel.Logger)
 	if err != nil {
-		return nil, err
+		return err
 	}
-	r := &reader{id: id, names: c.Names(), conn: conn, updates: make(chan *nats.Msg, 1024)}
-	r.get = c.API("DIRECT.GET." + r.names.ResponsesStream() + "." + events.AnyResult(c.ResponseQueue, id))
-	for _, subject := range []string{r.names.Deltas(id), events.AnyResult(c.ResponseQueue, id)} {
-		if _, err := conn.ChanSubscribe(subject, r.updates); err != nil {
-			conn.Close()
-			return nil, err
-		}
+	defer conn.Close()
+	backend, err := client.New(conn.Conn, client.WithNames(c.Names()), client.WithAPIPrefix(c.APIPrefix), client.WithTracerProvider(tel.TracerProvider()))
+	if err != nil {
+		return err
 	}
-	flush, cancel := context.WithTimeout(ctx, connectTimeout)
-	defer cancel()
-	return r, conn.FlushWithContext(flush)
-}
-
-func (r *reader) close() { r.conn.Close() }
-
-// publish stores the request and returns its trace id. With tracing off it has
-// one as well, so that the service's trace can be found.
-func (r *reader) publish(ctx context.Context, body []byte, tel *telemetry.Telemetry) (string, error) {
-	ctx, span := tel.StartPublish(ctx, r.names.RequestQueue, r.id)
-	if !trace.SpanContextFromContext(ctx).IsValid() {
+	ctx, span := tel.Tracer.Start(ctx, "ask")
+	defer span.End()
+	if !span.SpanContext().IsValid() { // with tracing off it has a trace as well, so that the service's can be found
 		ctx = trace.ContextWithSpanContext(ctx, newTrace())
 	}
-	m := &nats.Msg{Subject: r.names.RequestQueue, Header: nats.Header{}, Data: body}
-	tel.Inject(ctx, m.Header)
+	return follow(ctx, backend, c.Queue, newScreen(std, q))
+}
+
+// follow submits the request and shows its answer as it is written, and its result.
+func follow(ctx context.Context, backend *client.Client, c config.Queue, show *screen) error {
+	defer show.end()
+	request := show.q.request()
 	once, cancel := context.WithTimeout(ctx, connectTimeout)
 	defer cancel()
-	_, err := r.conn.JetStream.PublishMsg(once, m, jetstream.WithMsgID(r.id))
-	if errors.Is(err, jetstream.ErrNoStreamResponse) {
-		err = fmt.Errorf("no stream takes %s: has a service run against this server, or `gemini-client provision`? (%w)", r.names.RequestQueue, err)
+	h, err := backend.Submit(once, request)
+	if err != nil {
+		return err
 	}
-	span.End("", err)
-	return trace.SpanContextFromContext(ctx).TraceID().String(), err
+	show.request(c.RequestQueue, request)
+	for d, err := range h.Deltas(ctx) {
+		if err != nil {
+			break // the result says why
+		}
+		show.delta(d)
+	}
+	r, err := h.Result(ctx)
+	if failed := (*client.FailedError)(nil); err != nil && !errors.As(err, &failed) {
+		return fmt.Errorf("no result came for %s: is a service running? (%w)", h.ID(), err)
+	}
+	return show.result(c.ResponseQueue, r, trace.SpanContextFromContext(ctx).TraceID().String())
 }
 
 func newTrace() trace.SpanContext {
@@ -194,56 +157,4 @@ func newTrace() trace.SpanContext {
 	return trace.NewSpanContext(trace.SpanContextConfig{
 		TraceID: trace.TraceID(traceID), SpanID: trace.SpanID(spanID[:8]), TraceFlags: trace.FlagsSampled,
 	})
-}
-
-// follow returns the result as it came. Live messages may be lost with a
-// connection, so the stream is polled as well.
-func (r *reader) follow(ctx context.Context, delta func(events.Delta)) (subject string, body []byte, err error) {
-	poll := time.NewTicker(2 * time.Second)
-	defer poll.Stop()
-	for {
-		if m := r.stored(ctx); m != nil {
-			return m.Subject, m.Data, nil
-		}
-		m, err := r.next(ctx, poll.C, delta)
-		if err != nil {
-			return "", nil, fmt.Errorf("no result came for %s: is a service running? (%w)", r.id, err)
-		}
-		if m != nil {
-			return m.Subject, m.Data, nil
-		}
-	}
-}
-
-// next passes deltas on until the result comes. It returns nil when it is time to
-// poll.
-func (r *reader) next(ctx context.Context, poll <-chan time.Time, delta func(events.Delta)) (*nats.Msg, error) {
-	for {
-		select {
-		case m := <-r.updates:
-			if m.Subject != r.names.Deltas(r.id) {
-				return m, nil
-			}
-			if d, err := events.DecodeDelta(m.Data); err == nil {
-				delta(d)
-			}
-		case <-poll:
-			return nil, nil
-		case <-ctx.Done():
-			return nil, context.Cause(ctx)
-		}
-	}
-}
-
-// stored reads the stored result with a direct get (ADR-31), nil if there is none
-// or this user may not read it. A backend needs no other right.
-func (r *reader) stored(ctx context.Context) *nats.Msg {
-	once, cancel := context.WithTimeout(ctx, time.Second)
-	defer cancel()
-	m, err := r.conn.RequestWithContext(once, r.get, nil)
-	if err != nil || m.Header.Get(jetstream.SequenceHeader) == "" { // a status of the server, not a message
-		return nil
-	}
-	m.Subject = m.Header.Get(jetstream.SubjectHeader)
-	return m
 }

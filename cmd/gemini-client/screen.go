@@ -52,8 +52,8 @@ func (s *screen) dim(format string, args ...any) {
 	_, _ = fmt.Fprintln(s.out, text)
 }
 
-func (s *screen) request(subject string, body []byte) {
-	if s.q.events && !s.q.json {
+func (s *screen) request(subject string, r events.Request) {
+	if body, err := json.Marshal(r); err == nil && s.q.events && !s.q.json {
 		s.dim("--> %s\n%s\n", subject, indent(body))
 	}
 }
@@ -104,18 +104,18 @@ func (s *screen) end() {
 
 // result prints what is missing of the answer and the sum; errFailed if the
 // request failed.
-func (s *screen) result(subject string, raw []byte, traceID string) error {
+func (s *screen) result(callback string, r events.Result, traceID string) error {
 	s.end()
-	r, err := events.DecodeResult(raw)
+	raw, err := r.Encode()
 	if err != nil {
-		return fmt.Errorf("the result cannot be read: %w", err)
+		return err
 	}
 	if s.q.json {
 		_, _ = fmt.Fprintf(s.out, "%s\n", raw)
 	} else {
 		s.answer(r)
 		if s.q.events {
-			s.dim("\n<-- %s\n%s\n", subject, indent(raw))
+			s.dim("\n<-- %s\n%s\n", r.Subject(callback), indent(raw))
 		}
 		s.dim("%s", sum(r, traceID))
 	}
