@@ -100,7 +100,7 @@ See every setting:                  gemini-client config`,
 	root.CompletionOptions.HiddenDefaultCmd = true
 	root.AddCommand(serveCommand(&configFile, std), askCommand(&configFile, std), provisionCommand(&configFile, std),
 		configCommand(&configFile, std), healthCommand(&configFile, std), versionCommand(std), statusCommand(&configFile, std), deadlettersCommand(&configFile, std),
-		cancelCommand(&configFile, std), pauseCommand(&configFile, std), resumeCommand(&configFile, std))
+		batchCommand(&configFile, std), cancelCommand(&configFile, std), pauseCommand(&configFile, std), resumeCommand(&configFile, std))
 	return root
 }
 
