@@ -40,7 +40,7 @@ build: ## build both programs into bin/
 
 test: ## run every test with the race detector: real embedded NATS, OpenRouter simulator
 	go build -race ./service/... # on a cold machine compiling would starve the tests
-	GORACE=atexit_sleep_ms=0 go test -race -p 3 -parallel 16 -timeout 20m ./service/integration/... ./cmd/... ./service/bus ./... # tests mostly wait; the longest first
+	GORACE=atexit_sleep_ms=0 go test -race -p 2 -parallel 12 -timeout 20m ./service/integration/... ./cmd/... ./service/bus ./... # tests mostly wait; the longest first
 
 # servicetest is for tests and events/client for backends, so no program reaches all of them; tests do
 lint: $(LINT) $(DEADCODE) ## check style, bugs, dead code and the import table
