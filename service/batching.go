@@ -32,7 +32,7 @@ type enrolment struct {
 
 // forBatch returns the verdict on a request that is to wait for a batch, or that must
 // not be answered in another way; false if it is called for.
-func (h *handler) forBatch(ctx context.Context, j job) (verdict, bool) {
+func (h *handler) forBatch(ctx context.Context, j *job) (verdict, bool) {
 	r, state := j.request, events.Batch(j.delivery.Header)
 	if r.Tier != events.TierBatch || state.Tried || j.delivery.Follows != 0 {
 		return verdict{}, false
@@ -101,7 +101,7 @@ func earlier(a, b time.Time) time.Time {
 }
 
 // schedule is that of a request that waits for a batch.
-func (e enrolment) schedule(j job, s *bus.Schedule) {
+func (e enrolment) schedule(j *job, s *bus.Schedule) {
 	s.Header[events.HeaderBatch] = e.state.String()
 	if e.again {
 		return
@@ -113,7 +113,7 @@ func (e enrolment) schedule(j job, s *bus.Schedule) {
 }
 
 // enrolled counts a request whose schedule is stored.
-func (h *handler) enrolled(ctx context.Context, j job, v verdict) {
+func (h *handler) enrolled(ctx context.Context, j *job, v verdict) {
 	if v.batch != nil && !v.batch.again {
 		h.tel.Instruments.BatchItem(ctx, "waiting")
 		h.batch.runner.Enrolled(ctx, v.batch.state.Group, len(j.delivery.Body))
@@ -122,27 +122,27 @@ func (h *handler) enrolled(ctx context.Context, j job, v verdict) {
 
 // rescheduled deals with a message whose request waits as a schedule. A worker may have
 // died when it had stored the schedule and not yet the mark.
-func (h *handler) rescheduled(ctx context.Context, j job) report {
+func (h *handler) rescheduled(ctx context.Context, j *job) *report {
 	const note = "already rescheduled"
 	if j.request.Tier != events.TierBatch || j.broken != nil || h.batch == nil {
 		return h.duplicate(ctx, j.delivery, note)
 	}
 	d, err := h.bus.Waiting(ctx, j.request.CallbackQueue, j.request.ID)
 	if err != nil {
-		return report{outcome: Nacked, after: busyDelay, note: err.Error()}
+		return &report{outcome: Nacked, after: busyDelay, note: err.Error()}
 	}
 	if d == nil {
 		return h.duplicate(ctx, j.delivery, note)
 	}
 	if state := events.Batch(d.Header); state.Group != "" && h.batch.on {
 		if !h.batch.bus.BatchReady(ctx) {
-			return report{outcome: Nacked, after: unclearDelay, note: "it waits for a batch and cannot be marked: its stream is not there"}
+			return &report{outcome: Nacked, after: unclearDelay, note: "it waits for a batch and cannot be marked: its stream is not there"}
 		}
 		var s bus.Schedule
 		s.Header = map[string]string{}
-		enrolment{state: state, tick: h.batch.runner.FirstTick()}.schedule(job{delivery: d, request: j.request}, &s)
+		enrolment{state: state, tick: h.batch.runner.FirstTick()}.schedule(&job{delivery: d, request: j.request}, &s)
 		if err := h.batch.bus.Enrol(ctx, *s.Enrol); err != nil {
-			return report{outcome: Nacked, after: unclearDelay, note: err.Error()}
+			return &report{outcome: Nacked, after: unclearDelay, note: err.Error()}
 		}
 	}
 	return h.duplicate(ctx, j.delivery, note)

@@ -32,30 +32,30 @@ func (h batchItems) Read(ctx context.Context, group string, i batch.Item) (event
 	if d == nil || err != nil {
 		return events.Request{}, false, err
 	}
-	request, broken := h.read(ctx, d)
-	return request, broken == nil, nil
+	j := h.read(ctx, d)
+	return j.request, j.broken == nil, nil
 }
 
 // Answer implements batch.Requests.
 func (h batchItems) Answer(ctx context.Context, group string, i batch.Item, re upstream.Reply) (over bool, err error) {
-	return h.settle(ctx, group, i, func(ctx context.Context, j job) (verdict, upstream.Reply) {
-		re = re.WithoutEcho(j.request)
-		if e := re.Err; e != nil && e.Code == events.ModelUnavailable && j.request.TierFallback { // another model may answer
-			return h.withoutBatch(ctx, events.Failure{Code: e.Code, Message: e.Message}), re
+	return h.settle(ctx, group, i, func(ctx context.Context, j *job) verdict {
+		j.reply = re.WithoutEcho(j.request)
+		if e := j.reply.Err; e != nil && e.Code == events.ModelUnavailable && j.request.TierFallback { // another model may answer
+			return h.withoutBatch(ctx, events.Failure{Code: e.Code, Message: e.Message})
 		}
 		h.tel.Instruments.BatchItem(ctx, "answered")
-		return h.judge(j, re), re
+		return h.judge(j)
 	})
 }
 
 // Return implements batch.Requests.
 func (h batchItems) Return(ctx context.Context, group string, i batch.Item, why events.Failure) (over bool, err error) {
-	return h.settle(ctx, group, i, func(ctx context.Context, j job) (verdict, upstream.Reply) {
+	return h.settle(ctx, group, i, func(ctx context.Context, j *job) verdict {
 		if j.broken == nil && !j.request.TierFallback {
 			h.tel.Instruments.BatchItem(ctx, "returned")
-			return failed(why.Code, why.Message), upstream.Reply{}
+			return failed(why.Code, why.Message)
 		}
-		return h.withoutBatch(ctx, why), upstream.Reply{}
+		return h.withoutBatch(ctx, why)
 	})
 }
 
@@ -66,7 +66,7 @@ func (h batchItems) withoutBatch(ctx context.Context, why events.Failure) verdic
 }
 
 // settle ends a request that waits, which has goroutines of its own. The error may be errPanicked.
-func (h batchItems) settle(ctx context.Context, group string, i batch.Item, decide func(context.Context, job) (verdict, upstream.Reply)) (over bool, err error) {
+func (h batchItems) settle(ctx context.Context, group string, i batch.Item, decide func(context.Context, *job) verdict) (over bool, err error) {
 	if h.guard(ctx, func() { over, err = h.end(ctx, group, i, decide) }) {
 		return false, errPanicked
 	}
@@ -76,7 +76,7 @@ func (h batchItems) settle(ctx context.Context, group string, i batch.Item, deci
 // end admits a request that waits, and stores the verdict on it. What was answered, or
 // does not wait in this group any more, is over. It is not entered into the registry of
 // requests in flight, as in cancelWaiting.
-func (h batchItems) end(ctx context.Context, group string, i batch.Item, decide func(context.Context, job) (verdict, upstream.Reply)) (over bool, err error) {
+func (h batchItems) end(ctx context.Context, group string, i batch.Item, decide func(context.Context, *job) verdict) (over bool, err error) {
 	d, err := h.waiting(ctx, group, i)
 	if err != nil {
 		return false, err
@@ -84,20 +84,18 @@ func (h batchItems) end(ctx context.Context, group string, i batch.Item, decide 
 	if d == nil {
 		return h.isOver(ctx, i)
 	}
-	request, broken := h.read(ctx, d)
-	if events.CanonicalID(request.ID) != i.ID || request.CallbackQueue != i.Callback {
+	j := h.read(ctx, d)
+	if events.CanonicalID(j.request.ID) != i.ID || j.request.CallbackQueue != i.Callback {
 		return true, nil // the settings have changed
 	}
 	if h.inFlight.has(i.Callback, i.ID) {
 		return false, nil
 	}
-	ctx = withRequestID(h.tel.Extract(ctx, d.Header), request)
-	j := job{delivery: d, request: request, broken: broken}
+	ctx = withRequestID(h.tel.Extract(ctx, d.Header), j.request.ID)
 	var v verdict
-	var re upstream.Reply
-	switch h.bus.Admit(ctx, bus.Ask{Delivery: d, Callback: i.Callback, ID: request.ID, Deadline: request.Deadline})[0].State {
+	switch h.bus.Admit(ctx, bus.Ask{Delivery: d, Callback: i.Callback, ID: j.request.ID, Deadline: j.request.Deadline})[0].State {
 	case bus.Admitted:
-		v, re = decide(ctx, j)
+		v = decide(ctx, j)
 	case bus.Cancelled:
 		v = failed(events.Cancelled, "The request was cancelled while it waited for its batch.")
 	case bus.Expired:
@@ -109,10 +107,10 @@ func (h batchItems) end(ctx context.Context, group string, i batch.Item, decide 
 		_, _ = h.bus.Settle(ctx, d, bus.End{Nack: true}) // it goes on waiting
 		return false, context.Cause(ctx)
 	}
-	r := h.conclude(ctx, j, v, re)
-	r.request = request
+	r := h.conclude(ctx, j, v)
+	r.job = j
 	h.nack(ctx, d, r)
-	r.record(ctx, h.tel, d)
+	r.record(ctx, h.tel)
 	return r.outcome != Nacked, context.Cause(ctx)
 }
 

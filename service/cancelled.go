@@ -82,17 +82,17 @@ func (h *handler) cancelWaiting(ctx context.Context, callback, id string) {
 	if d == nil || err != nil {
 		return
 	}
-	request, _ := h.read(ctx, d) // what is broken by now is cancelled all the same
-	if events.CanonicalID(request.ID) != id || request.CallbackQueue != callback || h.inFlight.has(callback, id) {
+	j := h.read(ctx, d)
+	if events.CanonicalID(j.request.ID) != id || j.request.CallbackQueue != callback || h.inFlight.has(callback, id) {
 		return
 	}
-	ctx = withRequestID(h.tel.Extract(ctx, d.Header), request)
-	switch h.bus.Admit(ctx, bus.Ask{Delivery: d, Callback: callback, ID: request.ID})[0].State {
+	ctx = withRequestID(h.tel.Extract(ctx, d.Header), j.request.ID)
+	switch h.bus.Admit(ctx, bus.Ask{Delivery: d, Callback: callback, ID: j.request.ID})[0].State {
 	case bus.Admitted, bus.Cancelled, bus.Rescheduled:
-		r := h.conclude(ctx, job{delivery: d, request: request}, failed(events.Cancelled, "The request was cancelled while it waited to be tried again."), upstream.Reply{})
-		r.request = request
+		r := h.conclude(ctx, j, failed(events.Cancelled, "The request was cancelled while it waited to be tried again.")) // also of what is broken by now
+		r.job = j
 		h.nack(ctx, d, r)
-		r.record(ctx, h.tel, d)
+		r.record(ctx, h.tel)
 	case bus.Answered: // by somebody who could not remove the schedule
 		_, _ = h.bus.Settle(ctx, d, bus.End{})
 	case bus.Busy, bus.Duplicate, bus.Expired, bus.Interrupted, bus.Unclear:

@@ -49,9 +49,12 @@ func (h *handler) deliver(ctx context.Context, d *bus.Delivery) {
 	})
 	h.tel.Instruments.InFlight(ctx, 1)
 	defer h.tel.Instruments.InFlight(ctx, -1)
-	r := report{outcome: Nacked, code: events.Internal, text: "a delivery made the service panic"} // stays true only of that
+	var r *report
 	defer func() {
-		r.record(ctx, h.tel, d)
+		if r == nil {
+			r = &report{job: &job{delivery: d}, outcome: Nacked, code: events.Internal, text: "a delivery made the service panic"}
+		}
+		r.record(ctx, h.tel)
 		r.describe(span)
 	}()
 	r = h.handle(ctx, d)
@@ -59,24 +62,24 @@ func (h *handler) deliver(ctx context.Context, d *bus.Delivery) {
 
 // handle reads a delivery, asks whether its request may be called for, and
 // settles it.
-func (h *handler) handle(ctx context.Context, d *bus.Delivery) report {
-	request, broken := h.read(ctx, d)
-	ctx = withRequestID(ctx, request)
-	var r report
-	if errors.Is(broken, events.ErrNoID) {
-		r = h.keepUnusable(ctx, d, broken)
+func (h *handler) handle(ctx context.Context, d *bus.Delivery) *report {
+	j := h.read(ctx, d)
+	ctx = withRequestID(ctx, j.request.ID)
+	var r *report
+	if errors.Is(j.broken, events.ErrNoID) {
+		r = h.keepUnusable(ctx, d, j.broken)
 	} else {
-		r = h.answer(ctx, job{delivery: d, request: request, broken: broken})
+		r = h.answer(ctx, j)
 	}
-	r.request = request
+	r.job = j
 	h.nack(ctx, d, r)
 	return r
 }
 
 // answer admits one delivery of a request at a time, calls upstream where nothing
 // speaks against it, and stores the verdict.
-func (h *handler) answer(ctx context.Context, j job) report {
-	d, request := j.delivery, j.request
+func (h *handler) answer(ctx context.Context, j *job) *report {
+	d, request := j.delivery, &j.request
 	calls, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
 	leave, other := h.inFlight.enter(request.CallbackQueue, events.CanonicalID(request.ID), call{d, cancel})
@@ -92,35 +95,35 @@ func (h *handler) answer(ctx context.Context, j job) report {
 	case bus.Rescheduled:
 		return h.rescheduled(ctx, j)
 	case bus.Busy:
-		return report{outcome: Nacked, after: busyDelay, note: "another worker is answering it"}
+		return &report{outcome: Nacked, after: busyDelay, note: "another worker is answering it"}
 	case bus.Interrupted:
-		return report{outcome: Nacked, note: fmt.Sprint(context.Cause(ctx))}
+		return &report{outcome: Nacked, note: fmt.Sprint(context.Cause(ctx))}
 	case bus.Unclear:
-		return report{outcome: Nacked, after: unclearDelay, note: "NATS refuses to say whether it may be called for"}
+		return &report{outcome: Nacked, after: unclearDelay, note: "NATS refuses to say whether it may be called for"}
 	case bus.Admitted, bus.Cancelled, bus.Expired:
 	}
 	j.starts = a.Starts
-	v, re := h.decide(h.lookingAgain(calls, j, cancel), j, a)
+	v := h.decide(h.lookingAgain(calls, j, cancel), j, a)
 	switch cause := context.Cause(calls); {
 	case v.answer != nil: // it is paid for
 	case errors.Is(cause, errTaken), h.taken(ctx, j.delivery):
-		return report{outcome: Nacked, after: busyDelay, note: errTaken.Error(), reply: re}
+		return &report{outcome: Nacked, after: busyDelay, note: errTaken.Error()}
 	case errors.Is(cause, upstream.ErrStopping):
-		return h.handBack(ctx, j, re, cause)
+		return h.handBack(ctx, j, cause)
 	}
-	return h.conclude(ctx, j, v, re)
+	return h.conclude(ctx, j, v)
 }
 
 // handBack returns the request of a worker that stops. A nack has no room for what
 // was billed meanwhile, nor for an answer that did not come in time: then a schedule
 // that is due at once takes its place.
-func (h *handler) handBack(ctx context.Context, j job, re upstream.Reply, cause error) report {
-	r := report{outcome: Nacked, note: cause.Error(), reply: re}
-	if re.Usage.Bill.Empty() && !re.TimedOut {
+func (h *handler) handBack(ctx context.Context, j *job, cause error) *report {
+	r := &report{outcome: Nacked, note: cause.Error()}
+	if j.reply.Usage.Bill.Empty() && !j.reply.TimedOut {
 		return r
 	}
-	v := verdict{outcome: Rescheduled, free: true, timedOut: re.TimedOut, at: time.Now()}
-	if _, err := h.bus.Settle(ctx, j.delivery, v.end(j, re)); err == nil {
+	v := verdict{outcome: Rescheduled, free: true, timedOut: j.reply.TimedOut, at: time.Now()}
+	if _, err := h.bus.Settle(ctx, j.delivery, v.end(j)); err == nil {
 		r.outcome, r.at = v.outcome, v.at
 	}
 	return r
@@ -137,7 +140,7 @@ var errTaken = errors.New("another worker has taken it over")
 // lookingAgain has a call look, before each attempt after its first, whether its
 // request was taken over while this worker was cut off, or was cancelled: what comes
 // live may have been missed.
-func (h *handler) lookingAgain(ctx context.Context, j job, cancel context.CancelCauseFunc) context.Context {
+func (h *handler) lookingAgain(ctx context.Context, j *job, cancel context.CancelCauseFunc) context.Context {
 	return upstream.WithBeforeRepeat(ctx, func(ctx context.Context) {
 		ctx, stop := context.WithTimeout(ctx, lookTime)
 		defer stop()
@@ -160,15 +163,15 @@ func (h *handler) taken(ctx context.Context, d *bus.Delivery) bool {
 }
 
 // duplicate acknowledges a message that needs no answer of its own.
-func (h *handler) duplicate(ctx context.Context, d *bus.Delivery, note string) report {
+func (h *handler) duplicate(ctx context.Context, d *bus.Delivery, note string) *report {
 	_, _ = h.bus.Settle(ctx, d, bus.End{}) // an acknowledgement has no error
-	return report{outcome: Duplicate, note: note}
+	return &report{outcome: Duplicate, note: note}
 }
 
 // nack returns a message to its queue if that is its outcome: nothing is published
 // for it. The request has left the registry by then, for the message may be
 // delivered again at once.
-func (h *handler) nack(ctx context.Context, d *bus.Delivery, r report) {
+func (h *handler) nack(ctx context.Context, d *bus.Delivery, r *report) {
 	if r.outcome == Nacked {
 		_, _ = h.bus.Settle(ctx, d, bus.End{Nack: true, After: r.after, Crashed: r.crashed}) // a nack has no error
 	}
@@ -176,43 +179,43 @@ func (h *handler) nack(ctx context.Context, d *bus.Delivery, r report) {
 
 // decide returns the verdict, calling upstream only if nothing speaks against
 // it. A panic fails this request alone.
-func (h *handler) decide(ctx context.Context, j job, a bus.Admission) (v verdict, re upstream.Reply) {
-	if h.guard(ctx, func() { v, re = h.call(ctx, j, a) }) {
-		return failed(events.Internal, panicMessage), re
+func (h *handler) decide(ctx context.Context, j *job, a bus.Admission) (v verdict) {
+	if h.guard(ctx, func() { v = h.call(ctx, j, a) }) {
+		return failed(events.Internal, panicMessage)
 	}
-	return v, re
+	return v
 }
 
 // call returns the verdict.
-func (h *handler) call(ctx context.Context, j job, a bus.Admission) (verdict, upstream.Reply) {
-	var re upstream.Reply
+func (h *handler) call(ctx context.Context, j *job, a bus.Admission) verdict {
 	if v, looping := crashLoop(j.delivery, a.Starts, h.maxCrashLoops, time.Now()); looping {
-		return v, re
+		return v
 	}
 	var failure events.Failure
 	switch {
 	case errors.As(j.broken, &failure):
-		return failed(failure.Code, failure.Message), re
+		return failed(failure.Code, failure.Message)
 	case a.State == bus.Cancelled:
-		return failed(events.Cancelled, "The request was cancelled."), re
+		return failed(events.Cancelled, "The request was cancelled.")
 	case a.State == bus.Expired:
-		return failed(events.DeadlineExceeded, "The request's deadline passed before a worker took it."), re
+		return failed(events.DeadlineExceeded, "The request's deadline passed before a worker took it.")
 	}
 	if v, waits := h.forBatch(ctx, j); waits {
-		return v, re
+		return v
 	}
 	deltas := h.bus.Deltas(j.request)
 	ctx = upstream.WithRoom(ctx, j.delivery.Room)
 	if timeouts, _ := events.Timeouts(j.delivery.Header); timeouts > 0 {
 		ctx = upstream.WithTimedOut(ctx)
 	}
-	re = h.upstream.Answer(ctx, j.request, deltas.Piece)
+	j.reply = h.upstream.Answer(ctx, j.request, deltas.Piece)
 	deltas.Done()
-	return h.judge(j, re), re
+	return h.judge(j)
 }
 
-// judge returns the verdict that follows from a reply.
-func (h *handler) judge(j job, re upstream.Reply) verdict {
+// judge returns the verdict that follows from the reply.
+func (h *handler) judge(j *job) verdict {
+	re := &j.reply
 	if re.Answer != nil {
 		return judgeAnswer(re.Answer)
 	}
@@ -227,16 +230,16 @@ func (h *handler) judge(j job, re upstream.Reply) verdict {
 
 // conclude has a verdict stored, or what it becomes where the server refuses it,
 // and the message acknowledged.
-func (h *handler) conclude(ctx context.Context, j job, v verdict, re upstream.Reply) report {
+func (h *handler) conclude(ctx context.Context, j *job, v verdict) *report {
 	panicked := false
 	for {
-		settled, err := h.settle(ctx, j.delivery, func() bus.End { return v.end(j, re) })
+		settled, err := h.settle(ctx, j.delivery, func() bus.End { return v.end(j) })
 		h.countDeadLetter(ctx, v.failure.Code, settled)
 		v.deadLettered = v.deadLettered || settled.DeadLettered
 		switch {
 		case err == nil:
 			h.enrolled(ctx, j, v)
-			return h.concluded(ctx, v, re, settled)
+			return h.concluded(ctx, v, settled)
 		case errors.Is(err, errPanicked):
 			exhausted := v.outcome == Failed && v.failure.Code == events.RedeliveryExhausted
 			if panicked || exhausted {
@@ -247,11 +250,11 @@ func (h *handler) conclude(ctx context.Context, j job, v verdict, re upstream.Re
 			v.deadLettered = kept
 			continue
 		case !bus.Refused(err):
-			return report{outcome: Nacked, note: err.Error()}
+			return &report{outcome: Nacked, note: err.Error()}
 		}
 		smaller, ok := v.smaller(errors.Is(err, bus.ErrTooLarge))
 		if !ok {
-			return h.keepUnanswerable(ctx, j, v, re, err)
+			return h.keepUnanswerable(ctx, j, v, err)
 		}
 		smaller.deadLettered = v.deadLettered
 		v = smaller
@@ -259,8 +262,8 @@ func (h *handler) conclude(ctx context.Context, j job, v verdict, re upstream.Re
 }
 
 // concluded reports a verdict that is stored.
-func (h *handler) concluded(ctx context.Context, v verdict, re upstream.Reply, settled bus.Settled) report {
-	r := report{outcome: v.outcome, code: v.failure.Code, text: v.failure.Message, reply: re, at: v.at}
+func (h *handler) concluded(ctx context.Context, v verdict, settled bus.Settled) *report {
+	r := &report{outcome: v.outcome, code: v.failure.Code, text: v.failure.Message, at: v.at}
 	switch {
 	case v.batch != nil && !v.batch.state.Tried:
 		r.code, r.text, r.note = "", "", "it waits for a batch"

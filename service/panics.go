@@ -36,9 +36,10 @@ func (h *handler) guard(ctx context.Context, do func()) (panicked bool) {
 
 // read decodes a delivery. One that makes that panic is answered by what names it
 // alone, and is kept as a dead letter if even that cannot be read.
-func (h *handler) read(ctx context.Context, d *bus.Delivery) (request events.Request, broken error) {
-	if !h.guard(ctx, func() { request, broken = h.decode(d.Body, d.Taken) }) {
-		return request, broken
+func (h *handler) read(ctx context.Context, d *bus.Delivery) *job {
+	j := &job{delivery: d}
+	if !h.guard(ctx, func() { j.request, j.broken = h.decode(d.Body, d.Taken) }) {
+		return j
 	}
 	var named struct {
 		ID       json.RawMessage `json:"request_id"`
@@ -47,12 +48,13 @@ func (h *handler) read(ctx context.Context, d *bus.Delivery) (request events.Req
 	panicked := h.guard(ctx, func() {
 		_ = json.Unmarshal(d.Body, &named)
 		body, _ := json.Marshal(named) // of what was just read
-		request, broken = h.decode(body, d.Taken)
+		j.request, j.broken = h.decode(body, d.Taken)
 	})
-	if panicked || errors.Is(broken, events.ErrNoID) {
-		return events.Request{}, fmt.Errorf("%w: it makes the service panic", events.ErrNoID)
+	if panicked || errors.Is(j.broken, events.ErrNoID) {
+		return &job{delivery: d, broken: fmt.Errorf("%w: it makes the service panic", events.ErrNoID)}
 	}
-	return request, events.Failure{Code: events.Internal, Message: panicMessage}
+	j.broken = events.Failure{Code: events.Internal, Message: panicMessage}
+	return j
 }
 
 // settle stores the end of a verdict. The error is errPanicked, or Settle's.
@@ -66,8 +68,8 @@ func (h *handler) settle(ctx context.Context, d *bus.Delivery, end func() bus.En
 // cannotStore is what becomes of a request whose verdict cannot be stored without a
 // panic. It comes again, as a start that did not settle, until its crash loop has
 // ended; then it is kept as a dead letter alone, so that it ends.
-func (h *handler) cannotStore(ctx context.Context, j job, exhausted bool) report {
-	r := report{outcome: Nacked, after: crashLoopLeast + busyDelay, crashed: true, code: events.Internal, text: "a verdict could not be stored: that made the service panic"}
+func (h *handler) cannotStore(ctx context.Context, j *job, exhausted bool) *report {
+	r := &report{outcome: Nacked, after: crashLoopLeast + busyDelay, crashed: true, code: events.Internal, text: "a verdict could not be stored: that made the service panic"}
 	if !exhausted && j.starts <= crashLoopStarts+h.maxCrashLoops {
 		return r
 	}
@@ -78,7 +80,7 @@ func (h *handler) cannotStore(ctx context.Context, j job, exhausted bool) report
 		return r
 	}
 	h.countDeadLetter(ctx, events.Internal, settled)
-	return report{outcome: Failed, code: events.Internal, text: r.text, note: "kept as a dead letter"}
+	return &report{outcome: Failed, code: events.Internal, text: r.text, note: "kept as a dead letter"}
 }
 
 // decoder is events.Rules.Decode.

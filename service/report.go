@@ -7,13 +7,13 @@ import (
 	"time"
 
 	"gemini-client/events"
-	"gemini-client/service/bus"
 	"gemini-client/service/upstream"
 	"gemini-client/telemetry"
 )
 
 // report is what became of a delivery, for span, metrics and log.
 type report struct {
+	job     *job
 	outcome Outcome
 	note    string // why it ended without a verdict of its own
 	code    events.Code
@@ -21,14 +21,12 @@ type report struct {
 	at      time.Time     // of rescheduled
 	after   time.Duration // of nacked: it is delivered again then
 	crashed bool          // of nacked: the start counts as one of a crash loop
-	request events.Request
-	reply   upstream.Reply
 }
 
 // describe finishes the delivery's span.
-func (r report) describe(span *telemetry.Span) {
-	if r.request.ID != "" {
-		span.SetRequestID(r.request.ID)
+func (r *report) describe(span *telemetry.Span) {
+	if id := r.job.request.ID; id != "" {
+		span.SetRequestID(id)
 	}
 	span.SetVerdict(r.outcome, string(r.code))
 	if r.outcome == Failed || r.outcome == Nacked && r.code != "" { // the latter: a panic
@@ -39,25 +37,26 @@ func (r report) describe(span *telemetry.Span) {
 }
 
 // withRequestID adds the id of a request, if it has one, to what is logged.
-func withRequestID(ctx context.Context, request events.Request) context.Context {
-	if request.ID == "" {
+func withRequestID(ctx context.Context, id string) context.Context {
+	if id == "" {
 		return ctx
 	}
-	return telemetry.WithLogAttrs(ctx, slog.String("request_id", request.ID))
+	return telemetry.WithLogAttrs(ctx, slog.String("request_id", id))
 }
 
 // record counts the delivery and writes the one line that a request has at INFO.
-func (r report) record(ctx context.Context, tel *telemetry.Telemetry, d *bus.Delivery) {
-	tel.Instruments.RequestSettled(ctx, r.outcome, string(r.code), r.request.Model)
-	level := r.level(d)
+func (r *report) record(ctx context.Context, tel *telemetry.Telemetry) {
+	d, request, reply := r.job.delivery, &r.job.request, &r.job.reply
+	tel.Instruments.RequestSettled(ctx, r.outcome, string(r.code), request.Model)
+	level := r.level()
 	if !tel.Logger.Enabled(ctx, level) {
 		return
 	}
-	ctx = withRequestID(ctx, r.request)
+	ctx = withRequestID(ctx, request.ID)
 	attrs := append(make([]slog.Attr, 0, 16),
 		slog.String("verdict", r.outcome.String()),
-		slog.String("model", r.request.Model),
-		slog.Int("attempts", r.reply.Attempts),
+		slog.String("model", request.Model),
+		slog.Int("attempts", reply.Attempts),
 		slog.Int64("took_ms", time.Since(d.Taken).Milliseconds()),
 	)
 	add := func(key, value string) {
@@ -65,32 +64,32 @@ func (r report) record(ctx context.Context, tel *telemetry.Telemetry, d *bus.Del
 			attrs = append(attrs, slog.String(key, value))
 		}
 	}
-	if a := r.reply.Answer; a != nil && a.Requested != "" {
+	if a := reply.Answer; a != nil && a.Requested != "" {
 		add("answered_by", a.Model)
 	}
 	add("code", string(r.code))
 	add("note", r.note)
 	add("error", r.text)
-	add("still_costs", r.reply.StillCosts)
+	add("still_costs", reply.StillCosts)
 	if r.outcome == Failed {
 		add("way_out", r.wayOut())
 	}
 	if !r.at.IsZero() {
 		add("next_try", r.at.UTC().Format(time.RFC3339))
 	}
-	if n := retryCount(d, r.request.RetryCount); n > 0 {
+	if n := retryCount(d, request.RetryCount); n > 0 {
 		attrs = append(attrs, slog.Int("retry_count", n))
 	}
 	if d.Deliveries > 1 {
 		attrs = append(attrs, slog.Uint64("deliveries", d.Deliveries))
 	}
-	attrs = append(attrs, usageAttrs(r.reply.Usage.Bill)...)
+	attrs = append(attrs, usageAttrs(reply.Usage.Bill)...)
 	tel.Logger.LogAttrs(ctx, level, "request "+r.outcome.String(), attrs...)
 }
 
 // wayOut is that of the call's error, where it is why the request failed.
-func (r report) wayOut() string {
-	if e := r.reply.Err; e != nil && e.Code == r.code {
+func (r *report) wayOut() string {
+	if e := r.job.reply.Err; e != nil && e.Code == r.code {
 		return e.WayOut()
 	}
 	return upstream.WayOut(r.code)
@@ -99,11 +98,11 @@ func (r report) wayOut() string {
 // level: a person on call looks at warnings; what ends well, or is the
 // requester's own doing, is none. What comes of a schedule whose request was answered
 // meanwhile has been told with the answer.
-func (r report) level(d *bus.Delivery) slog.Level {
-	if r.outcome == Failed && (r.code.Deadletter() || r.request.ID == "") {
+func (r *report) level() slog.Level {
+	if r.outcome == Failed && (r.code.Deadletter() || r.job.request.ID == "") {
 		return slog.LevelWarn
 	}
-	if r.outcome == Nacked || r.outcome == Duplicate && d.Retried && r.note == noteAnswered {
+	if r.outcome == Nacked || r.outcome == Duplicate && r.job.delivery.Retried && r.note == noteAnswered {
 		return slog.LevelDebug
 	}
 	return slog.LevelInfo

@@ -13,21 +13,22 @@ import (
 type job struct {
 	delivery *bus.Delivery
 	request  events.Request
-	broken   error // why it must fail, from decoding; nil if it is valid
-	starts   int   // of its message that never settled, this one included
+	broken   error          // why it must fail, from decoding; nil if it is valid
+	reply    upstream.Reply // once upstream was asked
+	starts   int            // of its message that never settled, this one included
 }
 
 // end is what the bus keeps of a verdict: a schedule, or a result and, where an
 // operator may replay the request, its original as a dead letter.
-func (v verdict) end(j job, re upstream.Reply) bus.End {
+func (v verdict) end(j *job) bus.End {
 	if v.outcome == Rescheduled {
-		s := &bus.Schedule{At: v.at, Header: v.headers(j.delivery, billed(j.delivery, re))}
+		s := &bus.Schedule{At: v.at, Header: v.headers(j.delivery, billed(j))}
 		if v.batch != nil {
 			v.batch.schedule(j, s)
 		}
 		return bus.End{Schedule: s}
 	}
-	result := v.result(j, re)
+	result := v.result(j)
 	end := bus.End{Result: &result}
 	if v.outcome == Failed && v.failure.Code.Deadletter() && !v.deadLettered {
 		end.DeadLetter = &bus.DeadLetter{Code: v.failure.Code, Reason: v.failure.Message}
@@ -36,7 +37,8 @@ func (v verdict) end(j job, re upstream.Reply) bus.End {
 }
 
 // result is the event of a verdict.
-func (v verdict) result(j job, re upstream.Reply) events.Result {
+func (v verdict) result(j *job) events.Result {
+	re := &j.reply
 	now := time.Now()
 	var r events.Result
 	if v.outcome == Completed {
@@ -59,7 +61,7 @@ func (v verdict) result(j job, re upstream.Reply) events.Result {
 	r.ProcessingTimeMS = &took
 	r.Attempts, r.RetryCount = re.Attempts, retryCount(j.delivery, j.request.RetryCount)
 	r.FinishReason, r.Provider, r.GenerationID = known(re.Usage.FinishReason), known(re.Usage.Provider), known(re.Usage.GenerationID)
-	bill := billed(j.delivery, re)
+	bill := billed(j)
 	r.Usage, r.Cost, r.CostDetails = bill.Usage, bill.Cost, bill.Details
 	r.ServiceTier, r.Cached = known(re.Usage.ServiceTier), re.Usage.Cached
 	return r.WithoutUnpaidMetadata()
@@ -82,8 +84,8 @@ func retryCount(d *bus.Delivery, inBody int) int {
 
 // billed is what the request cost in all: in earlier deliveries, as a header says,
 // and in this one.
-func billed(d *bus.Delivery, re upstream.Reply) events.Bill {
-	return events.Billed(d.Header).Plus(re.Usage.Bill)
+func billed(j *job) events.Bill {
+	return events.Billed(j.delivery.Header).Plus(j.reply.Usage.Bill)
 }
 
 // headers are those of a request's next delivery: one more retry if a call was

@@ -53,8 +53,8 @@ func TestLargeMetadata(t *testing.T) {
 		"a failure that was billed":     {failed(events.ContentFiltered, "No."), paid, 1 << 20, true},
 		"completed":                     {completed(&upstream.Answer{Content: "yes"}), upstream.Usage{}, 1 << 20, true},
 	} {
-		j := job{delivery: &bus.Delivery{}, request: events.Request{ID: anID, Metadata: metadata(c.bytes)}}
-		r := c.v.result(j, upstream.Reply{Usage: c.usage})
+		j := &job{delivery: &bus.Delivery{}, request: events.Request{ID: anID, Metadata: metadata(c.bytes)}, reply: upstream.Reply{Usage: c.usage}}
+		r := c.v.result(j)
 		if c.returned != (len(r.Metadata) == c.bytes) {
 			t.Errorf("%s: %d bytes of %d", name, len(r.Metadata), c.bytes)
 		}
