@@ -25,7 +25,7 @@ const (
 	defaultPercent = 100
 	// largePercent is for a heap beyond busyHeap: with ten thousand calls in flight what is
 	// not yet collected would be half of the memory.
-	largePercent = 50
+	largePercent = 45
 )
 
 // boundHeap has Go stay within nine tenths of a container's memory, where nobody has

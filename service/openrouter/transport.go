@@ -19,6 +19,10 @@ const maxResponseHeader = 128 << 10
 // dialTimeout is for a connection, and again for its TLS handshake.
 const dialTimeout = 10 * time.Second
 
+// writeBuffer is what each HTTP/1.1 connection has for what it sends; net/http's own is 4 KB. A request of a short prompt fits;
+// what is larger is written from where it is.
+const writeBuffer = 2 << 10
+
 // NewTransport returns a transport for many long streams. Requests of both schemes go through proxyURL (http, https, socks5 or
 // socks5h) except to hosts that noProxy lists in the usual form; loopback hosts are never proxied. An empty proxyURL connects
 // directly: the environment of the process is not read. No error, here or of a call, contains the proxy's password.
@@ -39,6 +43,7 @@ func NewTransport(proxyURL, noProxy string) (*http.Transport, error) {
 		IdleConnTimeout:        90 * time.Second,
 		MaxResponseHeaderBytes: maxResponseHeader,
 		DisableCompression:     true, // a compressor delays events
+		WriteBufferSize:        writeBuffer,
 
 		OnProxyConnectResponse: refusedByProxy,
 	}
