@@ -111,7 +111,7 @@ func (s *Service) serve(ctx context.Context, b openBus, h *handler) error {
 	beside.Go(func() {
 		defer close(r.done)
 		failed = b.Run(intake, work, bus.Handlers{
-			Deliver: h.deliver, Cancelled: waiting.add, Resumed: waiting.resumed, Pause: s.upstream.Pause, Limit: s.upstream.Limit, Status: s.statusOf(b),
+			Deliver: h.deliver, Cancelled: waiting.add, Resumed: waiting.resumed, Pause: s.upstream.Pause, Limit: s.upstream.Limit, Status: s.statusOf(b), Version: s.version,
 		})
 	})
 	var closed error

@@ -138,6 +138,8 @@ type Handlers struct {
 	Limit func(inFlight int) int
 	// Status answers people on call; it is encoded as JSON.
 	Status func() any
+	// Version of the program, for those who look for services.
+	Version string
 }
 
 // Run takes messages until the intake context ends and waits until all of them
@@ -145,7 +147,7 @@ type Handlers struct {
 // the intake context's cause if that ended before a message could be taken, or why
 // it cannot listen to cancellations and questions.
 func (b *Bus) Run(intake, work context.Context, h Handlers) error {
-	stopStatus, err := b.answerStatus(intake, h.Status)
+	stopStatus, err := b.answerStatus(intake, h.Version, h.Status)
 	if err != nil {
 		return err
 	}

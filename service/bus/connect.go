@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net/url"
+	"strings"
 	"time"
 
 	"github.com/nats-io/nats.go"
@@ -144,7 +145,12 @@ func options(c config.NATS, pending *pending, mux *mux, log *slog.Logger) []nats
 				return // the request that it is about returns it
 			}
 			what := "NATS reports an error"
-			if errors.Is(err, nats.ErrPermissionViolation) {
+			switch {
+			case !errors.Is(err, nats.ErrPermissionViolation):
+			case strings.Contains(err.Error(), discovery):
+				log.Debug("this user may not subscribe below "+discovery+"*: nats micro does not find the worker", "error", err)
+				return
+			default:
 				what = "NATS refuses what the service needs: grant this user the permission"
 			}
 			repeats.say(what, err)

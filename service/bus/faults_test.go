@@ -237,7 +237,7 @@ func TestStatusIsAnswered(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
 	bus := b.open()
-	stop, err := bus.answerStatus(t.Context(), func() any { return func() {} }) // what JSON cannot encode
+	stop, err := bus.answerStatus(t.Context(), "", func() any { return func() {} }) // what JSON cannot encode
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -3,26 +3,60 @@ package bus
 import (
 	"context"
 	"encoding/json"
+	"regexp"
+	"strings"
 
-	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/micro"
 )
 
-// answerStatus answers everybody who asks on Names.Status with status's JSON,
-// until stop is called: on core NATS, for people on call. Every process answers
-// for itself.
-func (b *Bus) answerStatus(ctx context.Context, status func() any) (stop func(), err error) {
-	answer := func(m *nats.Msg) {
-		body, err := json.Marshal(status())
-		if err == nil && m.Reply != "" {
-			err = m.Respond(body)
-		}
-		if err != nil {
-			b.tel.Logger.DebugContext(ctx, "a question for the status was not answered", "error", err)
-		}
+// answerStatus answers everybody who asks on Names.Status with status's JSON, until stop
+// is called: on core NATS, for people on call. Every process answers for itself. It is an
+// endpoint of a NATS micro service (ADR-32), so that "nats micro ls", "info" and "stats"
+// find the process, where its user may subscribe below $SRV.
+func (b *Bus) answerStatus(ctx context.Context, version string, status func() any) (stop func(), err error) {
+	failed := func(err error) {
+		b.tel.Logger.DebugContext(ctx, "a question for the status was not answered", "error", err)
 	}
-	subscription, err := b.conn.Subscribe(b.names.Status(), answer)
+	found, err := micro.AddService(b.conn.Conn, micro.Config{
+		Name: Durable, Version: semanticVersion(version), Description: "answers requests through OpenRouter",
+		Metadata: map[string]string{
+			"instance": b.Instance(), "requests": b.names.RequestQueue, "results": b.names.ResponsesAll(), "deltas": b.names.Deltas("*"), "cancels": b.names.CancelsAll(),
+			"request_schema": "urn:gemini-client:request:v1", "result_schema": "urn:gemini-client:result:v1",
+		},
+		QueueGroupDisabled: true,
+		StatsHandler:       func(*micro.Endpoint) any { return status() },
+		ErrorHandler:       func(_ micro.Service, err *micro.NATSError) { failed(err) },
+	})
 	if err != nil {
 		return nil, err
 	}
-	return func() { _ = subscription.Unsubscribe() }, nil
+	answer := func(r micro.Request) {
+		body, err := json.Marshal(status())
+		if err == nil && r.Reply() != "" {
+			err = r.Respond(body)
+		}
+		if err != nil {
+			failed(err)
+		}
+	}
+	if err := found.AddEndpoint("status", micro.HandlerFunc(answer), micro.WithEndpointSubject(b.names.Status())); err != nil {
+		_ = found.Stop()
+		return nil, err
+	}
+	return func() { _ = found.Stop() }, nil
+}
+
+// discovery begins the subjects on which micro services are found.
+const discovery = "$SRV."
+
+// semantic is a version as https://semver.org has it, in its usual parts.
+var semantic = regexp.MustCompile(`^(0|[1-9]\d*)\.(0|[1-9]\d*)\.(0|[1-9]\d*)(-[0-9A-Za-z-]+(\.[0-9A-Za-z-]+)*)?(\+[0-9A-Za-z-]+(\.[0-9A-Za-z-]+)*)?$`)
+
+// semanticVersion makes of the program's version one that a micro service may have, which
+// a build outside a repository has not.
+func semanticVersion(version string) string {
+	if v := strings.TrimPrefix(version, "v"); semantic.MatchString(v) {
+		return v
+	}
+	return "0.0.0-devel"
 }

@@ -121,7 +121,7 @@ func TestBackendCanDoNoHarm(t *testing.T) {
 	attacks := harm("gemini.js.")
 	for _, subject := range []string{
 		"gemini.claims.gemini.responses." + victim, "gemini.later.gemini.responses." + victim, events.Completed("gemini.responses", victim),
-		"gemini.deadletters.internal." + victim, "gemini.deltas." + victim, "gemini.status",
+		"gemini.deadletters.internal." + victim, "gemini.deltas." + victim, "gemini.status", "$SRV.PING",
 		"gemini.js.STREAM.MSG.GET.GEMINI_REQUESTS", "gemini.js.STREAM.MSG.GET.GEMINI_RESPONSES", "gemini.js.STREAM.MSG.GET.GEMINI_CLAIMS", "gemini.js.DIRECT.GET.GEMINI_RESPONSES",
 		"gemini.js.DIRECT.GET.GEMINI_CLAIMS.gemini.claims.x", "gemini.js.DIRECT.GET.GEMINI_RETRIES.gemini.later.x",
 		"gemini.js.CONSUMER.MSG.NEXT.GEMINI_REQUESTS.gemini-client", "gemini.js.CONSUMER.INFO.GEMINI_REQUESTS.gemini-client",

@@ -184,19 +184,28 @@ func (s *stack) replay(id string) {
 	s.Collect(s.Names.ResponsesStream(), events.Completed("gemini.responses", id), 1)
 }
 
-// askStatus asks the workers for their state, as `gemini-client status` does.
+// askStatus asks the workers for their state, as `gemini-client status` does, and looks
+// for them as `nats micro` does.
 func (s *stack) askStatus(workers int) {
+	s.t.Helper()
+	for _, subject := range []string{s.Names.Status(), "$SRV.PING", "$SRV.INFO.gemini-client", "$SRV.STATS.gemini-client"} {
+		s.askAll(subject, workers)
+	}
+}
+
+// askAll wants an answer of each worker.
+func (s *stack) askAll(subject string, workers int) {
 	s.t.Helper()
 	answers, err := s.NC.SubscribeSync(s.NC.NewInbox())
 	if err != nil {
 		s.t.Fatal(err)
 	}
-	if err := s.NC.PublishRequest(s.Names.Status(), answers.Subject, nil); err != nil {
+	if err := s.NC.PublishRequest(subject, answers.Subject, nil); err != nil {
 		s.t.Fatal(err)
 	}
 	for range workers {
 		if _, err := answers.NextMsg(servicetest.Patience); err != nil {
-			s.t.Fatalf("a worker's status: %v", err)
+			s.t.Fatalf("a worker's answer on %s: %v", subject, err)
 		}
 	}
 }
