@@ -6,7 +6,8 @@ import (
 	"fmt"
 	"io"
 	"os"
-	"time"
+	"path/filepath"
+	"strings"
 
 	"github.com/spf13/cobra"
 
@@ -27,6 +28,8 @@ type batchFlags struct {
 	batchrun.Options
 
 	failures string // a file
+	template string // a file
+	json     bool
 }
 
 func batchRunCommand(configFile *string, std streams) *cobra.Command {
@@ -38,7 +41,8 @@ func batchRunCommand(configFile *string, std streams) *cobra.Command {
 
 A line is a request event, whose request_id may be left out; or one of OpenAI's batch
 lines (custom_id, url, body), whose result is one of OpenAI's output lines; or, with
---prompt, a prompt.
+--prompt, a prompt. With --template it is any JSON object, or a row of a CSV file (whose
+first row names the columns), of which the template makes the prompt.
 
 Stopped or killed, the same command again goes on where it was: a line's id is made of its
 number and its content, results that are in the output are skipped, and what is
@@ -46,7 +50,9 @@ under way is not asked for again.
 
 Exit code 1: some requests failed, or lines are left. Exit code 2: nothing was started.`,
 		Example: `  gemini-client batch run prompts.jsonl -o results.jsonl
-  gemini-client batch run --prompt --max-cost 5 questions.txt -o answers.jsonl`,
+  gemini-client batch run --prompt --max-cost 5 questions.txt -o answers.jsonl
+  gemini-client batch run --template ask.tmpl products.csv -o descriptions.jsonl
+  gemini-client batch run prompts.jsonl -o results.jsonl --retry-failed`,
 		Args: cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			c, _, err := config.Load(*configFile)
@@ -59,11 +65,15 @@ Exit code 1: some requests failed, or lines are left. Exit code 2: nothing was s
 	flags := cmd.Flags()
 	flags.StringVarP(&f.Output, "output", "o", "-", "file for the results; one that is there is gone on with")
 	flags.BoolVar(&f.Text, "prompt", false, "each line is a prompt")
+	flags.StringVar(&f.template, "template", "", "file with a Go template (text/template) that makes a prompt of each line's fields, as in {{.name}}")
+	flags.BoolVar(&f.CSV, "csv", false, "FILE is a CSV file for --template (default: if its name ends so)")
 	flags.StringVarP(&f.Model, "model", "m", "", "model of lines that name none (default: the service's OPENROUTER_MODEL)")
 	flags.IntVar(&f.MaxInFlight, "max-in-flight", 200, "requests that are submitted and have no result yet")
 	flags.Float64Var(&f.MaxCost, "max-cost", 0, "US dollars after which no more are submitted; what is under way still costs (default: any)")
 	flags.DurationVar(&f.Deadline, "deadline", 0, "how long each request may take (default: any time)")
-	flags.BoolVar(&f.Ordered, "ordered", false, "write results in the order of the lines")
+	flags.BoolVar(&f.Ordered, "ordered", false, "write results in the order of the lines, behind those that are there")
+	flags.BoolVar(&f.RetryFailed, "retry-failed", false, "take failed results out of the output and ask for them again, under new ids")
+	flags.BoolVar(&f.json, "json", false, "tell of the progress in JSON objects, one a line")
 	flags.StringVar(&f.failures, "failures", "", "file for a sentence about each request that failed")
 	return cmd
 }
@@ -72,6 +82,9 @@ Exit code 1: some requests failed, or lines are left. Exit code 2: nothing was s
 func runBatch(ctx context.Context, c config.Config, f batchFlags, name string, std streams) (err error) {
 	if f.MaxInFlight < 1 || f.MaxCost < 0 || f.Deadline < 0 {
 		return fmt.Errorf("--max-in-flight %d, --max-cost %v, --deadline %s: want 1 or more, and 0 or more", f.MaxInFlight, f.MaxCost, f.Deadline)
+	}
+	if err := f.readTemplate(name); err != nil {
+		return err
 	}
 	input, err := openInput(name, std.in)
 	if err != nil {
@@ -100,9 +113,32 @@ func runBatch(ctx context.Context, c config.Config, f batchFlags, name string, s
 		return err
 	}
 	f.Input, f.Stdout = input, std.out
-	f.Progress = func(s batchrun.Summary) { _, _ = fmt.Fprintln(std.err, batchLine(s)) }
+	p, err := f.newProgress(name, std.err)
+	if err != nil {
+		return err
+	}
+	f.Progress, f.Every = p.tell, p.every
 	sum, err := batchrun.Run(ctx, backend, f.Options)
-	return batchEnd(sum, err, std.err)
+	return p.end(sum, err)
+}
+
+// readTemplate reads the template, if there is one, for an input of this name.
+func (f *batchFlags) readTemplate(name string) error {
+	f.CSV = f.CSV || f.template != "" && strings.EqualFold(filepath.Ext(name), ".csv")
+	switch {
+	case f.CSV && f.template == "":
+		return errors.New("--csv: a row is no request by itself; give --template")
+	case f.Text && f.template != "":
+		return errors.New("--prompt and --template exclude each other")
+	case f.template == "":
+		return nil
+	}
+	text, err := os.ReadFile(f.template)
+	if err != nil {
+		return fmt.Errorf("--template: %w", err)
+	}
+	f.Template, err = batchrun.NewTemplate(strings.TrimSuffix(string(text), "\n"))
+	return err
 }
 
 func openInput(name string, in io.Reader) (io.ReadCloser, error) {
@@ -110,33 +146,4 @@ func openInput(name string, in io.Reader) (io.ReadCloser, error) {
 		return io.NopCloser(in), nil
 	}
 	return os.Open(name) //nolint:gosec // the user's own file
-}
-
-func batchLine(s batchrun.Summary) string {
-	text := fmt.Sprintf("%d completed, %d failed, $%.6f, %s", s.Completed, s.Failed, s.Cost, s.Took.Round(time.Second))
-	if s.Skipped > 0 {
-		text += fmt.Sprintf("; %d were done before", s.Skipped)
-	}
-	return text
-}
-
-// batchEnd says how a batch ended.
-func batchEnd(s batchrun.Summary, err error, out io.Writer) error {
-	_, _ = fmt.Fprintln(out, batchLine(s))
-	switch {
-	case errors.Is(err, context.Canceled):
-		_, _ = fmt.Fprintln(out, "Stopped. What was submitted is answered all the same: the same command again gets its results, and goes on.")
-		return errFailed
-	case err != nil && s.Completed+s.Failed+s.Skipped == 0:
-		return err
-	case err != nil:
-		_, _ = fmt.Fprintf(out, "gemini-client: %v\nThe same command again goes on.\n", err)
-		return errFailed
-	case s.OverCost:
-		_, _ = fmt.Fprintln(out, "--max-cost is reached, and lines are left. The same command with a higher one goes on.")
-		return errFailed
-	case s.Failed > 0:
-		return errFailed
-	}
-	return nil
 }

@@ -2,6 +2,7 @@ package client
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"sync"
 
@@ -61,6 +62,25 @@ func (h *Handle) Close() {
 		h.live.close()
 		h.live = nil
 	}
+}
+
+// Stored returns the request's result if there is one, and does not wait for it; else
+// there is false. A failed one is returned beside a [FailedError]. Errors: ErrNotAllowed,
+// ErrNoResults, ctx's, NATS's own where it is away.
+func (h *Handle) Stored(ctx context.Context) (r events.Result, there bool, err error) {
+	ctx, stop := h.client.denials.during(ctx, h.getSubject())
+	defer stop()
+	m, err := h.stored(ctx)
+	switch {
+	case ctx.Err() != nil:
+		return r, false, context.Cause(ctx)
+	case errors.Is(err, nats.ErrNoResponders):
+		return r, false, fmt.Errorf("%w (%w)", ErrNoResults, err)
+	case err != nil || m == nil:
+		return r, false, err
+	}
+	r, err = decode(m)
+	return r, true, err
 }
 
 // Result waits for the request's result and returns it. A failed one is returned beside a

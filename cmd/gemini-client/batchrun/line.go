@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"strconv"
+	"text/template"
 	"time"
 
 	"github.com/google/uuid"
@@ -24,8 +25,9 @@ type line struct {
 
 // parser reads lines.
 type parser struct {
-	text  bool   // each line is a prompt
-	model string // of those that name none; "": the service's
+	text     bool               // each line is a prompt
+	template *template.Template // makes a prompt of each; nil: none
+	model    string             // of those that name none; "": the service's
 }
 
 // namespace is that of the ids that are made of lines.
@@ -39,6 +41,8 @@ func (p parser) parse(number int, data []byte) (line, bool) {
 	}
 	l := line{number: number}
 	switch {
+	case p.template != nil:
+		l.request.Prompt, l.err = prompt(p.template, data)
 	case p.text:
 		l.request = events.Request{Prompt: string(data)}
 	case isOpenAI(data):
@@ -55,15 +59,18 @@ func (p parser) parse(number int, data []byte) (line, bool) {
 		if l.request.ID != "" {
 			l.err = errors.Join(l.err, fmt.Errorf("request_id %q is no UUID", l.request.ID))
 		}
-		l.request.ID = idOf(number, data, p.model)
+		l.request.ID = p.idOf(number, data)
 	}
 	return l, true
 }
 
-// idOf makes the id of a line.
-func idOf(number int, data []byte, model string) string {
+// idOf makes the id of a line, of all that makes its request.
+func (p parser) idOf(number int, data []byte) string {
 	name := strconv.AppendInt(nil, int64(number), 10)
-	name = append(append(append(name, '\n'), model...), '\n')
+	name = append(append(append(name, '\n'), p.model...), '\n')
+	if p.template != nil {
+		name = append(append(name, p.template.Root.String()...), '\n')
+	}
 	return uuid.NewSHA1(namespace, append(name, data...)).String()
 }
 

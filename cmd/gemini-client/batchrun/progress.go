@@ -19,8 +19,12 @@ func (r *run) count(change func(*Summary)) {
 // counted counts a result that is in the output, and tells of a failure.
 func (r *run) counted(l line, result events.Result) (err error) {
 	r.count(func(s *Summary) {
+		s.Done++
 		if result.Cost != nil {
 			s.Cost += *result.Cost
+		}
+		if result.Usage != nil {
+			s.Tokens += result.Usage.TotalTokens
 		}
 		if result.Status == events.StatusSuccess {
 			s.Completed++
@@ -57,7 +61,7 @@ func (r *run) tell(ctx context.Context) (stop func()) {
 	ctx, cancel := context.WithCancel(ctx)
 	var telling sync.WaitGroup
 	telling.Go(func() {
-		tick := time.NewTicker(ProgressEvery)
+		tick := time.NewTicker(r.Every)
 		defer tick.Stop()
 		for {
 			select {

@@ -1,12 +1,13 @@
 package batchrun
 
 import (
-	"bufio"
 	"context"
 	"errors"
 	"fmt"
 	"io"
+	"iter"
 	"sync"
+	"text/template"
 	"time"
 
 	"golang.org/x/sync/errgroup"
@@ -22,24 +23,27 @@ type Options struct {
 	Stdout   io.Writer
 	Failures io.Writer // gets a line for each request that failed; nil: nothing does
 
-	Text        bool          // each line is a prompt
-	Model       string        // of lines that name none; "": the service's
-	MaxInFlight int           // requests that are submitted and have no result
-	MaxCost     float64       // US dollars after which no more are submitted; 0: any
-	Deadline    time.Duration // of each request, from its submit; 0: none
-	Ordered     bool          // results come in the order of the lines
+	Text        bool               // each line is a prompt
+	CSV         bool               // the input is a CSV file whose first row names the columns
+	Template    *template.Template // makes the prompt of each line, a JSON object, or row; nil: none
+	Model       string             // of lines that name none; "": the service's
+	MaxInFlight int                // requests that are submitted and have no result
+	MaxCost     float64            // US dollars after which no more are submitted; 0: any
+	Deadline    time.Duration      // of each request, from its submit; 0: none
+	Ordered     bool               // results come in the order of the lines
+	RetryFailed bool               // the output's failed results are taken out, and asked for again
 
-	Progress func(Summary) // is called every ProgressEvery; nil: nothing is
+	Progress func(Summary) // nil: nobody is told
+	Every    time.Duration // between two calls of it
 }
-
-// ProgressEvery is how often progress is told.
-const ProgressEvery = 10 * time.Second
 
 // Summary is what became of a run so far.
 type Summary struct {
-	Skipped   int // lines that the output had already
+	Done      int // lines that have a result
+	Skipped   int // of these, those that the output had already
 	Completed int
 	Failed    int     // with those of earlier runs
+	Tokens    int     // in and out, with those of earlier runs
 	Cost      float64 // US dollars, with those of earlier runs
 	OverCost  bool    // MaxCost was reached, and lines are left
 	Took      time.Duration
@@ -61,12 +65,12 @@ type run struct {
 // Errors: of input and output, those of [client.Client.Submit] that concern every request,
 // ctx's; then requests may be under way, and the same run again gets their results.
 func Run(ctx context.Context, c *client.Client, o Options) (sum Summary, err error) {
-	out, err := openOutput(o.Output, o.Stdout)
+	out, err := openOutput(o.Output, o.Stdout, o.RetryFailed)
 	if err != nil {
 		return sum, err
 	}
 	defer func() { err = errors.Join(err, out.close()) }()
-	r := &run{Options: o, client: c, out: out, start: time.Now(), sum: Summary{Cost: out.cost, Failed: out.bad}}
+	r := &run{Options: o, client: c, out: out, start: time.Now(), sum: Summary{Cost: out.cost, Tokens: out.tokens, Failed: out.bad}}
 	all, work := errgroup.WithContext(ctx)
 	stop := r.tell(work)
 	all.SetLimit(max(1, o.MaxInFlight))
@@ -79,22 +83,23 @@ func Run(ctx context.Context, c *client.Client, o Options) (sum Summary, err err
 	return r.summary(), err
 }
 
-// maxLine is the longest line: more than a server takes.
-const maxLine = 64 << 20
-
 // lines begins what is to be done, line by line.
 func (r *run) lines(ctx context.Context, all *errgroup.Group) error {
-	input := bufio.NewScanner(r.Input)
-	input.Buffer(make([]byte, 0, 64<<10), maxLine)
-	p := parser{text: r.Text, model: r.Model}
-	before := closed()
-	for number := 1; input.Scan() && ctx.Err() == nil; number++ {
-		l, ok := p.parse(number, input.Bytes())
+	p := parser{text: r.Text, template: r.Template, model: r.Model}
+	before, number := closed(), 0
+	for data, err := range r.records() {
+		if err != nil {
+			return fmt.Errorf("read the input: %w", err)
+		}
+		number++
+		l, ok := p.parse(number, data)
 		switch {
+		case ctx.Err() != nil:
+			return nil
 		case !ok:
 			continue
 		case r.out.has(l):
-			r.count(func(s *Summary) { s.Skipped++ })
+			r.count(func(s *Summary) { s.Skipped++; s.Done++ })
 			continue
 		case r.spent():
 			r.count(func(s *Summary) { s.OverCost = true })
@@ -106,10 +111,15 @@ func (r *run) lines(ctx context.Context, all *errgroup.Group) error {
 		}
 		all.Go(func() error { return r.one(ctx, l, turn, mine) })
 	}
-	if err := input.Err(); err != nil {
-		return fmt.Errorf("read the input: %w", err)
-	}
 	return nil
+}
+
+// records are what the input has.
+func (r *run) records() iter.Seq2[[]byte, error] {
+	if r.CSV {
+		return rows(r.Input)
+	}
+	return lines(r.Input)
 }
 
 func closed() chan struct{} {
@@ -140,6 +150,13 @@ func (r *run) one(ctx context.Context, l line, turn <-chan struct{}, mine chan<-
 func (r *run) answer(ctx context.Context, l line) (events.Result, error) {
 	if l.err != nil {
 		return failed(l, events.InvalidRequest, l.err), nil //nolint:nilerr // it is the result
+	}
+	if r.RetryFailed {
+		id, err := r.unfailed(ctx, l.request.ID)
+		if err != nil {
+			return events.Result{}, fmt.Errorf("line %d: %w", l.number, err)
+		}
+		l.request.ID = id
 	}
 	h, err := r.submit(ctx, l.request)
 	switch {

@@ -214,3 +214,34 @@ func TestFailuresAreCountedAgain(t *testing.T) {
 		t.Errorf("lines: %v", got)
 	}
 }
+
+// What failed is asked for again, as often as that is wanted, and each line has one result.
+func TestRetryFailed(t *testing.T) {
+	t.Parallel()
+	b := newBench(t)
+	const input = "no [sim:400 times=2]\nyes\n" + `{"custom_id":"c","body":{"messages":[{"role":"user","content":"neither [sim:400 times=1]"}]}}` + "\n"
+	if sum := b.run(input, batchrun.Options{Text: true}); sum.Failed != 2 || sum.Completed != 1 {
+		t.Errorf("first: %+v", sum)
+	}
+	first := b.lines()
+	if sum := b.run(input, batchrun.Options{Text: true, RetryFailed: true}); sum.Failed != 1 || sum.Completed != 1 || sum.Skipped != 1 {
+		t.Errorf("again: %+v", sum)
+	}
+	if sum := b.run(input, batchrun.Options{Text: true, RetryFailed: true}); sum.Failed != 0 || sum.Completed != 1 || sum.Skipped != 2 {
+		t.Errorf("once more: %+v", sum)
+	}
+	if sum := b.run(input, batchrun.Options{Text: true}); sum.Failed != 0 || sum.Completed != 0 || sum.Skipped != 3 {
+		t.Errorf("at the end: %+v", sum)
+	}
+	ids := map[any]bool{}
+	for _, l := range append(first, b.lines()...) {
+		ids[l["request_id"]] = true
+	}
+	if last := b.lines(); len(last) != 3 || len(ids) != 5 { // three at first, of which one is kept, and two new ones
+		t.Errorf("lines: %v\nids: %v", last, ids)
+	}
+	files, err := filepath.Glob(b.output + "*")
+	if err != nil || len(files) != 1 {
+		t.Errorf("files: %v, %v; want the output alone", files, err)
+	}
+}
