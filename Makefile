@@ -60,6 +60,7 @@ fuzz: ## fuzz each target for FUZZTIME (30s), the whole service for SERVICE_FUZZ
 # never from the cache: Go does not know that these tests build the program
 integration: ## run the integration suite: killed and starved processes, then containers (needs Docker)
 	go test -count 1 -tags integration -timeout 5m ./cmd/bench # a benchmark made small; beside others it would starve them
+	go test -count 1 -tags integration -timeout 5m -v -run '^TestPythonExample$$' ./service/integration/inprocess # -v: says if it is skipped
 	go test -count 1 -tags integration -parallel 4 -timeout 20m ./service/integration
 	$(BUILDER) go test -count 1 -tags integration -v -parallel 4 -timeout 20m ./service/integration/stack
 

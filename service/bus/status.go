@@ -3,7 +3,7 @@ package bus
 import (
 	"context"
 	"encoding/json"
-	"regexp"
+	"errors"
 	"strings"
 
 	"github.com/nats-io/nats.go/micro"
@@ -15,10 +15,10 @@ import (
 // find the process, where its user may subscribe below $SRV.
 func (b *Bus) answerStatus(ctx context.Context, version string, status func() any) (stop func(), err error) {
 	failed := func(err error) {
-		b.tel.Logger.DebugContext(ctx, "a question for the status was not answered", "error", err)
+		b.tel.Logger.DebugContext(ctx, "a question for the status was not answered, or not heard", "error", err)
 	}
-	found, err := micro.AddService(b.conn.Conn, micro.Config{
-		Name: Durable, Version: semanticVersion(version), Description: "answers requests through OpenRouter",
+	about := micro.Config{
+		Name: Durable, Version: strings.TrimPrefix(version, "v"), Description: "answers requests through OpenRouter",
 		Metadata: map[string]string{
 			"instance": b.Instance(), "requests": b.names.RequestQueue, "results": b.names.ResponsesAll(), "deltas": b.names.Deltas("*"), "cancels": b.names.CancelsAll(),
 			"request_schema": "urn:gemini-client:request:v1", "result_schema": "urn:gemini-client:result:v1",
@@ -26,7 +26,12 @@ func (b *Bus) answerStatus(ctx context.Context, version string, status func() an
 		QueueGroupDisabled: true,
 		StatsHandler:       func(*micro.Endpoint) any { return status() },
 		ErrorHandler:       func(_ micro.Service, err *micro.NATSError) { failed(err) },
-	})
+	}
+	found, err := micro.AddService(b.conn.Conn, about)
+	if errors.Is(err, micro.ErrConfigValidation) { // a build outside a repository has no semantic version
+		about.Version = "0.0.0-devel"
+		found, err = micro.AddService(b.conn.Conn, about)
+	}
 	if err != nil {
 		return nil, err
 	}
@@ -48,15 +53,3 @@ func (b *Bus) answerStatus(ctx context.Context, version string, status func() an
 
 // discovery begins the subjects on which micro services are found.
 const discovery = "$SRV."
-
-// semantic is a version as https://semver.org has it, in its usual parts.
-var semantic = regexp.MustCompile(`^(0|[1-9]\d*)\.(0|[1-9]\d*)\.(0|[1-9]\d*)(-[0-9A-Za-z-]+(\.[0-9A-Za-z-]+)*)?(\+[0-9A-Za-z-]+(\.[0-9A-Za-z-]+)*)?$`)
-
-// semanticVersion makes of the program's version one that a micro service may have, which
-// a build outside a repository has not.
-func semanticVersion(version string) string {
-	if v := strings.TrimPrefix(version, "v"); semantic.MatchString(v) {
-		return v
-	}
-	return "0.0.0-devel"
-}

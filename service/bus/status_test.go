@@ -94,14 +94,28 @@ func TestWorkerIsNotDiscovered(t *testing.T) {
 	}
 }
 
-func TestSemanticVersion(t *testing.T) {
+// A micro service has a semantic version, which not every build has.
+func TestVersionOfTheService(t *testing.T) {
 	t.Parallel()
+	b := setup(t)
+	bus := b.open()
 	for given, want := range map[string]string{
-		"1.2.3": "1.2.3", "v1.2.3": "1.2.3", "v0.0.0-20261128040000-4974dac00000+dirty": "0.0.0-20261128040000-4974dac00000+dirty",
-		"": "0.0.0-devel", "(devel)": "0.0.0-devel", "4974dac": "0.0.0-devel", "1.2": "0.0.0-devel", "01.2.3": "0.0.0-devel", "1.2.3-": "0.0.0-devel",
+		"v1.2.3": "1.2.3", "v0.0.0-20261128040000-4974dac00000+dirty": "0.0.0-20261128040000-4974dac00000+dirty",
+		"": "0.0.0-devel", "(devel)": "0.0.0-devel", "4974dac": "0.0.0-devel", "1.2": "0.0.0-devel",
 	} {
-		if got := semanticVersion(given); got != want {
+		stop, err := bus.answerStatus(t.Context(), given, func() any { return nil })
+		if err != nil {
+			t.Fatalf("%q: %v", given, err)
+		}
+		if err := bus.conn.Flush(); err != nil {
+			t.Fatal(err)
+		}
+		if got := askFor[micro.Info](t, b, "$SRV.INFO").Version; got != want {
 			t.Errorf("%q: got %s, want %s", given, got, want)
+		}
+		stop()
+		if err := bus.conn.Flush(); err != nil {
+			t.Fatal(err)
 		}
 	}
 }

@@ -71,6 +71,9 @@ func (o *output) withoutFailed(name string, file *os.File) (*output, error) {
 	if err == nil {
 		_, err = o.read(file, w)
 	}
+	if info, failed := file.Stat(); err == nil && failed == nil {
+		err = kept.Chmod(info.Mode().Perm())
+	}
 	if err = errors.Join(err, w.Flush(), kept.Sync(), kept.Close(), file.Close()); err == nil {
 		err = os.Rename(kept.Name(), name)
 	}

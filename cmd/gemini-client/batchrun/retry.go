@@ -21,26 +21,37 @@ func nextID(id string) string { return uuid.NewSHA1(namespace, []byte(id)).Strin
 // unfailed returns the first of a line's ids that has no failed result.
 func (r *run) unfailed(ctx context.Context, id string) (string, error) {
 	for range retriesMost {
-		h, err := r.client.Open(id)
-		if err != nil {
-			return "", err
+		failed, err := r.hasFailed(ctx, id)
+		if err != nil || !failed {
+			return id, err
 		}
-		_, _, err = h.Stored(ctx)
+		id = nextID(id)
+	}
+	return "", fmt.Errorf("it has failed %d times: correct the line, and it is a new one", retriesMost)
+}
+
+// hasFailed reports whether the stored result of a request is a failed one. It waits for a
+// NATS that is away.
+func (r *run) hasFailed(ctx context.Context, id string) (bool, error) {
+	h, err := r.client.Open(id)
+	if err != nil {
+		return false, err
+	}
+	for {
+		_, _, err := h.Stored(ctx)
 		var failed *client.FailedError
 		switch {
 		case err == nil:
-			return id, nil
+			return false, nil
 		case errors.As(err, &failed):
-			id = nextID(id)
+			return true, nil
 		case ctx.Err() != nil, errors.Is(err, client.ErrNotAllowed), errors.Is(err, client.ErrNoResults):
-			return "", err
-		default: // NATS is away
-			select {
-			case <-time.After(waitFull):
-			case <-ctx.Done():
-				return "", context.Cause(ctx)
-			}
+			return false, err
+		}
+		select {
+		case <-time.After(waitFull):
+		case <-ctx.Done():
+			return false, context.Cause(ctx)
 		}
 	}
-	return "", fmt.Errorf("it has failed %d times: correct the line, and it is a new one", retriesMost)
 }

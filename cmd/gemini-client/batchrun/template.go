@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"io"
 	"iter"
+	"slices"
 	"strings"
 	"text/template"
 )
@@ -61,13 +62,16 @@ func lines(r io.Reader) iter.Seq2[[]byte, error] {
 // columns, each as a JSON object.
 func rows(r io.Reader) iter.Seq2[[]byte, error] {
 	return func(yield func([]byte, error) bool) {
-		table := csv.NewReader(r)
+		table := csv.NewReader(withoutMark(r))
 		table.ReuseRecord = true
 		head, err := table.Read()
 		if errors.Is(err, io.EOF) {
 			return
 		}
-		names := append([]string(nil), head...)
+		names := slices.Clone(head)
+		if err == nil {
+			err = distinct(names)
+		}
 		for err == nil {
 			var row []string
 			if row, err = table.Read(); errors.Is(err, io.EOF) {
@@ -79,6 +83,28 @@ func rows(r io.Reader) iter.Seq2[[]byte, error] {
 		}
 		yield(nil, err)
 	}
+}
+
+// withoutMark skips the byte order mark that spreadsheets write.
+func withoutMark(r io.Reader) io.Reader {
+	const mark = "\ufeff"
+	input := bufio.NewReader(r)
+	if start, _ := input.Peek(len(mark)); string(start) == mark {
+		_, _ = input.Discard(len(mark)) // it was just seen
+	}
+	return input
+}
+
+// distinct returns an error for two columns of one name, of which a template could mean either.
+func distinct(names []string) error {
+	seen := make(map[string]bool, len(names))
+	for _, name := range names {
+		if seen[name] {
+			return fmt.Errorf("two columns are named %q: rename one", name)
+		}
+		seen[name] = true
+	}
+	return nil
 }
 
 // Count returns how many lines or rows an input has, blank ones apart.
@@ -103,7 +129,7 @@ func Count(r io.Reader, isCSV bool) (n int, err error) {
 func object(names, row []string) ([]byte, error) {
 	fields := make(map[string]string, len(names))
 	for i, name := range names {
-		fields[strings.TrimPrefix(name, "\ufeff")] = row[i]
+		fields[name] = row[i]
 	}
 	return json.Marshal(fields)
 }

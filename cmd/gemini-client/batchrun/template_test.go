@@ -21,7 +21,7 @@ func TestTemplate(t *testing.T) {
 			"success to Describe tea for 12345678901234567890.", `error Line 2 was not submitted: template: template:1:25: executing "template" at <.price>: map has no entry for key "price"`,
 			"error Line 3 was not submitted: it is no JSON object for the template",
 		}},
-		"CSV":     {"\ufeffname,price\r\n\"tea, or\n\"\"chai\"\"\",3\r\nice,\r\n", true, []string{"success to Describe tea, or\n\"chai\" for 3.", "success to Describe ice for ."}},
+		"CSV":     {"\ufeff\"name\",price\r\n\"tea, or\n\"\"chai\"\"\",3\r\nice,\r\n", true, []string{"success to Describe tea, or\n\"chai\" for 3.", "success to Describe ice for ."}},
 		"nothing": {"", true, nil},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -60,6 +60,7 @@ func TestTemplate(t *testing.T) {
 }
 
 // A row that is longer than the first one ends the run: what follows would be another column.
+// So do two columns of one name.
 func TestBrokenCSV(t *testing.T) {
 	t.Parallel()
 	b := newBench(t, clienttest.WithAnswer(echo))
@@ -67,9 +68,11 @@ func TestBrokenCSV(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	_, err = batchrun.Run(t.Context(), b.Client, batchrun.Options{Input: strings.NewReader("a,b\n1,2\n1,2,3\n"), Output: b.output, Template: made, CSV: true, MaxInFlight: 1})
-	if err == nil || !strings.Contains(err.Error(), "line 3") {
-		t.Errorf("got %v, want the line", err)
+	for input, want := range map[string]string{"a,b\n1,2\n1,2,3\n": "line 3", "a,b,a\n1,2,3\n": `two columns are named "a"`} {
+		_, err = batchrun.Run(t.Context(), b.Client, batchrun.Options{Input: strings.NewReader(input), Output: b.output, Template: made, CSV: true, MaxInFlight: 1})
+		if err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("%q: got %v, want %s", input, err, want)
+		}
 	}
 	if got := b.results(); len(got) > 1 {
 		t.Errorf("results: %q", got)

@@ -25,19 +25,13 @@ async def ask(client):
 
 
 async def stream(client):
-    request_id, pieces = str(uuid.uuid4()), []
-
-    async def listen():
-        async for delta in client.deltas(request_id):
-            pieces.append(delta["content"])
-
-    listening = asyncio.create_task(listen())
-    await asyncio.sleep(0)  # the subscription is sent
-    await client.nc.flush()
+    request_id = str(uuid.uuid4())
+    deltas = await client.deltas(request_id)
     await client.submit({"request_id": request_id, "prompt": "Why?", "stream": True})
+    async with asyncio.timeout(30):
+        text = "".join([delta["content"] async for delta in deltas])
     result = await client.result(request_id)
-    await asyncio.wait_for(listening, 30)
-    assert "".join(pieces) == result["content"], (pieces, result)
+    assert text == result["content"], (text, result)
     return request_id
 
 

@@ -78,20 +78,26 @@ class Client:
             await heard.unsubscribe()
 
     async def deltas(self, request_id):
-        """Iterates over the pieces of an answer until it is done, for requests with "stream": true.
+        """Listens, and returns an iterator over the pieces of an answer until it is done.
 
-        Call it before submit, or the first ones are missed. A new run or attempt begins the
-        answer again. Pieces may be lost, the last one too: bound it with asyncio.timeout.
+        Await it before submit, or the first ones are missed; the request needs "stream": true.
+        A new run or attempt begins the answer again. Pieces may be lost, the last one too:
+        bound the iteration with asyncio.timeout.
         """
         heard = await self.nc.subscribe(f"gemini.deltas.{request_id.lower()}")
-        try:
-            async for m in heard.messages:
-                delta = json.loads(m.data)
-                yield delta
-                if delta["done"]:
-                    return
-        finally:
-            await heard.unsubscribe()
+        await self.nc.flush()
+
+        async def pieces():
+            try:
+                async for m in heard.messages:
+                    delta = json.loads(m.data)
+                    yield delta
+                    if delta["done"]:
+                        return
+            finally:
+                await heard.unsubscribe()
+
+        return pieces()
 
     async def results(self, durable, batch=100):
         """Iterates over all results with a durable reader (gemini-client provision --reader NAME).
