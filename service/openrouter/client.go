@@ -31,6 +31,7 @@ type Config struct {
 
 	FirstToken time.Duration // from the call's start to the first token; 60 s. Model must answer within it too
 	Gap        time.Duration // from one token to the next; 30 s
+	Call       time.Duration // for a whole chat completion, whatever it waits for; no limit
 
 	MaxAnswerBytes int // content, reasoning and tool calls together, or a whole answer that comes as one document; 16 MiB
 	MaxLineBytes   int // one line, and one event, of the stream; 4 MiB
@@ -45,6 +46,7 @@ type Client struct {
 	title      string
 	firstToken time.Duration
 	gap        time.Duration
+	call       time.Duration // 0: no limit
 	maxAnswer  int
 	maxLine    int
 	inClear    bool // the base URL is http:// to another host than loopback
@@ -61,7 +63,7 @@ func New(c Config) (*Client, error) {
 	if !validHeader(c.Title) {
 		errs = append(errs, errors.New("title: has characters that no header may carry"))
 	}
-	if c.FirstToken < 0 || c.Gap < 0 || c.MaxAnswerBytes < 0 || c.MaxLineBytes < 0 {
+	if c.FirstToken < 0 || c.Gap < 0 || c.Call < 0 || c.MaxAnswerBytes < 0 || c.MaxLineBytes < 0 {
 		errs = append(errs, errors.New("limits: must not be negative"))
 	}
 	if err := errors.Join(errs...); err != nil {
@@ -91,6 +93,7 @@ func New(c Config) (*Client, error) {
 		title:      c.Title,
 		firstToken: orDefault(c.FirstToken, defaultFirstToken),
 		gap:        orDefault(c.Gap, defaultGap),
+		call:       c.Call,
 		maxAnswer:  orDefault(c.MaxAnswerBytes, defaultMaxAnswerBytes),
 		maxLine:    orDefault(c.MaxLineBytes, defaultMaxLineBytes),
 		inClear:    base.Scheme == "http" && !loopback(base.Hostname()),

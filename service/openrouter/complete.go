@@ -30,6 +30,7 @@ func (c *Client) Complete(ctx context.Context, key string, r *Request, onDelta f
 	}
 	ctx, w := startWatch(ctx)
 	defer w.stop()
+	w.within(c.call)
 	w.arm(errFirstToken, orDefault(r.FirstToken, c.firstToken))
 	resp, err := c.post(ctx, key, body)
 	if err != nil {

@@ -20,6 +20,7 @@ const (
 	KindFirstToken  Kind = "first_token"  // Config.FirstToken passed without a token
 	KindGap         Kind = "gap"          // Config.Gap passed since the last token
 	KindCallTimeout Kind = "call_timeout" // the context's deadline passed
+	KindUnfinished  Kind = "unfinished"   // Config.Call passed before the answer was complete
 	KindCancelled   Kind = "cancelled"    // the context was cancelled
 	KindCut         Kind = "cut"          // the response ended, or broke, before finish_reason or [DONE]
 	KindEmpty       Kind = "empty"        // a whole answer without content, refusal, tool calls or reasoning

@@ -23,6 +23,8 @@ func (c *Client) fault(ctx context.Context, key string, kind Kind, err error) *E
 		return &Error{Kind: KindFirstToken, Message: fmt.Sprintf("nothing of an answer within %v", c.firstToken), Retryable: true}
 	case limited && limit == errGap:
 		return &Error{Kind: KindGap, Message: fmt.Sprintf("no token for %v", c.gap), Retryable: true}
+	case limited && limit == errWhole:
+		return &Error{Kind: KindUnfinished, Message: fmt.Sprintf("the answer was not complete within %v", c.call), Retryable: true}
 	case errors.Is(ctx.Err(), context.Canceled) && !limited:
 		return &Error{Kind: KindCancelled, Message: "the call was cancelled", cause: errors.Join(context.Canceled, cause)}
 	case ctx.Err() != nil && !limited, hasDeadline && !time.Now().Before(deadline): // a dialler may notice before the context

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"time"
 
-	"github.com/failsafe-go/failsafe-go"
 	"github.com/failsafe-go/failsafe-go/circuitbreaker"
 
 	"gemini-client/events"
@@ -14,7 +13,7 @@ import (
 )
 
 // call is one request on its way through its attempts, which come one after the
-// other. Its context carries it to the policies, which all calls share.
+// other.
 type call struct {
 	caller  *Caller
 	request openrouter.Request // as it is sent in the next attempt
@@ -45,7 +44,7 @@ type call struct {
 	answer     answer
 	reply      Reply
 	last       *Error  // of the last attempt
-	lease      *lease  // of the attempt that is made
+	lease      lease   // of the attempt that is made
 	refused    *apiKey // that the last attempt failed with, because of it
 
 	span *telemetry.ChatSpan
@@ -64,14 +63,6 @@ func (c *call) wait(waits bool) {
 	c.waits = waits
 }
 
-type callKey struct{}
-
-func withCall(ctx context.Context, c *call) context.Context {
-	return context.WithValue(ctx, callKey{}, c)
-}
-
-func callOf(ctx context.Context) *call { return ctx.Value(callKey{}).(*call) }
-
 // ready returns why a call whose turn has come must not begin: since it chose its
 // key, the breaker has opened, the key was set aside or the model is gone.
 func (c *call) ready() error {
@@ -81,59 +72,46 @@ func (c *call) ready() error {
 		return circuitbreaker.ErrOpen
 	case retired != nil:
 		return retired
-	case !c.caller.keys.usable(c.lease):
+	case !c.caller.keys.usable(&c.lease):
 		return errKeyUnusable
 	}
 	return nil
 }
 
-// attempt is the policy that makes one attempt and judges how it went. Errors: an
-// *Error of an attempt that was made; of one that was not, circuitbreaker.ErrOpen,
-// errKeyUnusable, what OpenRouter said of a model that is gone, ctx's cause.
-func (u *Caller) attempt(exec failsafe.Execution[answer], inner next) *result {
-	ctx := exec.Context()
-	c := callOf(ctx)
+// attempt makes one attempt and judges how it went. Errors: an *Error of an attempt that
+// was made; of one that was not, circuitbreaker.ErrOpen, errKeyUnusable, what OpenRouter
+// said of a model that is gone, ctx's cause.
+func (u *Caller) attempt(ctx context.Context, c *call) error {
 	if err := c.wanted(ctx); err != nil {
-		return failure(err)
+		return err
 	}
 	before := c.attempts
-	r := inner(exec)
-	if c.attempts > before {
-		c.wait(false)
+	err := u.awaitTurn(ctx, c)
+	if c.attempts == before {
+		return err
 	}
-	return u.judge(ctx, c, r, c.attempts > before)
+	c.wait(false)
+	return u.judge(ctx, c, err)
 }
 
-// judge notes what came of an attempt, if it was made.
-func (u *Caller) judge(ctx context.Context, c *call, r *result, made bool) *result {
-	switch {
-	case c.answer != nil: // it is paid for, even if a time limit passed in the same moment
+// judge notes what came of an attempt that was made.
+func (u *Caller) judge(ctx context.Context, c *call, err error) error {
+	if err == nil { // it is paid for, even if a time limit passed in the same moment
 		u.models.hasAnswered(c.request.Model)
 		u.served(ctx, c)
 		u.note(ctx, c, answerUsage(c.answer), telemetry.OutcomeSuccess)
 		if c.cacheOn() {
 			u.tel.Instruments.CacheLookedUp(ctx, c.answer.Cached)
 		}
-		return &result{Result: c.answer, Done: true, Success: true, SuccessAll: true}
-	case !made:
-		return r
+		return nil
 	}
-	c.last = c.shed(c.excuse(classify(r.Error)))
+	c.last = c.shed(c.excuse(classify(err)))
 	u.diagnose(ctx, c, c.last)
 	if c.last.kind.timedOut() {
 		c.timedOut()
 	}
 	u.note(ctx, c, c.last.usage, c.last.outcome())
-	return failure(c.last)
-}
-
-// call is what the policies surround: the call of one attempt.
-func (u *Caller) call(exec failsafe.Execution[answer]) (answer, error) {
-	ctx := exec.Context()
-	c := callOf(ctx)
-	c.attempts, c.began = c.attempts+1, time.Now()
-	c.wait(len(c.lease.probes) > 0 || !u.breaker.IsClosed()) // a probe is one until it ends
-	return u.complete(ctx, c)
+	return c.last
 }
 
 // served notes which model answered: the one that was asked, or another one of the
@@ -159,23 +137,24 @@ func (c *call) timedOut() {
 }
 
 // complete makes the HTTP call.
-func (u *Caller) complete(ctx context.Context, c *call) (answer, error) {
+func (u *Caller) complete(ctx context.Context, c *call) error {
+	c.attempts, c.began = c.attempts+1, time.Now()
+	c.wait(len(c.lease.probes) > 0 || !u.breaker.IsClosed()) // a probe is one until it ends
 	attempt, begun := c.attempts, false
-	ctx = c.dress(ctx)
-	done, err := u.calling(ctx, c, func(text string) {
+	done, err := u.calling(c.dress(ctx), c, func(text string) {
 		u.hear()
 		if !begun {
 			begun = true
-			u.keys.works(c.lease)
+			u.keys.works(&c.lease)
 			u.models.hasAnswered(c.request.Model)
 		}
 		c.piece(attempt, text)
 	})
 	if err != nil {
-		return nil, err
+		return err
 	}
 	c.answer = done
-	return c.answer, nil
+	return nil
 }
 
 // dress makes the request of an attempt, and its context.

@@ -77,8 +77,8 @@ type BatchFailure struct {
 // are sent. An error of theirs is returned as it is, every other one is an *Error; its
 // MayBeStored says whether the batch may be there all the same.
 func (u *Caller) SubmitBatch(ctx context.Context, job BatchJob, items iter.Seq2[BatchItem, error]) (Batch, error) {
-	lease, err := u.keys.acquire(ctx, u.waitMax, need{model: job.Model})
-	if err != nil {
+	lease := &lease{}
+	if err := u.keys.acquire(ctx, u.waitMax, need{model: job.Model}, lease); err != nil {
 		return Batch{}, classify(err)
 	}
 	defer u.keys.release(lease)

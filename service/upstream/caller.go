@@ -13,7 +13,6 @@ import (
 	"time"
 
 	"github.com/failsafe-go/failsafe-go"
-	"github.com/failsafe-go/failsafe-go/circuitbreaker"
 
 	"gemini-client/events"
 	"gemini-client/service/config"
@@ -31,15 +30,14 @@ type Caller struct {
 	client   *openrouter.Client
 	keys     *keys
 	seats    chan struct{} // a place for each new call that may wait for its model
-	breaker  circuitbreaker.CircuitBreaker[answer]
-	openings atomic.Int32 // of the breaker, in a row
+	breaker  *breaker      // of OpenRouter as a whole
+	retry    failsafe.Executor[answer]
 	models   *models
 	adapted  said // adaptions of requests to models
 	listed   *catalogue
 	retired  *retired
 	left     *left        // nil without CANCEL_WAITS
 	heard    atomic.Int64 // when OpenRouter last gave a sign of life, in ns of Unix time
-	policies failsafe.Executor[answer]
 
 	tel *telemetry.Telemetry
 
@@ -81,7 +79,7 @@ func newClient(c config.Config, instrument func(http.RoundTripper) http.RoundTri
 	}
 	client, err := openrouter.New(openrouter.Config{
 		BaseURL: endpoint, Referer: c.SiteURL, Title: c.SiteName, Transport: transport,
-		FirstToken: c.FirstTokenTimeout, Gap: c.TokenGapTimeout,
+		FirstToken: c.FirstTokenTimeout, Gap: c.TokenGapTimeout, Call: c.CallTimeout,
 	})
 	if err != nil {
 		return nil, nil, fmt.Errorf("%w: %w", config.ErrInvalid, err)
@@ -99,8 +97,8 @@ func newCaller(c config.Config, endpoint *url.URL, client *openrouter.Client, te
 	if c.CancelWaits {
 		u.left = newLeft(c.Concurrency)
 	}
-	u.breaker = u.newBreaker()
-	u.policies = u.compose()
+	u.breaker = newBreaker(unhealthy, u.breakerChanged)
+	u.retry = u.newRetry()
 	tel.Instruments.ObserveBreaker(u.breakerState)
 	tel.Instruments.ObserveModels(u.models.states)
 	tel.Instruments.ObserveKeys(u.keys.states)
@@ -211,14 +209,6 @@ func WithTimedOut(ctx context.Context) context.Context {
 }
 
 func timedOutBefore(ctx context.Context) bool { return ctx.Value(timedOutKey{}) != nil }
-
-// do runs the call under the policies. Every frame below it stays on the stack of a call
-// that waits for OpenRouter, and with them that stack is to have room in 8 KB: what is
-// large is kept in the call, or done in functions that return before.
-func (u *Caller) do(ctx context.Context, c *call) {
-	_, err := u.policies.WithContext(withCall(ctx, c)).GetWithExecution(u.call)
-	c.conclude(ctx, err)
-}
 
 // conclude says what became of the call.
 func (c *call) conclude(ctx context.Context, err error) {

@@ -7,7 +7,6 @@ import (
 	"strings"
 	"sync"
 	"sync/atomic"
-	"time"
 
 	"gemini-client/events"
 	"gemini-client/service/openrouter"
@@ -116,7 +115,7 @@ func (u *Caller) calling(ctx context.Context, c *call, piece func(string)) (answ
 // callingAside makes a call of the client under CANCEL_WAITS: it runs beside the request's
 // own goroutine, which a cancellation then lets go at once.
 func (u *Caller) callingAside(ctx context.Context, c *call, piece func(string)) (answer, error) {
-	key, size, began := c.lease.key.secret, sizeOf(c.sent), time.Now()
+	key, size := c.lease.key.secret, sizeOf(c.sent)
 	aside, cancel := context.WithCancelCause(context.WithoutCancel(ctx))
 	aside, abandonment := openrouter.WithAbandonment(aside)
 	ended := make(chan callEnd, 1)
@@ -142,7 +141,7 @@ func (u *Caller) callingAside(ctx context.Context, c *call, piece func(string)) 
 	if len(ended) == 0 && errors.Is(context.Cause(ctx), ErrCancelled) && runsOn(abandonment.Provider(), c.request.Model) && u.left.take(size) {
 		abandonment.Abandon()
 		c.left, c.event = make(chan Reply, 1), events.Request{} // of which the call needs nothing more
-		u.leave(ctx, c, leftCall{ended: ended, cancel: cancel, bytes: size, within: u.config.CallTimeout - time.Since(began)})
+		u.leave(ctx, c, leftCall{ended: ended, cancel: cancel, bytes: size})
 		gone := &openrouter.Error{Kind: openrouter.KindCancelled, Message: "the call was cancelled", Provider: abandonment.Provider()}
 		return nil, errors.Join(gone, ErrCancelled, context.Canceled)
 	}
@@ -154,18 +153,15 @@ func (u *Caller) callingAside(ctx context.Context, c *call, piece func(string)) 
 type leftCall struct {
 	ended  <-chan callEnd
 	cancel context.CancelCauseFunc
-	bytes  int64         // of its request
-	within time.Duration // CALL_TIMEOUT is over
+	bytes  int64 // of its request
 }
 
 // leave has a call end by itself, within CALL_TIMEOUT or until the caller is closed.
 func (u *Caller) leave(ctx context.Context, c *call, l leftCall) {
-	over := time.AfterFunc(l.within, func() { l.cancel(context.DeadlineExceeded) })
 	stop := context.AfterFunc(u.left.ended, func() { l.cancel(ErrStopping) })
 	u.left.calls.Go(func() {
 		defer u.left.give(l.bytes)
 		defer l.cancel(nil)
-		defer over.Stop()
 		defer stop()
 		u.account(ctx, c, <-l.ended)
 	})

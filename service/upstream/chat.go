@@ -15,7 +15,7 @@ func chatRequest(r events.Request, fallbacks []string) openrouter.Request {
 		Model: r.Model, Models: modelList(r, fallbacks),
 		System: r.SystemInstruction, Prompt: r.Prompt, Messages: r.Messages, // first, before a message list as well
 		MaxTokens: r.Parameters.MaxOutputTokens, Temperature: &r.Parameters.Temperature, TopP: &r.Parameters.TopP,
-		TopK: topK(r), Stop: r.Parameters.StopSequences, Extra: extra(r),
+		TopK: topK(&r), Stop: r.Parameters.StopSequences, Extra: extra(r),
 	}
 }
 
@@ -23,9 +23,14 @@ func chatRequest(r events.Request, fallbacks []string) openrouter.Request {
 // The request's own may be empty: then no other model may answer. An empty list is not
 // sent: OpenRouter would find no model in it.
 func modelList(r events.Request, fallbacks []string) []string {
-	var own []string
-	if raw, ok := r.OpenRouter["models"]; ok && json.Unmarshal(raw, &own) == nil && own != nil {
-		return own
+	if raw, ok := r.OpenRouter["models"]; ok {
+		var own []string
+		if json.Unmarshal(raw, &own) == nil && own != nil {
+			return own
+		}
+	}
+	if len(fallbacks) == 0 {
+		return nil
 	}
 	list := []string{r.Model}
 	for _, model := range fallbacks {
@@ -41,20 +46,22 @@ func modelList(r events.Request, fallbacks []string) []string {
 
 // topK leaves the default out when the request insists on providers that know
 // every parameter: no Gemini endpoint lists top_k, so all would be excluded.
-func topK(r events.Request) *int {
-	k := r.Parameters.TopK
-	if k == events.DefaultTopK && requiresParameters(r.OpenRouter) {
+func topK(r *events.Request) *int {
+	if r.Parameters.TopK == events.DefaultTopK && requiresParameters(r.OpenRouter) {
 		return nil
 	}
-	return &k
+	return &r.Parameters.TopK
 }
 
 func requiresParameters(extra map[string]json.RawMessage) bool {
+	raw, ok := extra["provider"]
+	if !ok {
+		return false
+	}
 	var provider struct {
 		Require bool `json:"require_parameters"`
 	}
-	raw, ok := extra["provider"]
-	return ok && json.Unmarshal(raw, &provider) == nil && provider.Require
+	return json.Unmarshal(raw, &provider) == nil && provider.Require
 }
 
 // extra is what is passed on as it is. The models are in the request's own list.

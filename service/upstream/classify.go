@@ -7,8 +7,6 @@ import (
 	"strings"
 	"time"
 
-	"github.com/failsafe-go/failsafe-go/timeout"
-
 	"gemini-client/events"
 	"gemini-client/service/openrouter"
 )
@@ -28,8 +26,6 @@ func classify(err error) *Error {
 		k = kindDeadline
 	case errors.Is(err, ErrStopping):
 		k = kindStopping
-	case errors.Is(err, timeout.ErrExceeded):
-		k = kindAttemptTimeout
 	case errors.As(err, &api):
 		return classifyCall(api, err)
 	case errors.Is(err, context.Canceled):
@@ -121,6 +117,8 @@ func callKind(k openrouter.Kind) kind {
 		return kindGap
 	case openrouter.KindCallTimeout:
 		return kindCallTimeout
+	case openrouter.KindUnfinished:
+		return kindAttemptTimeout
 	case openrouter.KindCut:
 		return kindCut
 	case openrouter.KindEmpty:

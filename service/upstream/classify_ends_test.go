@@ -8,8 +8,6 @@ import (
 	"testing"
 	"time"
 
-	"github.com/failsafe-go/failsafe-go/timeout"
-
 	"gemini-client/events"
 	"gemini-client/service/openrouter"
 )
@@ -35,7 +33,7 @@ func TestClassifyOurOwnEnds(t *testing.T) {
 		"deadline":                   {c.ask(passed, "sk-or-test", "hello"), ours(events.DeadlineExceeded)},
 		"cancelled, with a fault":    {errors.Join(ErrCancelled, c.fail(t, "[sim:503]")), ours(events.Cancelled)},
 		"a call that never began":    {c.ask(t.Context(), "", "hello"), never(events.InvalidRequest)},
-		"attempt's time":             {timeout.ErrExceeded, late()},
+		"attempt's time":             {newSimulated(t, openrouter.Config{Call: 50 * time.Millisecond}).ask(t.Context(), "sk-or-test", "[sim:hang]"), late()},
 		"breaker open":               {newError(kindBreakerOpen, 7*time.Second), &Error{Code: events.UpstreamUnavailable, Heals: Later, Wait: 7 * time.Second, health: healthUnknown}},
 		"no key":                     {noKey(events.Unauthorized, until, until.Add(-30*time.Second)), &Error{Code: events.Unauthorized, Heals: Later, Wait: 30 * time.Second, health: healthUnknown}},
 		"no key, and what led to it": {errors.Join(noKey(events.RateLimited, until, until), c.fail(t, "[sim:401]")), &Error{Code: events.RateLimited, Heals: Later, health: healthUnknown}},

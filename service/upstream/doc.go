@@ -3,14 +3,14 @@
 //
 //	request ─▶ chat.go ─▶ policies.go ─────────────────────────────▶ attempt.go ─▶ openrouter
 //	           OpenRouter's  retry, model, wait while open, breaker,    one call, classified
-//	           request       key, turn of the key, attempt timeout      where it ends
+//	           request       key, turn of the key                       where it ends
 //
 // policies.go shows the whole composition, from outside in. A file a concern:
 //
 //	caller.go      New, Answer, Run: what the service uses
-//	policies.go    the composition of policies, and their numbers
+//	policies.go    the policies, from outside in, and their numbers
 //	retry.go       what is repeated, and after which wait
-//	breaker.go     the circuit breaker over OpenRouter, and waiting while it is open
+//	breaker.go     the circuit breakers, and waiting while the one of OpenRouter is open
 //	models.go      the health of each model; diagnose.go: whether a failure is the model's or OpenRouter's
 //	modelpolicy.go the policy that chooses the model of an attempt: the request's, or a fallback
 //	retired.go     the models that OpenRouter says are gone

@@ -10,17 +10,16 @@ import (
 	"strings"
 	"time"
 
-	"github.com/failsafe-go/failsafe-go"
+	"github.com/failsafe-go/failsafe-go/circuitbreaker"
 
 	"gemini-client/service/openrouter"
 )
 
-// askModel makes the call with one of its models; nil if the model's breaker does not
-// let it. Where OpenRouter says that another model of the list that was sent is gone,
-// or does not say which, it is made again, without that one or without a list.
-// looked says that the call was made to see whether the model is there.
-func (u *Caller) askModel(exec failsafe.Execution[answer], c *call, i int, inner next) (r *result, looked bool) {
-	ctx := exec.Context()
+// askModel makes the call with one of its models; circuitbreaker.ErrOpen if the model's
+// breaker does not let it. Where OpenRouter says that another model of the list that was
+// sent is gone, or does not say which, it is made again, without that one or without a
+// list. looked says that the call was made to see whether the model is there.
+func (u *Caller) askModel(ctx context.Context, c *call, i int) (looked bool, err error) {
 	name, made := c.models()[i], c.attempts
 	looks := u.retired.lookAt(name, c)
 	if looks {
@@ -34,9 +33,9 @@ func (u *Caller) askModel(exec failsafe.Execution[answer], c *call, i int, inner
 		if u.ask(c, i); looks {
 			c.request.FirstToken = u.lookTime(ctx, c)
 		}
-		r = u.models.of(name).run(exec, c.suspect, inner)
-		if e := errorOf(r); e == nil || !u.goneBeside(ctx, c, name, e) {
-			return r, false
+		err = u.models.of(name).run(ctx, c)
+		if e := errorOf(err); e == nil || !u.goneBeside(ctx, c, name, e) {
+			return false, err
 		}
 	}
 }
@@ -77,28 +76,30 @@ func (u *Caller) lookTime(ctx context.Context, c *call) time.Duration {
 
 // askGone asks the model that the request named though it is gone: no other is left,
 // so that OpenRouter refuses the request and not our memory of what it said.
-func (u *Caller) askGone(exec failsafe.Execution[answer], c *call, inner next) (*result, modelWait) {
+func (u *Caller) askGone(ctx context.Context, c *call) (modelWait, error) {
 	if w := u.modelRests(c, 0); w.wait > 0 {
-		return nil, w
+		return w, nil
 	}
-	c.looks = c.models()[0]
+	name := c.models()[0]
+	c.looks = name
 	defer func() { c.looks = "" }()
-	r, _ := u.askModel(exec, c, 0, inner)
-	if r == nil {
-		return nil, modelWait{probePolling, kindModelSick, u.models.of(c.models()[0]).spread()}
+	_, err := u.askModel(ctx, c, 0)
+	switch {
+	case errors.Is(err, circuitbreaker.ErrOpen):
+		return u.probed(name), nil
+	case c.goesOn(ctx, name, err, false):
+		return modelWait{}, u.nothingLeft(c)
 	}
-	if c.goesOn(exec.Context(), c.models()[0], r, false) {
-		return failure(u.nothingLeft(c)), modelWait{}
-	}
-	return r, modelWait{}
+	return modelWait{}, err
 }
 
 // errorOf returns the error of a call that failed.
-func errorOf(r *result) *Error {
-	var e *Error
-	if r == nil || !errors.As(r.Error, &e) {
+func errorOf(err error) *Error {
+	if err == nil {
 		return nil
 	}
+	var e *Error
+	errors.As(err, &e)
 	return e
 }
 
@@ -162,8 +163,8 @@ func (c *call) about(e *Error) string {
 
 // goesOn reports whether a call goes on at once with its next model after a failure:
 // this one is gone or away, or was only looked at.
-func (c *call) goesOn(ctx context.Context, name string, r *result, looked bool) bool {
-	e := errorOf(r)
+func (c *call) goesOn(ctx context.Context, name string, err error, looked bool) bool {
+	e := errorOf(err)
 	if e == nil || context.Cause(ctx) != nil {
 		return false
 	}
@@ -209,13 +210,14 @@ func (u *Caller) ask(c *call, i int) {
 	if c.alone || c.looks == c.request.Model || u.retired.sentAlone(c.request.Model) {
 		return
 	}
-	rest := slices.DeleteFunc(slices.Clone(c.chain[i:]), func(name string) bool {
+	gone := func(name string) bool {
 		return name != c.request.Model && (c.passed[name] != nil || u.retired.standing(name, c) != nil)
-	})
-	switch {
-	case i == 0 && len(rest) == len(c.chain):
+	}
+	if i == 0 && !slices.ContainsFunc(c.chain, gone) {
 		c.request.Models = c.asked.Models
-	case len(rest) > 1:
+		return
+	}
+	if rest := slices.DeleteFunc(slices.Clone(c.chain[i:]), gone); len(rest) > 1 {
 		c.request.Models = rest
 	}
 }

@@ -9,8 +9,6 @@ import (
 	"testing"
 	"time"
 
-	"github.com/failsafe-go/failsafe-go"
-
 	"gemini-client/events"
 	"gemini-client/service/config"
 	"gemini-client/service/openrouter"
@@ -25,7 +23,7 @@ func testKeys(perMinute int, secrets ...string) *keys {
 // begin waits for a key and for its turn, as an attempt does.
 func begin(ctx context.Context, k *keys, wait time.Duration, avoid *apiKey) (*lease, error) {
 	for {
-		l, err := k.acquire(ctx, wait, need{avoid: avoid})
+		l, err := k.lend(ctx, wait, need{avoid: avoid})
 		if err != nil {
 			return nil, err
 		}
@@ -94,7 +92,7 @@ func newTestCaller(t *testing.T, change func(*config.Config), reactions ...react
 		change(&c)
 	}
 	up := &fakeRouter{reactions: reactions}
-	client, err := openrouter.New(openrouter.Config{Transport: up})
+	client, err := openrouter.New(openrouter.Config{Transport: up, Call: c.CallTimeout})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -110,6 +108,15 @@ func quiet(t *testing.T) *telemetry.Telemetry {
 	}
 	t.Cleanup(func() { _ = tel.Shutdown(context.Background()) })
 	return tel
+}
+
+// lend is acquire with a lease of its own.
+func (k *keys) lend(ctx context.Context, maxWait time.Duration, n need) (*lease, error) {
+	l := &lease{}
+	if err := k.acquire(ctx, maxWait, n, l); err != nil {
+		return nil, err
+	}
+	return l, nil
 }
 
 func ignore(int, string) {}
@@ -129,15 +136,14 @@ func (p testCaller) ask(ctx context.Context) Reply {
 // once makes one attempt, if the breaker lets it.
 func (p testCaller) once(ctx context.Context) error {
 	c := &call{caller: p.Caller, request: question(), piece: ignore}
-	_, err := failsafe.With(p.attemptPolicies()...).WithContext(withCall(ctx, c)).GetWithExecution(p.call)
-	return err
+	return p.breaker.run(ctx, c, (*Caller).withKey)
 }
 
 // trip opens the breaker.
 func (p testCaller) trip(t *testing.T) {
 	t.Helper()
 	for range breakerCalls {
-		_, _ = failsafe.With[answer](p.breaker).Get(func() (answer, error) { return nil, newError(kindConnection, 0) })
+		_ = p.breaker.run(t.Context(), &call{caller: p.Caller}, func(*Caller, context.Context, *call) error { return newError(kindConnection, 0) })
 	}
 	if !p.breaker.IsOpen() {
 		t.Fatalf("breaker: got %v after %d failures, want open", p.breaker.State(), breakerCalls)

@@ -59,48 +59,49 @@ func newKeys(c config.OpenRouter) *keys {
 	return k
 }
 
-// acquire returns a key for one attempt, waiting up to maxWait for one that
-// cools down, but not for its turn. The caller ends the lease with release,
-// succeeded or failed. Errors: an *Error if no key can be used soon enough; ctx's
-// cause.
-func (k *keys) acquire(ctx context.Context, maxWait time.Duration, n need) (*lease, error) {
+// acquire makes l, which is not in use, the lease of a key for one attempt, waiting up
+// to maxWait for one that cools down, but not for its turn. The caller ends the lease
+// with release, succeeded or failed. Errors: an *Error if no key can be used soon
+// enough; ctx's cause.
+func (k *keys) acquire(ctx context.Context, maxWait time.Duration, n need, l *lease) error {
 	giveUp := time.Now().Add(maxWait)
+	*l = lease{need: n}
 	for {
 		if ctx.Err() != nil {
-			return nil, context.Cause(ctx)
+			return context.Cause(ctx)
 		}
-		l, wait, err := k.choose(ctx, giveUp, n)
-		if l != nil || err != nil {
-			return l, err
+		wait, err := k.choose(ctx, giveUp, l)
+		if wait == 0 {
+			return err
 		}
 		_ = sleep(ctx, wait) // ctx is looked at above
 	}
 }
 
-// choose returns a key, or how long until there may be one, or that this is too
-// long.
-func (k *keys) choose(ctx context.Context, giveUp time.Time, n need) (*lease, time.Duration, error) {
+// choose leases a key, or returns how long until there may be one, or that this is
+// too long.
+func (k *keys) choose(ctx context.Context, giveUp time.Time, l *lease) (time.Duration, error) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	now := time.Now()
-	best, cooling := k.search(now, n)
+	best, cooling := k.search(now, l.need)
 	k.next++
 	if best == nil {
-		until, why := cooling.readyAt(now, n)
+		until, why := cooling.readyAt(now, l.need)
 		if until.After(giveUp) {
-			return nil, 0, noKey(why, until, now)
+			return 0, noKey(why, until, now)
 		}
-		return nil, until.Sub(now), nil
+		return until.Sub(now), nil
 	}
 	turn := best.turns.next(now)
 	if deadline, ok := ctx.Deadline(); ok && turn.After(deadline) {
-		return nil, 0, noKey(events.RateLimited, turn, now)
+		return 0, noKey(events.RateLimited, turn, now)
 	}
-	l := &lease{key: best, need: n, inLine: true, poor: !best.budget.pays(0, now)}
+	l.key, l.inLine, l.poor = best, true, !best.budget.pays(0, now)
 	best.turns.join()
 	best.inFlight++
 	l.probe()
-	return l, 0, nil
+	return 0, nil
 }
 
 // search returns the best key that is usable now, or the one that is the first
@@ -148,7 +149,7 @@ func (k *keys) usable(l *lease) bool {
 	defer k.mu.Unlock()
 	l.probe()
 	now := time.Now()
-	for _, r := range l.key.rests(l.need) {
+	for r := range l.key.rests(l.need) {
 		if r.until.After(now) || r.probe != nil && r.probe != l {
 			return false
 		}

@@ -19,7 +19,7 @@ func limited(left float64) openrouter.KeyInfo {
 func chosen(t *testing.T, k *keys, n need) (list string) {
 	t.Helper()
 	for range 4 {
-		l, err := k.acquire(t.Context(), 0, n)
+		l, err := k.lend(t.Context(), 0, n)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -87,7 +87,7 @@ func TestRemainingFalls(t *testing.T) {
 	if s := k.list()[0]; s.State != usable || *s.Remaining != 0.75 || *s.Limit != 10 || s.Reset != "monthly" || s.Until != nil || s.ExpiresAt != nil {
 		t.Errorf("after a call: got %+v", s)
 	}
-	l, err := k.acquire(t.Context(), 0, need{avoid: b}) // under way when the limit is reached
+	l, err := k.lend(t.Context(), 0, need{avoid: b}) // under way when the limit is reached
 	if err != nil || l.key != a {
 		t.Fatalf("got %+v, %v", l, err)
 	}

@@ -34,7 +34,7 @@ func (l *lease) leaveLine() {
 
 // probe makes the lease the probe of what has to be probed and is not.
 func (l *lease) probe() {
-	for _, r := range l.key.rests(l.need) {
+	for r := range l.key.rests(l.need) {
 		if r.probing && r.probe == nil {
 			r.probe = l
 			l.probes = append(l.probes, r)

@@ -70,12 +70,12 @@ func TestKeysFileIsFollowed(t *testing.T) {
 func TestKeyList(t *testing.T) {
 	t.Parallel()
 	k := testKeys(0, "sk-or-v1-aaaaaaaaaaaaabcd", "sk-or-v1-bbbbbbbbbbbbefgh")
-	l, err := k.acquire(t.Context(), 0, need{})
+	l, err := k.lend(t.Context(), 0, need{})
 	if err != nil {
 		t.Fatal(err)
 	}
 	k.failed(l, asks(tooMany(), time.Hour))
-	if _, err := k.acquire(t.Context(), 0, need{}); err != nil {
+	if _, err := k.lend(t.Context(), 0, need{}); err != nil {
 		t.Fatal(err)
 	}
 	states := map[string]KeyStatus{}

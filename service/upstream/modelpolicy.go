@@ -3,12 +3,13 @@ package upstream
 import (
 	"cmp"
 	"context"
+	"errors"
 	"math"
 	"math/rand/v2"
 	"slices"
 	"time"
 
-	"github.com/failsafe-go/failsafe-go"
+	"github.com/failsafe-go/failsafe-go/circuitbreaker"
 
 	"gemini-client/events"
 	"gemini-client/service/openrouter"
@@ -19,23 +20,21 @@ import (
 // is true of all of them, the call waits in its slot, if that is not too long and
 // few others do, or gives up at once: its request is rescheduled, and the slot is
 // free for requests that name another model.
-func (u *Caller) withModel(exec failsafe.Execution[answer], inner next) *result {
-	ctx := exec.Context()
-	c := callOf(ctx)
+func (u *Caller) withModel(ctx context.Context, c *call) error {
 	c.again()
 	giveUp := time.Now().Add(u.patience(ctx))
 	for {
-		r, w := u.askFirst(exec, c, inner)
-		if r != nil {
-			return r
+		w, err := u.askFirst(ctx, c)
+		if w.wait == 0 {
+			return err
 		}
 		if err := u.awaitModel(ctx, c, w, giveUp); err != nil {
-			return failure(err)
+			return err
 		}
 	}
 }
 
-// modelWait is for how long a model cannot be asked, and why.
+// modelWait is for how long a model cannot be asked, and why; 0 if it was asked.
 type modelWait struct {
 	wait   time.Duration
 	why    kind
@@ -45,35 +44,40 @@ type modelWait struct {
 // askFirst makes the call with the first of its models that can be asked now, and
 // goes on with the next, at once, where OpenRouter says that one is gone. If there is
 // none it returns when there may be one, or the error of a call that none can answer.
-func (u *Caller) askFirst(exec failsafe.Execution[answer], c *call, inner next) (*result, modelWait) {
+func (u *Caller) askFirst(ctx context.Context, c *call) (modelWait, error) {
 	var soonest modelWait
-	waits := false
 	for i, name := range c.models() {
 		if c.passed[name] != nil || u.retired.standing(name, c) != nil {
 			continue
 		}
 		w := u.modelRests(c, i)
 		if w.wait == 0 {
-			r, looked := u.askModel(exec, c, i, inner)
+			looked, err := u.askModel(ctx, c, i)
 			switch {
-			case r != nil && c.goesOn(exec.Context(), name, r, looked):
+			case errors.Is(err, circuitbreaker.ErrOpen):
+				w = u.probed(name)
+			case c.goesOn(ctx, name, err, looked):
 				continue
-			case r != nil:
-				return r, soonest
+			default:
+				return modelWait{}, err
 			}
-			w = modelWait{probePolling, kindModelSick, u.models.of(name).spread()} // others probe it
 		}
-		if !waits || w.wait < soonest.wait {
-			soonest, waits = w, true
+		if soonest.wait == 0 || w.wait < soonest.wait {
+			soonest = w
 		}
 	}
 	switch {
-	case waits:
-		return nil, soonest
+	case soonest.wait > 0:
+		return soonest, nil
 	case len(c.passed) == 0: // others were told that all are gone, and this call was not
-		return u.askGone(exec, c, inner)
+		return u.askGone(ctx, c)
 	}
-	return failure(u.nothingLeft(c)), soonest
+	return modelWait{}, u.nothingLeft(c)
+}
+
+// probed is the wait for a model that others probe.
+func (u *Caller) probed(name string) modelWait {
+	return modelWait{probePolling, kindModelSick, u.models.of(name).spread()}
 }
 
 // modelRests returns for how long a model of a call is left alone: it is sick, or

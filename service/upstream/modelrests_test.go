@@ -166,7 +166,7 @@ func TestModelRestsAreBounded(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		k := testKeys(0, "a")
 		limited := func(model string, wait time.Duration) {
-			l, err := k.acquire(t.Context(), 0, need{model: model})
+			l, err := k.lend(t.Context(), 0, need{model: model})
 			if err != nil {
 				t.Fatal(err)
 			}

@@ -1,15 +1,13 @@
 package upstream
 
 import (
+	"context"
 	"errors"
 	"slices"
 	"sync"
-	"sync/atomic"
 	"time"
 
-	"github.com/failsafe-go/failsafe-go"
 	"github.com/failsafe-go/failsafe-go/circuitbreaker"
-	"github.com/failsafe-go/failsafe-go/policy"
 
 	"gemini-client/telemetry"
 )
@@ -27,10 +25,8 @@ type models struct {
 
 // model is the health of one model.
 type model struct {
-	name     string
-	breaker  circuitbreaker.CircuitBreaker[answer]
-	policy   policy.Executor[answer] // the breaker's: it keeps nothing of a call
-	openings atomic.Int32            // in a row
+	name    string
+	breaker *breaker // with the numbers of OpenRouter's own
 
 	// Guarded by models.mu.
 	used     time.Time // when it was last asked for
@@ -72,69 +68,52 @@ func (m *models) least() (name string) {
 	return least.name
 }
 
-// newModel makes a breaker with the numbers of OpenRouter's own.
 func (m *models) newModel(name string) *model {
-	one := &model{name: name}
-	one.breaker = circuitbreaker.NewBuilder[answer]().
-		HandleIf(func(_ answer, err error) bool { return err != nil && one.unhealthy(err) }).
-		WithFailureRateThreshold(breakerShare, breakerCalls, breakerWindow).
-		WithSuccessThresholdRatio(probeSuccesses, probes).
-		WithDelay(breakerDelay).
-		WithDelayFunc(func(failsafe.ExecutionAttempt[answer]) time.Duration { return openFor(&one.openings) }).
-		OnStateChanged(func(e circuitbreaker.StateChangedEvent) { m.changed(one, e) }).
-		Build()
-	one.policy = one.breaker.ToExecutor(nil).(policy.Executor[answer])
-	return one
+	return &model{name: name, breaker: newBreaker(modelUnhealthy, func(b *breaker, e circuitbreaker.StateChangedEvent) { m.changed(name, b, e) })}
 }
 
-// unhealthy tells the failures of the model. What says nothing about it, such as an
-// outage of OpenRouter as a whole, counts while its breaker is half-open, like a
-// call that we cancelled.
-func (one *model) unhealthy(err error) bool {
+// modelUnhealthy tells the failures of a model's breaker. What says nothing about the
+// model, such as an outage of OpenRouter as a whole, counts while its breaker is
+// half-open, like a call that we cancelled.
+func modelUnhealthy(b *breaker, err error) bool {
 	var e *Error
 	switch {
 	case !errors.As(err, &e), e.health == healthUnknown, e.health == healthBad:
-		return one.breaker.IsHalfOpen()
+		return b.IsHalfOpen()
 	}
 	return e.health == healthModel
 }
 
-func (m *models) changed(one *model, e circuitbreaker.StateChangedEvent) {
+func (m *models) changed(name string, b *breaker, e circuitbreaker.StateChangedEvent) {
 	ctx, log := e.Context(), m.tel.Logger
 	switch e.NewState {
 	case circuitbreaker.OpenState:
-		log.WarnContext(ctx, "a model keeps failing: its requests ask a fallback or are rescheduled until it has recovered", "model", one.name, "tried_again_in", one.breaker.RemainingDelay().Round(time.Second))
+		log.WarnContext(ctx, "a model keeps failing: its requests ask a fallback or are rescheduled until it has recovered", "model", name, "tried_again_in", b.RemainingDelay().Round(time.Second))
 	case circuitbreaker.HalfOpenState:
-		log.InfoContext(ctx, "trying a model again with a few calls", "model", one.name)
+		log.InfoContext(ctx, "trying a model again with a few calls", "model", name)
 	case circuitbreaker.ClosedState:
-		one.openings.Store(0)
-		log.InfoContext(ctx, "a model answers again", "model", one.name)
+		log.InfoContext(ctx, "a model answers again", "model", name)
 	}
 }
 
-// run makes the call if the model's breaker lets it; nil if it does not. A call for
-// a request that has timed out before counts only if it succeeds: the prompt may be
-// the reason.
-func (one *model) run(exec failsafe.Execution[answer], suspect bool, inner next) *result {
-	if suspect && one.breaker.IsClosed() {
-		r := inner(exec)
-		if r.Error == nil {
-			one.breaker.RecordSuccess()
-		}
-		return r
+// run makes the call if the model's breaker lets it; circuitbreaker.ErrOpen if it does
+// not. A call for a request that has timed out before counts only if it succeeds: the
+// prompt may be the reason.
+func (one *model) run(ctx context.Context, c *call) error {
+	if !c.suspect || !one.breaker.IsClosed() {
+		return one.breaker.run(ctx, c, (*Caller).waitWhileOpen)
 	}
-	var r *result
-	one.policy.Apply(func(exec failsafe.Execution[answer]) *result {
-		r = releasingProbe(one.breaker, exec, inner)
-		return r
-	})(exec)
-	return r
+	err := c.caller.waitWhileOpen(ctx, c)
+	if err == nil {
+		one.breaker.RecordSuccess()
+	}
+	return err
 }
 
 // spread is over how long the requests of a sick model come back: the longer it has
 // been sick, the longer.
 func (one *model) spread() time.Duration {
-	return min(breakerDelay<<max(0, min(one.openings.Load()-1, 8)), modelSpreadMax)
+	return min(breakerDelay<<max(0, min(one.breaker.openings.Load()-1, 8)), modelSpreadMax)
 }
 
 // hasAnswered notes that a model has begun an answer.

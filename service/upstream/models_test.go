@@ -63,7 +63,7 @@ func (p testCaller) sicken(model string) {
 }
 
 // sick reports whether a model has been left alone, and has not recovered.
-func (p testCaller) sick(model string) bool { return p.models.of(model).openings.Load() > 0 }
+func (p testCaller) sick(model string) bool { return p.models.of(model).breaker.openings.Load() > 0 }
 
 // Whom a failure is about, a model or OpenRouter, and so who is left alone after 20
 // of them.
@@ -116,7 +116,7 @@ func TestWhoseFault(t *testing.T) {
 				stop()
 				others.Wait()
 				synctest.Wait()
-				if all := p.openings.Load() > 0; p.sick("a") != tt.model || all != tt.all {
+				if all := p.breaker.openings.Load() > 0; p.sick("a") != tt.model || all != tt.all {
 					t.Errorf("left alone: the model %v, OpenRouter %v, want %v, %v", p.sick("a"), all, tt.model, tt.all)
 				}
 				if p.sick("b") {

@@ -1,12 +1,8 @@
 package upstream
 
 import (
+	"context"
 	"time"
-
-	"github.com/failsafe-go/failsafe-go"
-	"github.com/failsafe-go/failsafe-go/common"
-	"github.com/failsafe-go/failsafe-go/policy"
-	"github.com/failsafe-go/failsafe-go/timeout"
 
 	"gemini-client/service/openrouter"
 )
@@ -33,51 +29,29 @@ const (
 // answer is what the policies hand on: nil beside an error.
 type answer = *openrouter.Completion
 
-// compose builds the executor of a call, from outside in, once for all calls: a
-// call adds only its context, which carries its deadline, its cancellation and
-// its [call].
-func (u *Caller) compose() failsafe.Executor[answer] {
-	return failsafe.With(append([]failsafe.Policy[answer]{
-		u.newRetry(),               // repeats what a short wait heals: 3 attempts
-		newAround(u.withModel),     // the model, or a fallback where that one is left alone, under its own breaker
-		newAround(u.waitWhileOpen), // keeps the call in its slot while the breaker is open
-	}, u.attemptPolicies()...)...)
+// do answers a request under the policies. From outside in, each is a function that calls
+// the next:
+//
+//	retry          repeats what a short wait heals: 3 attempts
+//	withModel      the model, or a fallback where that one is left alone, under its own breaker
+//	waitWhileOpen  keeps the call in its slot while OpenRouter's breaker is open: 50 % of 20 calls in 30 s open it
+//	withKey        a key that may be used; the next attempt gets another one where the key was at fault
+//	attempt        judges how the attempt went
+//	awaitTurn      KEYS_MAX_PER_MINUTE, by failsafe-go's rate limiter
+//	complete       the call, within CALL_TIMEOUT
+//
+// They are failsafe-go's policies in their standalone use, which costs nothing while
+// nothing fails; only what repeats is an executor's.
+//
+// Every frame below it stays on the stack of a call that waits for OpenRouter: what is
+// large is kept in the call, or done in functions that return before.
+func (u *Caller) do(ctx context.Context, c *call) {
+	err := u.withModel(ctx, c)
+	if err != nil {
+		err = u.repeat(ctx, c, err)
+	}
+	c.conclude(ctx, err)
 }
 
-// attemptPolicies are those of one attempt, from outside in.
-func (u *Caller) attemptPolicies() []failsafe.Policy[answer] {
-	return []failsafe.Policy[answer]{
-		u.breaker,            // over OpenRouter's health: 50 % of 20 calls in 30 s open it
-		newAround(u.withKey), // a key that may be used; the next attempt gets another one where the key was at fault
-		newAround(u.attempt), // judges how the attempt went
-		newAround(awaitTurn), // KEYS_MAX_PER_MINUTE, by failsafe-go's rate limiter
-		timeout.New[answer](u.config.CallTimeout), // of one attempt
-	} // inside them is u.call
-}
-
-// around is a policy of our own, on failsafe-go's Policy interface: what it does
-// around the policies inside it. It keeps nothing of a call, so it is its own executor.
-type around struct {
-	policy.BaseExecutor[answer]
-	do func(exec failsafe.Execution[answer], inner next) *result
-}
-
-// next is the policies inside one.
-type next = func(failsafe.Execution[answer]) *result
-
-type result = common.PolicyResult[answer]
-
-func newAround(do func(exec failsafe.Execution[answer], inner next) *result) *around {
-	return &around{do: do}
-}
-
-// ToExecutor implements failsafe.Policy.
-func (a *around) ToExecutor(answer) any { return a }
-
-// Apply implements policy.Executor.
-func (a *around) Apply(inner next) next {
-	return func(exec failsafe.Execution[answer]) *result { return a.do(exec, inner) }
-}
-
-// failure ends an execution with an error.
-func failure(err error) *result { return &result{Error: err, Done: true} }
+// step is what a breaker lets through.
+type step = func(*Caller, context.Context, *call) error

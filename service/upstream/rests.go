@@ -1,6 +1,7 @@
 package upstream
 
 import (
+	"iter"
 	"maps"
 	"slices"
 	"time"
@@ -69,24 +70,27 @@ type modelRest struct {
 	above int // it rests for answers that may have more tokens than that
 }
 
-// rests returns what may keep a key from a call: its own rest, and those of the
+// rests yields what may keep a key from a call: its own rest, and those of the
 // model. The caller holds the lock, as for everything below.
-func (key *apiKey) rests(n need) []*rest {
-	all := []*rest{&key.rest}
-	if r := key.models[limit{model: n.model}]; r != nil {
-		all = append(all, &r.rest)
+func (key *apiKey) rests(n need) iter.Seq[*rest] {
+	return func(yield func(*rest) bool) {
+		if !yield(&key.rest) || len(key.models) == 0 {
+			return
+		}
+		if r := key.models[limit{model: n.model}]; r != nil && !yield(&r.rest) {
+			return
+		}
+		if r := key.models[limit{model: n.model, dear: true}]; r != nil && n.tokens > r.above {
+			yield(&r.rest)
+		}
 	}
-	if r := key.models[limit{model: n.model, dear: true}]; r != nil && n.tokens > r.above {
-		all = append(all, &r.rest)
-	}
-	return all
 }
 
 // readyAt returns when the key can be used for a call, and what keeps it until
 // then.
 func (key *apiKey) readyAt(now time.Time, n need) (at time.Time, why events.Code) {
 	at = now
-	for _, r := range key.rests(n) {
+	for r := range key.rests(n) {
 		if until := r.readyAt(now); until.After(at) {
 			at, why = until, r.why
 		}

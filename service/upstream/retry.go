@@ -1,6 +1,7 @@
 package upstream
 
 import (
+	"context"
 	"errors"
 	"math/rand/v2"
 	"time"
@@ -9,10 +10,31 @@ import (
 	"github.com/failsafe-go/failsafe-go/retrypolicy"
 )
 
+// repeat goes on after a first attempt that failed: the retry policy is given that one
+// as its own first.
+func (u *Caller) repeat(ctx context.Context, c *call, first error) error {
+	_, err := u.retry.WithContext(withCall(ctx, c)).GetWithExecution(func(exec failsafe.Execution[answer]) (answer, error) {
+		if exec.IsFirstAttempt() {
+			return nil, first
+		}
+		return nil, u.withModel(exec.Context(), c)
+	})
+	return err
+}
+
+type callKey struct{}
+
+// withCall lets the policy's listeners know the call.
+func withCall(ctx context.Context, c *call) context.Context {
+	return context.WithValue(ctx, callKey{}, c)
+}
+
+func callOf(ctx context.Context) *call { return ctx.Value(callKey{}).(*call) }
+
 // newRetry repeats an attempt whose failure a short wait heals, unless that
 // wait is longer than a call may wait in the process.
-func (u *Caller) newRetry() failsafe.Policy[answer] {
-	return retrypolicy.NewBuilder[answer]().
+func (u *Caller) newRetry() failsafe.Executor[answer] {
+	return failsafe.With(retrypolicy.NewBuilder[answer]().
 		HandleIf(func(_ answer, err error) bool {
 			var e *Error
 			return errors.As(err, &e) && e.Heals == Soon && !e.tooLong
@@ -29,7 +51,7 @@ func (u *Caller) newRetry() failsafe.Policy[answer] {
 			u.logRetry(e.Context(), failed, e.Attempts(), e.Delay)
 		}).
 		ReturnLastFailure().
-		Build()
+		Build())
 }
 
 // backoff is how long to wait before the next attempt. A wait that was asked

@@ -19,7 +19,7 @@ import (
 func (u *Caller) saving(r events.Request, chat openrouter.Request) openrouter.Request {
 	chat.CacheTTL = r.CacheTTL
 	if seconds := u.config.Cache.Seconds(); chat.CacheTTL == nil && seconds > 0 {
-		chat.CacheTTL = &seconds
+		chat.CacheTTL = new(seconds)
 	}
 	if cached(chat) {
 		for name, value := range chat.Extra {

@@ -37,8 +37,11 @@ func port(u *url.URL) int {
 // not there, or not what OpenRouter expects.
 func extraField[T any](r openrouter.Request, name string) *T {
 	raw, given := r.Extra[name]
+	if !given {
+		return nil
+	}
 	var value *T
-	if !given || json.Unmarshal(raw, &value) != nil {
+	if json.Unmarshal(raw, &value) != nil {
 		return nil
 	}
 	return value

@@ -1,7 +1,6 @@
 package upstream
 
 import (
-	"encoding/json"
 	"errors"
 	"maps"
 	"net/http"
@@ -20,10 +19,10 @@ func asksFlex(r openrouter.Request) (byTier, byProvider bool) {
 	if tier := extraField[string](r, tierField); tier != nil {
 		byTier = *tier == flex
 	}
-	var provider struct {
+	provider := extraField[struct {
 		Only []string `json:"only"`
-	}
-	if raw, ok := r.Extra["provider"]; ok && json.Unmarshal(raw, &provider) == nil && len(provider.Only) > 0 {
+	}](r, "provider")
+	if provider != nil && len(provider.Only) > 0 {
 		byProvider = !slices.ContainsFunc(provider.Only, func(slug string) bool { return !strings.HasSuffix(slug, "/"+flex) })
 	}
 	return byTier, byProvider

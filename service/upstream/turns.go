@@ -5,7 +5,6 @@ import (
 	"sync"
 	"time"
 
-	"github.com/failsafe-go/failsafe-go"
 	"github.com/failsafe-go/failsafe-go/ratelimiter"
 )
 
@@ -14,7 +13,7 @@ import (
 //
 //   - Only the first in line has a permit reserved. One that ends before its turn
 //     (cancelled, deadline, breaker, key cooling down) leaves the permit to the next.
-//   - The limiter's grid begins anew with each call, as that of a new limiter. On
+//   - The limiter's grid begins anew with each call. On
 //     one grid a call late in its interval and the next one can be a moment apart,
 //     which lets one more than the limit into a minute.
 type turns struct {
@@ -39,17 +38,15 @@ func newTurns(perMinute int) *turns {
 	return t
 }
 
-// awaitTurn is the policy: it waits for the call's turn with its key and then lets it
-// begin, unless the call is not ready any more.
-func awaitTurn(exec failsafe.Execution[answer], inner next) *result {
-	ctx := exec.Context()
-	c := callOf(ctx)
+// awaitTurn waits for the call's turn with its key and then lets it begin, unless the
+// call is not ready any more.
+func (u *Caller) awaitTurn(ctx context.Context, c *call) error {
 	err := c.lease.key.turns.take(ctx, c.ready)
 	c.lease.leaveLine()
 	if err != nil {
-		return failure(err)
+		return err
 	}
-	return inner(exec)
+	return u.complete(ctx, c)
 }
 
 // take waits until it is first in line and its permit can be used. The caller
@@ -113,7 +110,7 @@ func (t *turns) reserve() time.Time {
 func (t *turns) begin() {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	t.limiter = ratelimiter.NewSmoothWithMaxRate[answer](t.interval)
+	t.limiter.(interface{ Reset() }).Reset() // failsafe-go's limiters have it; their interface does not name it
 	t.limiter.ReservePermit()
 	t.began, t.reserved = time.Now(), time.Time{}
 }
