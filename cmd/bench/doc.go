@@ -2,7 +2,7 @@
 // has none of the service's promises (floor.go). It is what `make bench-e2e` runs; README.md has the figures.
 //
 //	bin/bench --scenario backlog --runs 1               # a part of it
-//	bin/bench --worker bin/gemini-client --worker-b X   # two builds of the service, alternately
+//	bin/bench --worker bin/worker --worker-b X   # two builds of the service, alternately
 //	bin/bench --pprof DIR                               # with profiles of the service
 //
 // # What runs

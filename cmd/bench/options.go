@@ -34,7 +34,7 @@ func parse(args []string, out io.Writer) (o options, err error) {
 	flags := pflag.NewFlagSet("bench", pflag.ContinueOnError)
 	flags.SetOutput(io.Discard)
 	flags.SortFlags = false
-	flags.StringVar(&o.worker, "worker", "bin/gemini-client", "the service to measure")
+	flags.StringVar(&o.worker, "worker", "bin/worker", "the service to measure")
 	flags.StringVar(&o.workerB, "worker-b", "", "another build of it, measured alternately with the first")
 	flags.BoolVar(&o.noFloor, "no-floor", false, "leave the floor out")
 	flags.BoolVar(&o.noTraced, "no-traced", false, "leave out the runs whose spans are exported")

@@ -114,9 +114,10 @@ func TestTheImageReportsProblems(t *testing.T) {
 		env  settings
 		says []string
 	}{
-		"no key":         {nil, []string{"OPENROUTER_API_KEYS"}},
-		"empty key file": {settings{"OPENROUTER_API_KEYS_FILE": "/nowhere"}, []string{"OPENROUTER_API_KEYS_FILE", "/nowhere"}},
-		"two problems":   {settings{"OPENROUTER_API_KEYS": servicetest.Key, "ACK_WAIT": "1s", "LOG_FORMAT": "xml"}, []string{"ACK_WAIT", "LOG_FORMAT"}},
+		"no key":                   {nil, []string{"OPENROUTER_API_KEYS"}},
+		"empty key file":           {settings{"OPENROUTER_API_KEYS_FILE": "/nowhere"}, []string{"OPENROUTER_API_KEYS_FILE", "/nowhere"}},
+		"two problems":             {settings{"OPENROUTER_API_KEYS": servicetest.Key, "ACK_WAIT": "1s", "LOG_FORMAT": "xml"}, []string{"ACK_WAIT", "LOG_FORMAT"}},
+		"a server that it has not": {settings{"OPENROUTER_API_KEYS": servicetest.Key, "NATS_EMBEDDED": "true"}, []string{"NATS_EMBEDDED", "NATS_URL"}},
 		"a real key, unencrypted": {
 			settings{"OPENROUTER_API_KEYS": "sk-or-v1-0123456789", "OPENROUTER_BASE_URL": "http://openrouter.test/api/v1"},
 			[]string{"OPENROUTER_BASE_URL", "https://"},
