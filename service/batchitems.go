@@ -39,12 +39,13 @@ func (h batchItems) Read(ctx context.Context, group string, i batch.Item) (event
 // Answer implements batch.Requests.
 func (h batchItems) Answer(ctx context.Context, group string, i batch.Item, re upstream.Reply) (over bool, err error) {
 	return h.settle(ctx, group, i, func(ctx context.Context, j *job) verdict {
-		j.reply = re.WithoutEcho(j.request)
+		j.reply = re.WithoutEcho(&j.request)
 		if e := j.reply.Err; e != nil && e.Code == events.ModelUnavailable && j.request.TierFallback { // another model may answer
 			return h.withoutBatch(ctx, events.Failure{Code: e.Code, Message: e.Message})
 		}
 		h.tel.Instruments.BatchItem(ctx, "answered")
-		return h.judge(j)
+		h.judge(j)
+		return j.verdict
 	})
 }
 
@@ -107,7 +108,7 @@ func (h batchItems) end(ctx context.Context, group string, i batch.Item, decide 
 		_, _ = h.bus.Settle(ctx, d, bus.End{Nack: true}) // it goes on waiting
 		return false, context.Cause(ctx)
 	}
-	r := h.conclude(ctx, j, v)
+	r := h.conclude(ctx, j, &v)
 	r.job = j
 	h.nack(ctx, d, r)
 	r.record(ctx, h.tel)

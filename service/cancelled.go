@@ -89,7 +89,7 @@ func (h *handler) cancelWaiting(ctx context.Context, callback, id string) {
 	ctx = withRequestID(h.tel.Extract(ctx, d.Header), j.request.ID)
 	switch h.bus.Admit(ctx, bus.Ask{Delivery: d, Callback: callback, ID: j.request.ID})[0].State {
 	case bus.Admitted, bus.Cancelled, bus.Rescheduled:
-		r := h.conclude(ctx, j, failed(events.Cancelled, "The request was cancelled while it waited to be tried again.")) // also of what is broken by now
+		r := h.conclude(ctx, j, new(failed(events.Cancelled, "The request was cancelled while it waited to be tried again."))) // also of what is broken by now
 		r.job = j
 		h.nack(ctx, d, r)
 		r.record(ctx, h.tel)

@@ -16,6 +16,7 @@
 //	service.go    New and Run: ties the steps together and starts them; stop.go stops them
 //	interfaces.go what the steps need of the bus and of upstream
 //	handler.go    one delivery, from its bytes to its stored result
+//	admission.go  may it be called for now, and what becomes of it if not
 //	inflight.go   the requests that this process works on
 //	crashloop.go  requests that keep crashing their workers
 //	verdict.go    how a request ends; outcome.go names what became of a delivery

@@ -66,7 +66,7 @@ func (b *fakeBus) Settle(ctx context.Context, _ *bus.Delivery, end bus.End) (bus
 	return bus.Settled{Stored: end.Result != nil, DeadLettered: end.DeadLetter != nil}, nil
 }
 
-func (b *fakeBus) Deltas(events.Request) *bus.Deltas { return &bus.Deltas{} }
+func (b *fakeBus) Deltas(*events.Request) *bus.Deltas { return &bus.Deltas{} }
 
 func (b *fakeBus) Holds(context.Context, *bus.Delivery) (bool, error) { return !b.taken, nil }
 
@@ -114,12 +114,12 @@ func (b *fakeBus) settled() []bus.End {
 // fakeUpstream answers as it is told; nil answers "hello".
 type fakeUpstream func(ctx context.Context, request events.Request) upstream.Reply
 
-func (f fakeUpstream) Answer(ctx context.Context, request events.Request, piece func(int, string)) upstream.Reply {
+func (f fakeUpstream) Answer(ctx context.Context, request *events.Request, piece func(int, string)) *upstream.Reply {
 	if f != nil {
-		return f(ctx, request)
+		return new(f(ctx, *request))
 	}
 	piece(1, "hello")
-	return upstream.Reply{Answer: &upstream.Answer{Content: "hello", Model: "google/m", FinishReason: "stop"}, Attempts: 1}
+	return &upstream.Reply{Answer: &upstream.Answer{Content: "hello", Model: "google/m", FinishReason: "stop"}, Attempts: 1}
 }
 
 // fails is an upstream that fails.

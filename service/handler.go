@@ -3,7 +3,6 @@ package service
 import (
 	"context"
 	"errors"
-	"fmt"
 	"time"
 
 	"gemini-client/events"
@@ -44,9 +43,7 @@ func (h *handler) deliver(ctx context.Context, d *bus.Delivery) {
 		h.tick(ctx, d)
 		return
 	}
-	ctx, span := h.tel.StartProcess(h.tel.Extract(ctx, d.Header), telemetry.ProcessInfo{
-		Destination: d.Queue, Consumer: bus.Durable, Stream: d.Stream, StreamSequence: d.Sequence, DeliveryCount: d.Deliveries,
-	})
+	ctx, span := h.startProcess(ctx, d)
 	h.tel.Instruments.InFlight(ctx, 1)
 	defer h.tel.Instruments.InFlight(ctx, -1)
 	var r *report
@@ -58,6 +55,12 @@ func (h *handler) deliver(ctx context.Context, d *bus.Delivery) {
 		r.describe(span)
 	}()
 	r = h.handle(ctx, d)
+}
+
+func (h *handler) startProcess(ctx context.Context, d *bus.Delivery) (context.Context, *telemetry.Span) {
+	return h.tel.StartProcess(h.tel.Extract(ctx, d.Header), telemetry.ProcessInfo{
+		Destination: d.Queue, Consumer: bus.Durable, Stream: d.Stream, StreamSequence: d.Sequence, DeliveryCount: d.Deliveries,
+	})
 }
 
 // handle reads a delivery, asks whether its request may be called for, and
@@ -79,39 +82,25 @@ func (h *handler) handle(ctx context.Context, d *bus.Delivery) *report {
 // answer admits one delivery of a request at a time, calls upstream where nothing
 // speaks against it, and stores the verdict.
 func (h *handler) answer(ctx context.Context, j *job) *report {
-	d, request := j.delivery, &j.request
+	request := &j.request
 	calls, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
-	leave, other := h.inFlight.enter(request.CallbackQueue, events.CanonicalID(request.ID), call{d, cancel})
+	leave, other := h.inFlight.enter(request.CallbackQueue, events.CanonicalID(request.ID), call{j.delivery, cancel})
 	defer leave()
-	a := h.bus.Admit(ctx, bus.Ask{
-		Delivery: d, Callback: request.CallbackQueue, ID: request.ID, Deadline: request.Deadline, InFlight: other,
-	})[0]
-	switch a.State {
-	case bus.Duplicate:
-		return h.duplicate(ctx, d, "another message with this request is being answered")
-	case bus.Answered:
-		return h.duplicate(ctx, d, noteAnswered)
-	case bus.Rescheduled:
-		return h.rescheduled(ctx, j)
-	case bus.Busy:
-		return &report{outcome: Nacked, after: busyDelay, note: "another worker is answering it"}
-	case bus.Interrupted:
-		return &report{outcome: Nacked, note: fmt.Sprint(context.Cause(ctx))}
-	case bus.Unclear:
-		return &report{outcome: Nacked, after: unclearDelay, note: "NATS refuses to say whether it may be called for"}
-	case bus.Admitted, bus.Cancelled, bus.Expired:
+	a := h.admit(ctx, j, other)
+	if r := h.turnedAway(ctx, j, a); r != nil {
+		return r
 	}
 	j.starts = a.Starts
-	v := h.decide(h.lookingAgain(calls, j, cancel), j, a)
+	h.decide(h.lookingAgain(calls, j, cancel), j, a)
 	switch cause := context.Cause(calls); {
-	case v.answer != nil: // it is paid for
+	case j.verdict.answer != nil: // it is paid for
 	case errors.Is(cause, errTaken), h.taken(ctx, j.delivery):
 		return &report{outcome: Nacked, after: busyDelay, note: errTaken.Error()}
 	case errors.Is(cause, upstream.ErrStopping):
 		return h.handBack(ctx, j, cause)
 	}
-	return h.conclude(ctx, j, v)
+	return h.conclude(ctx, j, &j.verdict)
 }
 
 // handBack returns the request of a worker that stops. A nack has no room for what
@@ -178,50 +167,59 @@ func (h *handler) nack(ctx context.Context, d *bus.Delivery, r *report) {
 }
 
 // decide returns the verdict, calling upstream only if nothing speaks against
-// it. A panic fails this request alone.
-func (h *handler) decide(ctx context.Context, j *job, a bus.Admission) (v verdict) {
-	if h.guard(ctx, func() { v = h.call(ctx, j, a) }) {
-		return failed(events.Internal, panicMessage)
+// decide sets the job's verdict. A panic fails this request alone. What it calls stays on
+// the stack of each call in flight, so what needs much of that is kept in the job, or done
+// in functions that return before.
+func (h *handler) decide(ctx context.Context, j *job, a bus.Admission) {
+	if h.guard(ctx, func() { h.call(ctx, j, a) }) {
+		j.verdict = failed(events.Internal, panicMessage)
 	}
-	return v
 }
 
-// call returns the verdict.
-func (h *handler) call(ctx context.Context, j *job, a bus.Admission) verdict {
-	if v, looping := crashLoop(j.delivery, a.Starts, h.maxCrashLoops, time.Now()); looping {
-		return v
+func (h *handler) call(ctx context.Context, j *job, a bus.Admission) {
+	if h.withoutCall(ctx, j, a) {
+		return
 	}
-	var failure events.Failure
-	switch {
-	case errors.As(j.broken, &failure):
-		return failed(failure.Code, failure.Message)
-	case a.State == bus.Cancelled:
-		return failed(events.Cancelled, "The request was cancelled.")
-	case a.State == bus.Expired:
-		return failed(events.DeadlineExceeded, "The request's deadline passed before a worker took it.")
-	}
-	if v, waits := h.forBatch(ctx, j); waits {
-		return v
-	}
-	deltas := h.bus.Deltas(j.request)
+	deltas := h.bus.Deltas(&j.request)
 	ctx = upstream.WithRoom(ctx, j.delivery.Room)
 	if timeouts, _ := events.Timeouts(j.delivery.Header); timeouts > 0 {
 		ctx = upstream.WithTimedOut(ctx)
 	}
-	j.reply = h.upstream.Answer(ctx, j.request, deltas.Piece)
+	j.reply = *h.upstream.Answer(ctx, &j.request, deltas.Piece)
 	deltas.Done()
-	return h.judge(j)
+	h.judge(j)
 }
 
-// judge returns the verdict that follows from the reply.
-func (h *handler) judge(j *job) verdict {
+// withoutCall reports whether no call is made for a request now, and sets its verdict.
+func (h *handler) withoutCall(ctx context.Context, j *job, a bus.Admission) (decided bool) {
+	if j.verdict, decided = crashLoop(j.delivery, a.Starts, h.maxCrashLoops, time.Now()); decided {
+		return true
+	}
+	failure, broken := errors.AsType[events.Failure](j.broken)
+	switch {
+	case broken:
+		j.verdict = failed(failure.Code, failure.Message)
+	case a.State == bus.Cancelled:
+		j.verdict = failed(events.Cancelled, "The request was cancelled.")
+	case a.State == bus.Expired:
+		j.verdict = failed(events.DeadlineExceeded, "The request's deadline passed before a worker took it.")
+	default:
+		j.verdict, decided = h.forBatch(ctx, j)
+		return decided
+	}
+	return true
+}
+
+// judge sets the verdict that follows from the reply.
+func (h *handler) judge(j *job) {
 	re := &j.reply
 	if re.Answer != nil {
-		return judgeAnswer(re.Answer)
+		j.verdict = judgeAnswer(re.Answer)
+		return
 	}
 	n := retryCount(j.delivery, j.request.RetryCount)
 	timeouts, _ := events.Timeouts(j.delivery.Header)
-	return judgeError(re.Err, situation{
+	j.verdict = judgeError(re.Err, situation{
 		now: time.Now(), deadline: j.request.Deadline, called: re.Attempts > 0,
 		longest: h.longestWait, retryCount: n, maxRetries: h.queue.MaxRetries, delay: upstream.WithJitter(h.queue.RetryDelay(n)),
 		timedOut: re.TimedOut, timeouts: timeouts, maxTimeouts: h.queue.TimeoutMaxRetries,
@@ -230,8 +228,8 @@ func (h *handler) judge(j *job) verdict {
 
 // conclude has a verdict stored, or what it becomes where the server refuses it,
 // and the message acknowledged.
-func (h *handler) conclude(ctx context.Context, j *job, v verdict) *report {
-	panicked := false
+func (h *handler) conclude(ctx context.Context, j *job, first *verdict) *report {
+	v, panicked := *first, false
 	for {
 		settled, err := h.settle(ctx, j.delivery, func() bus.End { return v.end(j) })
 		h.countDeadLetter(ctx, v.failure.Code, settled)

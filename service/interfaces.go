@@ -16,7 +16,7 @@ type messageBus interface {
 	// Settle stores the end of a request.
 	Settle(ctx context.Context, d *bus.Delivery, end bus.End) (bus.Settled, error)
 	// Deltas publishes the answer while it is being written.
-	Deltas(r events.Request) *bus.Deltas
+	Deltas(r *events.Request) *bus.Deltas
 	// Holds reports whether an admitted request is still this process's.
 	Holds(ctx context.Context, d *bus.Delivery) (bool, error)
 	// IsCancelled asks the record of cancellations, as long as ctx lasts.
@@ -42,7 +42,7 @@ type batchBus interface {
 
 // answerer is what the handler needs of upstream. *upstream.Caller has it.
 type answerer interface {
-	Answer(ctx context.Context, request events.Request, piece func(attempt int, text string)) upstream.Reply
+	Answer(ctx context.Context, request *events.Request, piece func(attempt int, text string)) *upstream.Reply
 }
 
 // openBus is what the service asks of the bus beside the handler's interface.

@@ -15,6 +15,7 @@ type job struct {
 	request  events.Request
 	broken   error          // why it must fail, from decoding; nil if it is valid
 	reply    upstream.Reply // once upstream was asked
+	verdict  verdict        // once it is decided
 	starts   int            // of its message that never settled, this one included
 }
 

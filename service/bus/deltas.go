@@ -22,7 +22,7 @@ type Deltas struct {
 }
 
 // Deltas returns the deltas of one delivery of a request.
-func (b *Bus) Deltas(r events.Request) *Deltas {
+func (b *Bus) Deltas(r *events.Request) *Deltas {
 	if !r.Stream {
 		return &Deltas{}
 	}

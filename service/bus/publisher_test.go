@@ -90,9 +90,9 @@ func TestPublishesThatAreNotStored(t *testing.T) {
 			t.Errorf("%s: got %d, %v; want %v", name, sequence, err, c.want)
 		}
 	}
-	if text := b.log.String(); !strings.Contains(text, "grant this user the permission") {
-		t.Errorf("the log does not name the permission: %s", text)
-	}
+	b.Until("the log names the permission", func() (string, bool) {
+		return b.log.String(), strings.Contains(b.log.String(), "grant this user the permission")
+	})
 }
 
 // unanswered has nobody answer what is published to a subject, and tells of each message.

@@ -30,26 +30,26 @@ func familyOf(model string) *family {
 	return nil
 }
 
-// adapt returns a request as a model takes it, and says what is done otherwise, as
-// clauses for people on call. The request that it is given is not changed, and its
-// texts are not copied.
-func adapt(model string, r openrouter.Request) (openrouter.Request, []string) {
+// adapt makes a request one that a model takes, and says what is done otherwise, as
+// clauses for people on call. What the request refers to is not changed, and its texts
+// are not copied.
+func adapt(model string, r *openrouter.Request) []string {
 	f := familyOf(model)
 	if f == nil {
-		return r, nil
+		return nil
 	}
 	a := adaption{family: f, Request: r}
 	a.leaveOut()
 	a.withoutEffect()
 	a.reason()
 	a.turns()
-	return a.Request, a.notes
+	return a.notes
 }
 
 // An adaption is a request on its way to a family.
 type adaption struct {
 	*family
-	openrouter.Request
+	*openrouter.Request
 	notes []string
 	own   bool // Extra is ours already
 }
@@ -169,9 +169,10 @@ func quoted(word string) json.RawMessage { return json.RawMessage(`"` + word + `
 // that OpenRouter may try in turn those stay that take the very same body: the service
 // asks the others itself.
 func (u *Caller) fit(ctx context.Context, c *call) {
-	model := c.request.Model
-	r, notes := adapt(model, c.request)
-	kept, fitted := []string{model}, adapted{model, &r, notes}
+	model, r := c.request.Model, &c.sent
+	*r = c.request
+	notes := adapt(model, r)
+	kept, fitted := []string{model}, adapted{model, r, notes}
 	for _, other := range modelsOf(&c.request)[1:] {
 		switch {
 		case c.asksAlone():
@@ -193,7 +194,6 @@ func (u *Caller) fit(ctx context.Context, c *call) {
 			u.tel.Logger.InfoContext(ctx, "requests are adapted to a model (said once): "+note, "model", model)
 		}
 	}
-	c.sent = r
 }
 
 // asksAlone reports whether the service's fallbacks are kept from OpenRouter: a list would
@@ -214,11 +214,12 @@ func (a adapted) suits(other string, original *openrouter.Request) bool {
 	if familyOf(other) == familyOf(a.model) {
 		return true
 	}
-	own, notes := adapt(other, *original)
+	own := *original
+	notes := adapt(other, &own)
 	if len(notes)+len(a.notes) == 0 {
 		return true // nothing was done for either
 	}
-	return reflect.DeepEqual(own, *a.request) // texts that lie in the same place are not read
+	return reflect.DeepEqual(&own, a.request) // texts that lie in the same place are not read
 }
 
 // maxSaid bounds what is remembered of what was said: requesters name the models.

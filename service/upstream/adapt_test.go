@@ -20,12 +20,13 @@ const (
 func bodyOf(t *testing.T, model string, r events.Request) (body string, notes []string) {
 	t.Helper()
 	r.Model = model
-	asked := chatRequest(r, nil)
+	asked := chatRequest(&r, nil)
 	before, err := asked.MarshalJSON()
 	if err != nil {
 		t.Fatal(err)
 	}
-	adapted, notes := adapt(model, asked)
+	adapted := asked
+	notes = adapt(model, &adapted)
 	sent, err := adapted.MarshalJSON()
 	if err != nil {
 		t.Fatal(err)
@@ -122,7 +123,8 @@ func TestAdaptCopiesNoMessages(t *testing.T) {
 	t.Parallel()
 	messages := json.RawMessage(`[{"role":"user","content":"` + strings.Repeat(`\"a`, 1<<20) + `"},{"role":"assistant","content":"b"}]`)
 	r := openrouter.Request{Messages: messages}
-	adapted, _ := adapt(successor, r)
+	adapted := r
+	adapt(successor, &adapted)
 	if len(adapted.Insert) != 1 || &adapted.Messages[0] != &messages[0] {
 		t.Errorf("not adapted in place: %v", adapted.Insert)
 	}
@@ -137,7 +139,8 @@ func TestAdaptIgnoresLongNames(t *testing.T) {
 	t.Parallel()
 	long := strings.Repeat("n", 1<<20)
 	messages := `[{"role":"assistant","tool_calls":[{"id":"a","function":{"name":"` + long + `"}}]},{"role":"tool","tool_call_id":"a","content":""}]`
-	if adapted, _ := adapt(successor, openrouter.Request{Messages: json.RawMessage(messages)}); len(adapted.Insert) > 0 {
+	adapted := openrouter.Request{Messages: json.RawMessage(messages)}
+	if adapt(successor, &adapted); len(adapted.Insert) > 0 {
 		t.Error("a name of 1 MiB was put in")
 	}
 }
@@ -168,7 +171,7 @@ func TestModelsThatTakeAnotherBody(t *testing.T) {
 			u, _ := newTestCaller(t, nil)
 			r := events.Request{Prompt: "Why?", Model: tt.model, Parameters: events.DefaultParameters()}
 			extraFields(tt.extra)(&r)
-			c := &call{caller: u.Caller, request: chatRequest(r, tt.fallbacks)}
+			c := &call{caller: u.Caller, request: chatRequest(&r, tt.fallbacks)}
 			_, c.ownList = r.OpenRouter["models"]
 			u.fit(t.Context(), c)
 			body, err := c.sent.MarshalJSON()
@@ -181,7 +184,7 @@ func TestModelsThatTakeAnotherBody(t *testing.T) {
 			if err := json.Unmarshal(body, &sent); err != nil || !slices.Equal(sent.Models, tt.want) {
 				t.Errorf("models: got %v, want %v (%v)", sent.Models, tt.want, err)
 			}
-			if !reflect.DeepEqual(c.request, chatRequest(r, tt.fallbacks)) {
+			if !reflect.DeepEqual(c.request, chatRequest(&r, tt.fallbacks)) {
 				t.Error("the request was changed")
 			}
 		})

@@ -7,6 +7,7 @@ import (
 	"strings"
 	"testing"
 
+	"gemini-client/events"
 	"gemini-client/service/config"
 	"gemini-client/service/openrouter"
 )
@@ -27,7 +28,7 @@ func TestPoliciesAllocateNothing(t *testing.T) { //nolint:paralleltest // see ab
 			p, _ := newTestCaller(t, func(c *config.Config) { c.KeysMaxPerMinute = perMinute })
 			u := p.Caller
 			u.client = client
-			ctx, fresh := t.Context(), call{caller: u, request: question(), piece: ignore}
+			ctx, fresh := t.Context(), call{caller: u, event: &events.Request{}, request: question(), piece: ignore}
 			fresh.models()
 			count := func(ask func(c *call) error) float64 {
 				c, least := fresh, math.Inf(1) // the race detector empties pools now and then

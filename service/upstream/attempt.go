@@ -17,7 +17,7 @@ import (
 type call struct {
 	caller  *Caller
 	request openrouter.Request // as it is sent in the next attempt
-	event   events.Request     // that it answers
+	event   *events.Request    // that it answers
 	piece   func(attempt int, text string)
 	start   time.Time
 

@@ -115,7 +115,8 @@ func batchItems(model string, items iter.Seq2[BatchItem, error], broken *error) 
 // batchRequest is the chat request of an item. The batch has the model and the provider;
 // Batch knows neither fallbacks nor sessions nor tiers.
 func batchRequest(model string, r events.Request) openrouter.Request {
-	chat, _ := adapt(model, chatRequest(r, nil))
+	chat := chatRequest(&r, nil)
+	_ = adapt(model, &chat)
 	chat.Model, chat.Models = model, nil
 	for _, name := range []string{"models", "provider", "plugins", "session_id", "service_tier", "route"} {
 		delete(chat.Extra, name)
@@ -246,7 +247,7 @@ func batchReply(r openrouter.BatchResult, total events.Bill) Reply {
 }
 
 // WithoutEcho returns a reply whose error quotes nothing of the request.
-func (re Reply) WithoutEcho(r events.Request) Reply {
+func (re Reply) WithoutEcho(r *events.Request) Reply {
 	if re.Err != nil {
 		e := *re.Err
 		e.Message = withoutEcho(e.Message, r)

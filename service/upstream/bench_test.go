@@ -89,7 +89,7 @@ func answering(b *testing.B, url string) func() error {
 	ctx := upstream.WithRoom(b.Context(), func(context.Context, int) error { return nil })
 	r := request(strings.Repeat("Why is the sky blue? ", 20))
 	return func() error {
-		re := caller.Answer(ctx, r, func(int, string) {})
+		re := caller.Answer(ctx, &r, func(int, string) {})
 		if re.Err != nil || len(re.Answer.Content) != 20*len(piece) || re.Usage.Cost == nil {
 			return fmt.Errorf("got %+v", re)
 		}

@@ -47,7 +47,7 @@ func BenchmarkCall(b *testing.B) {
 	request := events.Request{ID: "1", Model: "google/gemini-2.5-flash", Prompt: strings.Repeat("Why is the sky blue? ", 20), Parameters: events.DefaultParameters()}
 	b.ReportAllocs()
 	for b.Loop() {
-		if re := u.Answer(ctx, request, func(int, string) {}); re.Err != nil {
+		if re := u.Answer(ctx, &request, func(int, string) {}); re.Err != nil {
 			b.Fatal(re.Err)
 		}
 	}

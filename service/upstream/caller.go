@@ -158,8 +158,9 @@ type Answer struct {
 // allow, until the request's deadline or ctx ends it. piece gets the answer's
 // pieces in order, and only while Answer runs; a new attempt begins the answer
 // again. An answer that came is returned even if ctx ended meanwhile: it is paid
-// for. ctx ends with ErrCancelled or ErrStopping as its cause.
-func (u *Caller) Answer(ctx context.Context, request events.Request, piece func(attempt int, text string)) Reply {
+// for. ctx ends with ErrCancelled or ErrStopping as its cause. The request must not be
+// changed meanwhile.
+func (u *Caller) Answer(ctx context.Context, request *events.Request, piece func(attempt int, text string)) *Reply {
 	if !request.Deadline.IsZero() {
 		var cancel context.CancelFunc
 		ctx, cancel = context.WithDeadlineCause(ctx, request.Deadline, ErrDeadline)
@@ -174,7 +175,7 @@ func (u *Caller) Answer(ctx context.Context, request events.Request, piece func(
 	defer c.wait(false)
 	u.do(ctx, c)
 	c.describe(ctx)
-	return c.reply
+	return &c.reply
 }
 
 // prepare makes OpenRouter's request of the event, and begins the call's span.

@@ -27,7 +27,7 @@ func TestAnswer(t *testing.T) {
 	b := newBench(t, simulator.Config{}, nil)
 	var text strings.Builder
 	attempts := map[int]bool{}
-	re := b.Answer(t.Context(), request("Why is the sky blue? [sim:503 times=1]"), func(attempt int, piece string) {
+	re := b.Answer(t.Context(), new(request("Why is the sky blue? [sim:503 times=1]")), func(attempt int, piece string) {
 		attempts[attempt] = true
 		text.WriteString(piece)
 	})
@@ -61,7 +61,7 @@ func TestCloseClosesConnections(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if re := caller.Answer(t.Context(), request("Why?"), func(int, string) {}); re.Err != nil {
+	if re := caller.Answer(t.Context(), new(request("Why?")), func(int, string) {}); re.Err != nil {
 		t.Fatal(re.Err)
 	}
 	<-idle
@@ -79,14 +79,14 @@ func TestAnswerEnds(t *testing.T) {
 	b := newBench(t, simulator.Config{}, nil)
 	hangs := request("hm [sim:hang_after_headers]")
 	hangs.Deadline = time.Now().Add(50 * time.Millisecond)
-	if re := b.Answer(t.Context(), hangs, func(int, string) {}); re.Err == nil || re.Err.Code != events.DeadlineExceeded || re.Err.Heals != upstream.Never {
+	if re := b.Answer(t.Context(), &hangs, func(int, string) {}); re.Err == nil || re.Err.Code != events.DeadlineExceeded || re.Err.Heals != upstream.Never {
 		t.Errorf("deadline: got %+v", re.Err)
 	}
 	hangs.Deadline = time.Time{}
 	for cause, code := range map[error]events.Code{upstream.ErrCancelled: events.Cancelled, upstream.ErrStopping: events.Internal} {
 		ctx, cancel := context.WithCancelCause(t.Context())
 		cancel(cause)
-		if re := b.Answer(ctx, hangs, func(int, string) {}); re.Err == nil || re.Err.Code != code || re.Attempts != 0 {
+		if re := b.Answer(ctx, &hangs, func(int, string) {}); re.Err == nil || re.Err.Code != code || re.Attempts != 0 {
 			t.Errorf("%v: got %+v after %d attempts", cause, re.Err, re.Attempts)
 		}
 	}
@@ -97,7 +97,7 @@ func TestAnswerQuotesNothing(t *testing.T) {
 	t.Parallel()
 	const secret = "the launch code of the moon base is 0-0-0-0"
 	b := newBench(t, simulator.Config{}, func(c *config.Config) { c.BaseURL = refusing(t, http.StatusBadRequest, "do not say "+secret) })
-	re := b.Answer(t.Context(), request(secret), func(int, string) {})
+	re := b.Answer(t.Context(), new(request(secret)), func(int, string) {})
 	if re.Err == nil || !strings.Contains(re.Err.Message, "the rest quotes the request") {
 		t.Fatalf("got %+v: the test needs a provider that quotes", re.Err)
 	}
@@ -118,13 +118,13 @@ func TestChatSpan(t *testing.T) {
 		"seed": json.RawMessage("7"), "frequency_penalty": json.RawMessage("0.5"), "presence_penalty": json.RawMessage(`"odd"`),
 		"response_format": json.RawMessage(`{"type":"json_object"}`),
 	}
-	b.Answer(t.Context(), r, func(int, string) {})
+	b.Answer(t.Context(), &r, func(int, string) {})
 	plain := request("no [sim:402_weight]")
 	plain.OpenRouter = map[string]json.RawMessage{"response_format": json.RawMessage(`{"type":"text"}`)}
-	b.Answer(t.Context(), plain, func(int, string) {})
+	b.Answer(t.Context(), &plain, func(int, string) {})
 	odd := request("hello")
 	odd.OpenRouter = map[string]json.RawMessage{"response_format": json.RawMessage(`{"type":"grammar"}`)}
-	b.Answer(t.Context(), odd, func(int, string) {})
+	b.Answer(t.Context(), &odd, func(int, string) {})
 	var chats []map[string]string
 	for _, s := range b.spans.GetSpans() {
 		if !strings.HasPrefix(s.Name, "chat ") {
@@ -162,7 +162,7 @@ func TestStatus(t *testing.T) {
 	if s := b.Status(); s.Breaker != "closed" || s.Keys["usable"] != 2 || len(s.KeyList) != 2 || s.KeyList[0].End != "ef-1" {
 		t.Errorf("at the start: got %+v", s)
 	}
-	re := b.Answer(t.Context(), request("no [sim:402]"), func(int, string) {})
+	re := b.Answer(t.Context(), new(request("no [sim:402]")), func(int, string) {})
 	if re.Err == nil || re.Err.Code != events.InsufficientCredits {
 		t.Fatalf("got %+v", re.Err)
 	}

@@ -140,7 +140,7 @@ func (u *Caller) callingAside(ctx context.Context, c *call, piece func(string)) 
 	}
 	if len(ended) == 0 && errors.Is(context.Cause(ctx), ErrCancelled) && runsOn(abandonment.Provider(), c.request.Model) && u.left.take(size) {
 		abandonment.Abandon()
-		c.left, c.event = make(chan Reply, 1), events.Request{} // of which the call needs nothing more
+		c.left, c.event = make(chan Reply, 1), &events.Request{} // of which the call needs nothing more
 		u.leave(ctx, c, leftCall{ended: ended, cancel: cancel, bytes: size})
 		gone := &openrouter.Error{Kind: openrouter.KindCancelled, Message: "the call was cancelled", Provider: abandonment.Provider()}
 		return nil, errors.Join(gone, ErrCancelled, context.Canceled)

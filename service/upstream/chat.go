@@ -9,20 +9,20 @@ import (
 	"gemini-client/service/openrouter"
 )
 
-// chatRequest turns a request event into OpenRouter's request.
-func chatRequest(r events.Request, fallbacks []string) openrouter.Request {
+// chatRequest turns a request event into OpenRouter's request, which shares its memory.
+func chatRequest(r *events.Request, fallbacks []string) openrouter.Request {
 	return openrouter.Request{
 		Model: r.Model, Models: modelList(r, fallbacks),
 		System: r.SystemInstruction, Prompt: r.Prompt, Messages: r.Messages, // first, before a message list as well
 		MaxTokens: r.Parameters.MaxOutputTokens, Temperature: &r.Parameters.Temperature, TopP: &r.Parameters.TopP,
-		TopK: topK(&r), Stop: r.Parameters.StopSequences, Extra: extra(r),
+		TopK: topK(r), Stop: r.Parameters.StopSequences, Extra: extra(r),
 	}
 }
 
 // modelList is the list of models that is sent: the request's own, else the service's.
 // The request's own may be empty: then no other model may answer. An empty list is not
 // sent: OpenRouter would find no model in it.
-func modelList(r events.Request, fallbacks []string) []string {
+func modelList(r *events.Request, fallbacks []string) []string {
 	if raw, ok := r.OpenRouter["models"]; ok {
 		var own []string
 		if json.Unmarshal(raw, &own) == nil && own != nil {
@@ -65,7 +65,7 @@ func requiresParameters(extra map[string]json.RawMessage) bool {
 }
 
 // extra is what is passed on as it is. The models are in the request's own list.
-func extra(r events.Request) map[string]json.RawMessage {
+func extra(r *events.Request) map[string]json.RawMessage {
 	rest := maps.Clone(r.OpenRouter)
 	delete(rest, "models")
 	return rest

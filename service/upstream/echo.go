@@ -16,7 +16,7 @@ const (
 // withoutEcho cuts an error text where it begins to quote the request's own
 // words: providers do that, and texts go to logs and spans, where no prompt
 // may be.
-func withoutEcho(message string, request events.Request) string {
+func withoutEcho(message string, request *events.Request) string {
 	cut := len(message)
 	windows := map[string]int{} // the message's pieces, each with its first place
 	for at := len(message) - echo; at >= 0; at-- {

@@ -49,7 +49,7 @@ func TestWithoutEcho(t *testing.T) {
 	for name, tt := range tests {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			if got := withoutEcho(tt.message, tt.request); got != tt.want {
+			if got := withoutEcho(tt.message, &tt.request); got != tt.want {
 				t.Errorf("%q, of %+v:\n got %q\nwant %q", tt.message, tt.request, got, tt.want)
 			}
 		})

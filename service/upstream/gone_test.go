@@ -75,8 +75,8 @@ func TestGoneModelQuotesNoPrompt(t *testing.T) {
 		ask := func(model, prompt, fallbacks string) {
 			t.Helper()
 			r := events.Request{Model: model, Prompt: prompt, Parameters: events.DefaultParameters(), OpenRouter: map[string]json.RawMessage{"models": json.RawMessage(fallbacks)}}
-			re := p.Answer(t.Context(), r, ignore)
-			checkReply(t, re, events.ModelUnavailable)
+			re := p.Answer(t.Context(), &r, ignore)
+			checkReply(t, *re, events.ModelUnavailable)
 			if !strings.Contains(re.Err.Message, "x/a is deprecated") || strings.Contains(re.Err.Message, "moon") {
 				t.Errorf("got %s", re.Err.Message)
 			}
@@ -163,8 +163,8 @@ func TestCancelledCallIsPaidByItsKey(t *testing.T) {
 		p, _ := newTestCaller(t, func(c *config.Config) { c.CancelWaits, c.Concurrency = true, 4 },
 			slow(time.Minute/2, stream(`{"choices":[{"index":0,"delta":{"content":"hello"},"finish_reason":"stop"}],"usage":{"prompt_tokens":1,"completion_tokens":1,"total_tokens":2,"cost":0.25}}`, "[DONE]")))
 		p.keys.learn(p.keys.all[0], limited(1))
-		re := p.Answer(ending(t, -time.Second), events.Request{Model: oldModel, Prompt: "Why?", Parameters: events.DefaultParameters()}, ignore)
-		checkReply(t, re, events.Cancelled)
+		re := p.Answer(ending(t, -time.Second), &events.Request{Model: oldModel, Prompt: "Why?", Parameters: events.DefaultParameters()}, ignore)
+		checkReply(t, *re, events.Cancelled)
 		p.left.calls.Wait()
 		if left, _ := p.keys.remaining(); left != 0.75 {
 			t.Errorf("got %v USD left, want 0.75", left)

@@ -123,7 +123,7 @@ func ignore(int, string) {}
 
 // run makes a call, with its retries.
 func (p testCaller) run(ctx context.Context, piece func(int, string)) (Reply, *call) {
-	c := &call{caller: p.Caller, request: question(), piece: piece, start: time.Now()}
+	c := &call{caller: p.Caller, event: &events.Request{}, request: question(), piece: piece, start: time.Now()}
 	p.do(ctx, c)
 	return c.reply, c
 }
@@ -135,7 +135,7 @@ func (p testCaller) ask(ctx context.Context) Reply {
 
 // once makes one attempt, if the breaker lets it.
 func (p testCaller) once(ctx context.Context) error {
-	c := &call{caller: p.Caller, request: question(), piece: ignore}
+	c := &call{caller: p.Caller, event: &events.Request{}, request: question(), piece: ignore}
 	return p.breaker.run(ctx, c, (*Caller).withKey)
 }
 

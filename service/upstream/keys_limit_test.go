@@ -27,7 +27,7 @@ func TestKeysWithLimits(t *testing.T) {
 		t.Errorf("the spent key: got %+v", s)
 	}
 	for range 6 {
-		if re := b.Answer(t.Context(), request("hello"), func(int, string) {}); re.Err != nil || re.Attempts != 1 {
+		if re := b.Answer(t.Context(), new(request("hello")), func(int, string) {}); re.Err != nil || re.Attempts != 1 {
 			t.Errorf("got %+v in %d attempts", re.Err, re.Attempts)
 		}
 	}

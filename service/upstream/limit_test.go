@@ -16,7 +16,7 @@ func (p testCaller) answers(t *testing.T, n int) (wait func()) {
 	t.Helper()
 	var wg sync.WaitGroup
 	for range n {
-		wg.Go(func() { _ = p.Answer(t.Context(), events.Request{Model: "google/m", Prompt: "Why?"}, ignore) })
+		wg.Go(func() { _ = p.Answer(t.Context(), &events.Request{Model: "google/m", Prompt: "Why?"}, ignore) })
 	}
 	return wg.Wait
 }

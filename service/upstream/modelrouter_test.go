@@ -9,6 +9,7 @@ import (
 	"sync"
 	"time"
 
+	"gemini-client/events"
 	"gemini-client/service/openrouter"
 )
 
@@ -68,7 +69,7 @@ func (p testCaller) askFor(ctx context.Context, model string, fallbacks ...strin
 }
 
 func (p testCaller) askWith(ctx context.Context, r openrouter.Request) Reply {
-	c := &call{caller: p.Caller, request: r, piece: ignore, start: time.Now()}
+	c := &call{caller: p.Caller, event: &events.Request{}, request: r, piece: ignore, start: time.Now()}
 	p.do(ctx, c)
 	return c.reply
 }

@@ -198,7 +198,7 @@ func TestTimeoutsOfOnePrompt(t *testing.T) {
 			var wg sync.WaitGroup
 			for range 2 * breakerCalls {
 				wg.Go(func() {
-					c := &call{caller: p.Caller, request: question(), piece: ignore, start: time.Now(), suspect: timedOutBefore(WithTimedOut(t.Context()))}
+					c := &call{caller: p.Caller, event: &events.Request{}, request: question(), piece: ignore, start: time.Now(), suspect: timedOutBefore(WithTimedOut(t.Context()))}
 					c.request.Model = "a"
 					p.do(t.Context(), c)
 					re := c.reply

@@ -31,7 +31,7 @@ func TestBeforeRepeat(t *testing.T) {
 				if looks++; looks == tt.cancelAt {
 					cancel(upstream.ErrCancelled)
 				}
-			}), request("Why? [sim:503 times=2]"), func(int, string) {})
+			}), new(request("Why? [sim:503 times=2]")), func(int, string) {})
 			var code events.Code
 			if re.Err != nil {
 				code = re.Err.Code

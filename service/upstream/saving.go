@@ -16,7 +16,7 @@ import (
 
 // saving adds to a request what makes its answer cheaper: the response cache, and
 // patience with flex, whose answers may take minutes to begin.
-func (u *Caller) saving(r events.Request, chat openrouter.Request) openrouter.Request {
+func (u *Caller) saving(r *events.Request, chat openrouter.Request) openrouter.Request {
 	chat.CacheTTL = r.CacheTTL
 	if seconds := u.config.Cache.Seconds(); chat.CacheTTL == nil && seconds > 0 {
 		chat.CacheTTL = new(seconds)

@@ -19,11 +19,11 @@ const flexModel = "google/gemini-3.5-flash-lite"
 // answer asks and wants an answer.
 func (b bench) answer(t *testing.T, r events.Request) upstream.Reply {
 	t.Helper()
-	re := b.Answer(t.Context(), r, func(int, string) {})
+	re := b.Answer(t.Context(), &r, func(int, string) {})
 	if re.Err != nil {
 		t.Fatalf("request: %v", re.Err)
 	}
-	return re
+	return *re
 }
 
 // with is a request with further fields for OpenRouter, as JSON.
@@ -64,7 +64,7 @@ func TestPassedOnByteForByte(t *testing.T) {
 		"trace":     {`{"trace":{"trace_id":"t-1","any":{"z":1,"a":2}}}`, plain(rest+`,"trace":{"trace_id":"t-1","any":{"z":1,"a":2}}`) + "}"},
 	} {
 		n := b.router.Count()
-		re := b.Answer(t.Context(), with(tt.fields), func(int, string) {})
+		re := b.Answer(t.Context(), new(with(tt.fields)), func(int, string) {})
 		body, cache := b.sent(n)
 		if tt.want != "" && (re.Err != nil || body != tt.want) {
 			t.Errorf("%s: %v\n got %s\nwant %s", name, re.Err, body, tt.want)

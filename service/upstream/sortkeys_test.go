@@ -48,7 +48,7 @@ func TestWhatIsSorted(t *testing.T) {
 		if field.off {
 			r.CacheTTL = new(0)
 		}
-		chat := u.saving(r, chatRequest(r, nil))
+		chat := u.saving(&r, chatRequest(&r, nil))
 		if got := string(chat.Extra[field.name]); got != field.want {
 			t.Errorf("%s, cache off %v: got %s, want %s", field.name, field.off, got, field.want)
 		}

@@ -13,7 +13,7 @@ import (
 
 // chatInfo is what the span of a call begins with. Stop sequences are not among it:
 // they are the requester's text. What is asked is recorded on demand only.
-func (u *Caller) chatInfo(request events.Request, r openrouter.Request) telemetry.ChatInfo {
+func (u *Caller) chatInfo(request *events.Request, r openrouter.Request) telemetry.ChatInfo {
 	return telemetry.ChatInfo{
 		Model: r.Model, Temperature: r.Temperature, TopP: r.TopP, TopK: r.TopK, MaxTokens: r.MaxTokens,
 		Seed: extraField[int64](r, "seed"), Frequency: extraField[float64](r, "frequency_penalty"), Presence: extraField[float64](r, "presence_penalty"),

@@ -75,7 +75,7 @@ func TestFlexWithoutCapacity(t *testing.T) {
 				t.Fatal(err)
 			}
 			b.router.SetFault(fault)
-			re := b.Answer(t.Context(), tt.request, func(int, string) {})
+			re := b.Answer(t.Context(), &tt.request, func(int, string) {})
 			if !tt.answers {
 				if e := re.Err; e == nil || e.Code != events.RateLimited || e.Heals != upstream.Later || e.Wait < tt.wait || re.Attempts != 1 || !strings.Contains(e.Message, "flex has no capacity") {
 					t.Errorf("got %+v after %d attempts, want to come later after one", e, re.Attempts)
@@ -114,7 +114,7 @@ func TestOtherFailuresOfFlex(t *testing.T) {
 				t.Fatal(err)
 			}
 			b.router.SetFault(f)
-			re := b.Answer(t.Context(), tt.request, func(int, string) {})
+			re := b.Answer(t.Context(), &tt.request, func(int, string) {})
 			if re.Err == nil || re.Attempts != tt.attempts || strings.Contains(re.Err.Message, "flex") {
 				t.Errorf("got %v after %d attempts, want %d", re.Err, re.Attempts, tt.attempts)
 			}
@@ -134,7 +134,7 @@ func TestFlexMayBeginLate(t *testing.T) {
 	if re := b.answer(t, flexRequest("Why?", false)); re.Attempts != 1 {
 		t.Errorf("got %d attempts, want 1", re.Attempts)
 	}
-	if re := b.Answer(t.Context(), request("Why?"), func(int, string) {}); re.Err == nil || re.Err.Code != events.UpstreamTimeout {
+	if re := b.Answer(t.Context(), new(request("Why?")), func(int, string) {}); re.Err == nil || re.Err.Code != events.UpstreamTimeout {
 		t.Errorf("another tier: got %+v, want %s", re.Err, events.UpstreamTimeout)
 	}
 }
