@@ -23,8 +23,9 @@ func (u *Caller) askModel(exec failsafe.Execution[answer], c *call, i int, inner
 	ctx := exec.Context()
 	name, made := c.models()[i], c.attempts
 	looks := u.retired.lookAt(name, c)
+	defer func() { u.endQuestion(ctx, c, name, r); c.without = nil }()
 	if looks {
-		c.looks = name
+		c.looks, c.without = name, u.retired.askedWith(name)
 		defer func() {
 			c.looks, looked = "", c.attempts > made
 			u.retired.looked(name, c, looked && !c.fromCache() && context.Cause(ctx) == nil)
@@ -50,15 +51,17 @@ func (u *Caller) goneBeside(ctx context.Context, c *call, name string, e *Error)
 	e.Message = withoutEcho(e.Message, c.event) // it goes into the log, and to requests of others
 	switch about := c.about(e); about {
 	case name:
-		c.pass(name, e)
-		u.retired.retire(ctx, name, u.instead(c), e)
+		if c.pass(name, e); u.asksOtherKey(c, name, e) {
+			return true
+		}
+		u.retired.retire(ctx, name, u.instead(c), e, c)
 		return false
 	case "":
 		c.alone = true
 		u.retired.sendNoList(name)
 	default:
 		c.pass(about, e)
-		u.retired.retire(ctx, about, name, e)
+		u.retired.retire(ctx, about, name, e, c)
 	}
 	return true
 }
