@@ -112,9 +112,15 @@ func setup(t *testing.T, batches simulator.BatchConfig) *bench {
 // ask marks a request, and returns its id.
 func (b *bench) ask(prompt string) string {
 	b.t.Helper()
+	return b.askOf(prompt, 100)
+}
+
+// askOf is ask, of a request with a body of so many bytes.
+func (b *bench) askOf(prompt string, size int) string {
+	b.t.Helper()
 	id := servicetest.NewID()
 	b.prompts[id] = prompt
-	m := bus.Mark{Group: group, Callback: "gemini.responses", ID: id, Bytes: 100}
+	m := bus.Mark{Group: group, Callback: "gemini.responses", ID: id, Bytes: size}
 	if err := b.bus.Enrol(b.t.Context(), bus.Enrolment{Mark: m, Tick: time.Now().Add(time.Hour)}); err != nil {
 		b.t.Fatal(err)
 	}
