@@ -3,6 +3,7 @@ package service
 import (
 	"context"
 	"errors"
+	"log/slog"
 	"time"
 
 	"gemini-client/events"
@@ -147,6 +148,27 @@ func (h *handler) rescheduled(ctx context.Context, j *job) *report {
 	}
 	return h.duplicate(ctx, j.delivery, note)
 }
+
+// revive makes up, once, for ticks that were lost before this process began.
+func (b *batching) revive(ctx context.Context, log *slog.Logger) {
+	for {
+		kept, err := b.bus.BatchesKept(ctx)
+		if kept {
+			err = b.runner.Revive(ctx)
+		}
+		if err == nil || ctx.Err() != nil {
+			return
+		}
+		log.DebugContext(ctx, "batches could not be looked through for what nobody looks after, it is tried again", "error", err)
+		select {
+		case <-time.After(reviveRetry):
+		case <-ctx.Done():
+		}
+	}
+}
+
+// reviveRetry is when batches are looked through again that could not be.
+const reviveRetry = time.Minute
 
 // tickBusy and tickAgain are after which time a tick is delivered again that another
 // worker looks after, or that could not be done.

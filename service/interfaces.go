@@ -30,6 +30,8 @@ type batchBus interface {
 	batch.Store
 	// BatchReady reports whether requests can wait for batches.
 	BatchReady(ctx context.Context) bool
+	// BatchesKept reports whether anything is remembered of batches.
+	BatchesKept(ctx context.Context) (bool, error)
 	// Enrol marks a request that waits.
 	Enrol(ctx context.Context, e bus.Enrolment) error
 	// HasResult reports whether a request is answered.

@@ -103,6 +103,9 @@ func (s *Service) serve(ctx context.Context, b openBus, h *handler) error {
 	defer endIntake()
 	beside.Go(func() { s.upstream.Run(intake) })
 	beside.Go(func() { waiting.run(intake) })
+	if h.batch != nil {
+		beside.Go(func() { h.batch.revive(intake, s.tel.Logger) })
+	}
 	r := running{
 		bus: b, inFlight: h.inFlight, logger: s.tel.Logger, timeout: s.config.ShutdownTimeout,
 		done: make(chan struct{}), endWork: endWork,

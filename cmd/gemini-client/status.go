@@ -26,7 +26,7 @@ func statusCommand(configFile *string, std streams) *cobra.Command {
 		Use:   "status [ID]",
 		Short: "Show the queues and every running worker, or where one request is",
 		Long: `Show how many requests wait, are in flight or are scheduled for a retry, the dead
-letters, whether the intake is paused, and the state of every running worker:
+letters, the batches under way, whether the intake is paused, and the state of every running worker:
 circuit breaker, keys, slots. What this NATS user may not see is named.
 
 With a request_id: whether the request is queued, in flight (where), scheduled

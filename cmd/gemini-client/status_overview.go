@@ -11,6 +11,7 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 
 	"gemini-client/service"
+	"gemini-client/service/batch"
 	"gemini-client/service/bus"
 )
 
@@ -28,6 +29,7 @@ type overview struct {
 	Retries     *queueState            `json:"retries"`
 	Scheduled   *scheduledState        `json:"later"`
 	DeadLetters *deadLetterState       `json:"dead_letters"`
+	Batches     []batch.Description    `json:"batches"` // under way at OpenRouter, or about to be sent there
 	Workers     []service.WorkerStatus `json:"workers"`
 	Unseen      []string               `json:"unseen"`
 }
@@ -57,7 +59,7 @@ type deadLetterState struct {
 // overview reads everything concurrently and formats it.
 func (a *adminClient) overview(ctx context.Context, asJSON bool) ([]byte, error) {
 	o := &overview{Time: time.Now().UTC(), Workers: []service.WorkerStatus{}, Unseen: []string{}}
-	reads := []func(context.Context, *overview) error{a.readRequests, a.readRetries, a.readDeadLetters, a.readWorkers}
+	reads := []func(context.Context, *overview) error{a.readRequests, a.readRetries, a.readDeadLetters, a.readBatches, a.readWorkers}
 	errs := make([]error, len(reads))
 	var wg sync.WaitGroup
 	for i, read := range reads {

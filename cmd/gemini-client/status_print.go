@@ -34,6 +34,9 @@ func (o *overview) text() []byte {
 	if o.DeadLetters != nil {
 		row("dead letters", "%s", o.DeadLetters)
 	}
+	for _, d := range o.Batches {
+		row("batch", "%s", batchLine(d))
+	}
 	row("intake", "%s", o.intake())
 	if len(o.Workers) == 0 {
 		row("workers", "none answered: is `gemini-client serve` running?")

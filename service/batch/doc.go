@@ -31,7 +31,8 @@
 //   - A request is answered by compare-and-set, like any other. What was answered,
 //     cancelled or has expired meanwhile is left alone.
 //
-// runner.go says when groups and jobs are looked after. collect.go makes jobs, submit.go
+// runner.go says when groups and jobs are looked after, and revive.go makes up for ticks
+// that were lost. collect.go makes jobs, submit.go
 // and lost.go submit them, watch.go and split.go deal with what becomes of them. job.go
 // has the record.
 package batch

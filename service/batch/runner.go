@@ -50,6 +50,7 @@ type Runner struct {
 	mu      sync.Mutex
 	waiting map[string]amount    // enrolled here since the group's tick was set to now
 	refused map[string]time.Time // models whose batch OpenRouter refused
+	revived time.Time            // when lost ticks were last made up for
 }
 
 type amount struct {
@@ -66,7 +67,7 @@ func New(store Store, api API, requests Requests, maxWait time.Duration, tel *te
 	}
 	return &Runner{
 		store: store, api: api, requests: requests, maxWait: maxWait, unit: unit, tel: tel,
-		waiting: map[string]amount{}, refused: map[string]time.Time{},
+		waiting: map[string]amount{}, refused: map[string]time.Time{}, revived: time.Now(),
 	}
 }
 
@@ -111,6 +112,7 @@ func (r *Runner) FirstTick() time.Time { return time.Now().Add(r.maxWait) }
 func (r *Runner) Enrolled(ctx context.Context, group string, bytes int) {
 	r.mu.Lock()
 	a := r.waiting[group]
+	begins := a.items == 0
 	a.items, a.bytes = a.items+1, a.bytes+int64(bytes)
 	look := a.items >= upstream.BatchMaxItems/4 || a.bytes >= maxBytes/4
 	if look {
@@ -119,6 +121,9 @@ func (r *Runner) Enrolled(ctx context.Context, group string, bytes int) {
 		forgetting(r.waiting)[group] = a // a group that is forgotten is collected at its time
 	}
 	r.mu.Unlock()
+	if begins {
+		r.known(ctx, group)
+	}
 	if look {
 		if err := r.store.TickNow(ctx, group); err != nil {
 			r.tel.Logger.DebugContext(ctx, "a group that may be full is collected at its time", "group", group, "error", err)
@@ -137,6 +142,11 @@ func forgetting[V any](known map[string]V) map[string]V {
 // Tick looks after a group or a job. It returns when to look again, or the zero time. What
 // it could not do comes again by the same tick.
 func (r *Runner) Tick(ctx context.Context, name string) (next time.Time, err error) {
+	if r.reviving() {
+		if err := r.Revive(ctx); err != nil {
+			return next, err
+		}
+	}
 	if !isJob(name) {
 		return r.collect(ctx, name)
 	}

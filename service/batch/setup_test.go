@@ -26,6 +26,7 @@ type bench struct {
 	*requests
 	t      *testing.T
 	bus    *bus.Bus
+	nats   *servicetest.NATS
 	router *servicetest.OpenRouter
 }
 
@@ -76,17 +77,17 @@ const (
 
 func setup(t *testing.T, batches simulator.BatchConfig) *bench {
 	t.Helper()
-	router := servicetest.RunOpenRouter(t, simulator.Config{Batch: batches})
+	router, server := servicetest.RunOpenRouter(t, simulator.Config{Batch: batches}), servicetest.RunNATS(t)
 	c, _, err := config.Load("")
 	if err != nil {
 		t.Fatal(err)
 	}
-	c.APIKeys, c.BaseURL, c.NATS.URL, c.FallbackModels = config.List{servicetest.Key}, router.URL, servicetest.RunNATS(t).URL, nil
+	c.APIKeys, c.BaseURL, c.NATS.URL, c.FallbackModels = config.List{servicetest.Key}, router.URL, server.URL, nil
 	tel, err := telemetry.Setup(t.Context(), telemetry.Config{LogLevel: "DEBUG", LogFormat: "json", Output: &servicetest.Buffer{}})
 	if err != nil {
 		t.Fatal(err)
 	}
-	b := &bench{t: t, router: router, requests: &requests{prompts: map[string]string{}, answered: map[string]bool{}, returned: map[string]events.Code{}}}
+	b := &bench{t: t, router: router, nats: server, requests: &requests{prompts: map[string]string{}, answered: map[string]bool{}, returned: map[string]events.Code{}}}
 	if b.bus, err = bus.Open(t.Context(), c, tel); err != nil {
 		t.Fatal(err)
 	}
@@ -111,9 +112,15 @@ func setup(t *testing.T, batches simulator.BatchConfig) *bench {
 // ask marks a request, and returns its id.
 func (b *bench) ask(prompt string) string {
 	b.t.Helper()
+	return b.askOf(prompt, 100)
+}
+
+// askOf is ask, of a request with a body of so many bytes.
+func (b *bench) askOf(prompt string, size int) string {
+	b.t.Helper()
 	id := servicetest.NewID()
 	b.prompts[id] = prompt
-	m := bus.Mark{Group: group, Callback: "gemini.responses", ID: id, Bytes: 100}
+	m := bus.Mark{Group: group, Callback: "gemini.responses", ID: id, Bytes: size}
 	if err := b.bus.Enrol(b.t.Context(), bus.Enrolment{Mark: m, Tick: time.Now().Add(time.Hour)}); err != nil {
 		b.t.Fatal(err)
 	}

@@ -84,6 +84,23 @@ func (b *Bus) BatchReady(ctx context.Context) bool {
 	return s.bound
 }
 
+// BatchesKept reports whether there is a stream of what is remembered of batches, be they
+// on or off. One that this user may not see holds nothing for it. Errors: ErrNoAnswer,
+// those of the connection.
+func (b *Bus) BatchesKept(ctx context.Context) (bool, error) {
+	conn, name := b.batches.streams.conn, b.names.BatchStream()
+	err := conn.Do(ctx, "."+name, func(ctx context.Context) error {
+		_, err := conn.JetStream.Stream(ctx, name)
+		return err
+	})
+	for _, none := range []error{jetstream.ErrStreamNotFound, nats.ErrNoResponders, jetstream.ErrJetStreamNotEnabled, ErrDenied} {
+		if errors.Is(err, none) {
+			return false, nil
+		}
+	}
+	return err == nil, err
+}
+
 // Enrol marks a request that waits as a schedule, and has its group looked after. What
 // is there already stays as it is, so that it can be repeated. The error is that of
 // streams.put, or that it took too long: then the stream is looked for again.
@@ -198,6 +215,20 @@ func (b *Bus) Tick(ctx context.Context, name string, at time.Time) error {
 
 // TickNow is Tick, and sets the time to now whatever it was.
 func (b *Bus) TickNow(ctx context.Context, name string) error { return b.tick(ctx, name, time.Now()) }
+
+// tickBy is Tick, and replaces a later one: while a name is looked after, others may have
+// set a tick for what is to be done sooner.
+func (b *Bus) tickBy(ctx context.Context, name string, at time.Time) error {
+	for {
+		there, err := b.schedules.last(ctx, b.names.BatchTick(), name)
+		if err != nil || there != nil && !dueAt(there.Header).After(at) {
+			return err
+		}
+		if err := b.tick(ctx, name, at, expectLast(sequenceOf(there))); !errors.Is(err, errConflict) {
+			return err
+		}
+	}
+}
 
 func (b *Bus) tick(ctx context.Context, name string, at time.Time, conditions ...condition) error {
 	conditions = append(conditions, scheduled(wholeSeconds(at), b.names.Retries()))

@@ -162,3 +162,38 @@ func TestBatchesAreOff(t *testing.T) {
 		t.Error("the stream is there")
 	}
 }
+
+// While a tick is looked after another one may be set for the same name: the sooner of the
+// two stays.
+func TestSoonerTickStays(t *testing.T) {
+	t.Parallel()
+	for name, set := range map[string]time.Duration{"set meanwhile": time.Minute, "its own": 3 * time.Hour} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			b := setup(t)
+			bus := ready(t, b.open())
+			began, settled := time.Now(), make(chan error, 1)
+			b.run(bus, Handlers{Deliver: func(ctx context.Context, d *Delivery) {
+				bus.AdmitTick(ctx, d)
+				if err := bus.Tick(ctx, d.Tick, began.Add(set)); err != nil {
+					t.Error(err)
+				}
+				_, err := bus.Settle(ctx, d, End{Schedule: &Schedule{At: began.Add(time.Hour)}})
+				settled <- err
+			}})
+			if err := bus.Tick(t.Context(), "a-0", time.Now()); err != nil {
+				t.Fatal(err)
+			}
+			if err := <-settled; err != nil {
+				t.Fatal(err)
+			}
+			m, err := bus.schedules.last(t.Context(), b.Names.BatchTick(), "a-0")
+			if err != nil || m == nil {
+				t.Fatalf("no tick is set: %v", err)
+			}
+			if want := min(set, time.Hour); dueAt(m.Header).Sub(began).Round(time.Minute) != want {
+				t.Errorf("the next tick: in %v, want in %v", dueAt(m.Header).Sub(began), want)
+			}
+		})
+	}
+}

@@ -125,6 +125,9 @@ func (b *Bus) reschedule(ctx context.Context, d *Delivery, s Schedule) error {
 	if err := b.claims.replace(ctx, d.claim, mark{d.claim.state().says, outlasting(s.At)}); err != nil {
 		return err
 	}
+	if d.Tick != "" {
+		return b.tickBy(ctx, d.Tick, s.At)
+	}
 	if err := b.schedules.put(ctx, d, s); err != nil || s.Enrol == nil {
 		return err
 	}

@@ -32,6 +32,8 @@ type call struct {
 	passed    map[string]*Error // of these, the ones that are not asked any more, and why
 	looks     string            // the model that is asked alone, to see whether it is there
 	alone     bool              // no list is sent: OpenRouter did not say which of it is gone
+	without   []*apiKey         // that were told that the model is gone: another one is preferred
+	questions bool              // other keys are asked about it
 
 	waits      bool          // see wait
 	suspect    bool          // its answer has not come in time before

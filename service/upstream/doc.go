@@ -14,6 +14,7 @@
 //	models.go      the health of each model; diagnose.go: whether a failure is the model's or OpenRouter's
 //	modelpolicy.go the policy that chooses the model of an attempt: the request's, or a fallback
 //	retired.go     the models that OpenRouter says are gone
+//	otherkeys.go   asking another key before a model is retired that has no endpoint for one
 //	failover.go    going on with the next model; served.go: whether another model answered
 //	keys.go        the pool of API keys: which may be used now (keys_effect.go: what the end of an attempt does to its key)
 //	rests.go       for how long a key, or a model with a key, is left alone
@@ -43,7 +44,8 @@
 // on at once with the next of its models, within one attempt of the retry policy, and
 // later ones begin there. Once an hour one request looks whether it is back. What is
 // sent as models does not decide: OpenRouter may pass over a model that is gone,
-// silently, or refuse the call for it.
+// silently, or refuse the call for it. That no endpoint is left for one key may be due to
+// its account: before a model is retired for that, one call asks it with another key.
 //
 // A call whose answer did not come in time may be billed, so it is repeated once. One
 // that waited for memory of ours until CALL_TIMEOUT is rescheduled instead, and says

@@ -22,8 +22,9 @@ import (
 func (u *Caller) askModel(ctx context.Context, c *call, i int) (looked bool, err error) {
 	name, made := c.models()[i], c.attempts
 	looks := u.retired.lookAt(name, c)
+	defer func() { u.endQuestion(ctx, c, name, err) }()
 	if looks {
-		c.looks = name
+		c.looks, c.without = name, u.retired.askedWith(name)
 		defer func() {
 			c.looks, looked = "", c.attempts > made
 			u.retired.looked(name, c, looked && !c.fromCache() && context.Cause(ctx) == nil)
@@ -49,15 +50,17 @@ func (u *Caller) goneBeside(ctx context.Context, c *call, name string, e *Error)
 	e.Message = withoutEcho(e.Message, c.event) // it goes into the log, and to requests of others
 	switch about := c.about(e); about {
 	case name:
-		c.pass(name, e)
-		u.retired.retire(ctx, name, u.instead(c), e)
+		if c.pass(name, e); u.asksOtherKey(c, name, e) {
+			return true
+		}
+		u.retired.retire(ctx, name, u.instead(c), e, c)
 		return false
 	case "":
 		c.alone = true
 		u.retired.sendNoList(name)
 	default:
 		c.pass(about, e)
-		u.retired.retire(ctx, about, name, e)
+		u.retired.retire(ctx, about, name, e, c)
 	}
 	return true
 }

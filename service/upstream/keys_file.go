@@ -27,6 +27,7 @@ func (k *keys) replace(secrets []string) {
 		if key == nil {
 			key = k.newKey(secret)
 		}
+		key.forgetLacks()
 		k.all = append(k.all, key)
 	}
 	select {

@@ -55,6 +55,8 @@ type need struct {
 	prompt int     // bytes of its texts
 	avoid  *apiKey // if another is as good
 	body   []byte  // hash of the body that keeps to one key; nil: any key
+
+	without []*apiKey // if any other can be used
 }
 
 // limit names a limit that was hit with a model: its calls, or the tokens that

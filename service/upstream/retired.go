@@ -32,6 +32,8 @@ type retirement struct {
 	since time.Time // of gone
 	look  time.Time // when a call asks it alone
 	by    *call     // that does
+	asks  *call     // that asks other keys whether it is gone for them too; nil if that is known
+	keys  []*apiKey // that were told so
 	used  time.Time // when it was last asked for
 	alone time.Time // no list is sent with it before
 }
@@ -93,11 +95,15 @@ func (r *retired) looked(name string, c *call, shown bool) {
 
 // retire leaves a model alone from now on. It says so once: what OpenRouter said of
 // it, in the words that the request's error has, and who answers instead.
-func (r *retired) retire(ctx context.Context, name, instead string, e *Error) {
+func (r *retired) retire(ctx context.Context, name, instead string, e *Error, c *call) {
 	r.mu.Lock()
 	one := r.entry(name)
-	known := one.gone != nil
-	one.gone = e
+	if one.asks != nil && one.asks != c {
+		r.mu.Unlock()
+		return // that call finds it out
+	}
+	known := one.gone != nil && one.asks == nil
+	one.gone, one.asks, one.keys = e, nil, c.without
 	if !known {
 		one.since = time.Now()
 	}
@@ -188,7 +194,7 @@ func (r *retired) list() map[string]time.Time {
 	defer r.mu.Unlock()
 	list := map[string]time.Time{}
 	for name, one := range r.all {
-		if one.gone != nil {
+		if one.gone != nil && one.asks == nil {
 			list[name] = one.look
 		}
 	}
