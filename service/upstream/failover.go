@@ -23,9 +23,10 @@ func (u *Caller) askModel(exec failsafe.Execution[answer], c *call, i int, inner
 	ctx := exec.Context()
 	name, made := c.models()[i], c.attempts
 	looks := u.retired.lookAt(name, c)
-	defer func() { u.endQuestion(ctx, c, name, r); c.without = nil }()
+	defer func() { u.endQuestion(ctx, c, name, r); c.without, c.prefer = nil, nil }()
 	if looks {
-		c.looks, c.without = name, u.retired.askedWith(name)
+		c.looks = name
+		c.without, c.prefer = u.retired.askedWith(name)
 		defer func() {
 			c.looks, looked = "", c.attempts > made
 			u.retired.looked(name, c, looked && !c.fromCache() && context.Cause(ctx) == nil)

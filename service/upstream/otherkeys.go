@@ -84,14 +84,19 @@ func (r *retired) dismiss(name string, c *call) {
 	}
 }
 
-// askedWith are the keys that were told that a model is gone.
-func (r *retired) askedWith(name string) []*apiKey {
+// askedWith returns the keys that were told that a model is gone, which others are to be
+// preferred to, and of one in doubt the key that is to be preferred.
+func (r *retired) askedWith(name string) (told []*apiKey, doubted *apiKey) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if one := r.all[name]; one != nil {
-		return slices.Clone(one.keys)
+	one := r.all[name]
+	switch {
+	case one == nil:
+		return nil, nil
+	case one.gone == nil:
+		return nil, one.doubted
 	}
-	return nil
+	return slices.Clone(one.keys), nil
 }
 
 // another reports whether a call could be made now with a key that it has not used.
