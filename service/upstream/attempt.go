@@ -33,6 +33,7 @@ type call struct {
 	looks     string            // the model that is asked alone, to see whether it is there
 	alone     bool              // no list is sent: OpenRouter did not say which of it is gone
 	without   []*apiKey         // that were told that the model is gone: another one is preferred
+	prefer    *apiKey           // with which another model answered for the one that is looked at
 	questions bool              // other keys are asked about it
 
 	waits      bool          // see wait
@@ -125,7 +126,7 @@ func (u *Caller) served(ctx context.Context, c *call) {
 	if sent := c.request.Model; sameModel(sent, c.answer.Model) {
 		u.retired.answered(ctx, sent, c.began)
 	} else if len(c.request.Models) > 0 {
-		u.retired.doubt(sent)
+		u.retired.doubt(sent, c.lease.key)
 	}
 }
 

@@ -22,9 +22,10 @@ import (
 func (u *Caller) askModel(ctx context.Context, c *call, i int) (looked bool, err error) {
 	name, made := c.models()[i], c.attempts
 	looks := u.retired.lookAt(name, c)
-	defer func() { u.endQuestion(ctx, c, name, err) }()
+	defer func() { u.endQuestion(ctx, c, name, err); c.without, c.prefer = nil, nil }()
 	if looks {
-		c.looks, c.without = name, u.retired.askedWith(name)
+		c.looks = name
+		c.without, c.prefer = u.retired.askedWith(name)
 		defer func() {
 			c.looks, looked = "", c.attempts > made
 			u.retired.looked(name, c, looked && !c.fromCache() && context.Cause(ctx) == nil)

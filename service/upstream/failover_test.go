@@ -256,7 +256,7 @@ func TestRetiredModelsAreBounded(t *testing.T) {
 			r.standing("in use", nil)
 			r.retire(t.Context(), fmt.Sprint("name-", n), "", newError(kindModelGone, 0), &call{})
 			if n == 0 {
-				r.doubt("in use")
+				r.doubt("in use", nil)
 			}
 		}
 		if len(r.all) != maxModels || r.all["in use"] == nil {

@@ -125,7 +125,7 @@ func (k *keys) search(now time.Time, n need) (best, cooling *apiKey) {
 	return best, cooling
 }
 
-// better prefers one that the call has not used in vain, then one that can pay for the prompt, then the sooner turn, then a key
+// better prefers one that the call has not used in vain, the one that it asks for, then one that can pay for the prompt, then the sooner turn, then a key
 // that is not to be avoided, then the body's own key, or the one with fewer calls in
 // flight.
 func (key *apiKey) better(than *apiKey, now time.Time, n need, cost float64) bool {
@@ -135,6 +135,8 @@ func (key *apiKey) better(than *apiKey, now time.Time, n need, cost float64) boo
 	switch {
 	case left != theyAre:
 		return theyAre
+	case n.prefer != nil && (key == n.prefer || than == n.prefer):
+		return key == n.prefer
 	case pays != theyPay:
 		return pays
 	case !mine.Equal(theirs):

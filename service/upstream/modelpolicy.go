@@ -176,7 +176,7 @@ func (c *call) need(i int) need {
 	if c.prompt == 0 && c.caller.keys.limited.Load() {
 		c.prompt = promptBytes(c.asked)
 	}
-	return need{model: model, tokens: cmp.Or(c.asked.MaxTokens, math.MaxInt), prompt: c.prompt, avoid: c.refused, without: c.without, body: c.body}
+	return need{model: model, tokens: cmp.Or(c.asked.MaxTokens, math.MaxInt), prompt: c.prompt, avoid: c.refused, without: c.without, prefer: c.prefer, body: c.body}
 }
 
 // at is the place of the model that is asked.

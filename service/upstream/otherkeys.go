@@ -37,8 +37,7 @@ func (u *Caller) asksOtherKey(c *call, name string, e *Error) bool {
 // that the first keys are the reason: then they are left alone for this model. Every other
 // failure is the call's own, as if that key had been asked first.
 func (u *Caller) endQuestion(ctx context.Context, c *call, name string, err error) {
-	without := c.without
-	if c.without = nil; !c.questions {
+	if !c.questions {
 		return
 	}
 	c.questions, c.looks = false, ""
@@ -50,7 +49,7 @@ func (u *Caller) endQuestion(ctx context.Context, c *call, name string, err erro
 	if c.answer == nil || c.fromCache() {
 		return
 	}
-	for _, key := range without {
+	for _, key := range c.without {
 		if u.keys.lacks(key, name) {
 			u.tel.Logger.WarnContext(ctx, "OpenRouter has no endpoint of the model for an API key, and has one for another: the model's calls leave that key alone",
 				"key", "…"+key.end(), "model", name, "looked_at_again_in", retiredFor,
@@ -85,14 +84,19 @@ func (r *retired) dismiss(name string, c *call) {
 	}
 }
 
-// askedWith are the keys that were told that a model is gone.
-func (r *retired) askedWith(name string) []*apiKey {
+// askedWith returns the keys that were told that a model is gone, which others are to be
+// preferred to, and of one in doubt the key that is to be preferred.
+func (r *retired) askedWith(name string) (told []*apiKey, doubted *apiKey) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if one := r.all[name]; one != nil {
-		return slices.Clone(one.keys)
+	one := r.all[name]
+	switch {
+	case one == nil:
+		return nil, nil
+	case one.gone == nil:
+		return nil, one.doubted
 	}
-	return nil
+	return slices.Clone(one.keys), nil
 }
 
 // another reports whether a call could be made now with a key that it has not used.

@@ -193,3 +193,33 @@ func TestKeyWithTheModelIsTakenOut(t *testing.T) {
 		checkReply(t, p.askFor(t.Context(), "x/a"), "")
 	})
 }
+
+// Where OpenRouter has the next model answer in silence for one key alone, the look asks
+// with that key, and finds it out.
+func TestOneKeyIsSilentlyWithoutTheModel(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		m, k := &modelRouter{}, &byKey{says: map[string]reaction{"key-a": from("x/b"), "key-b": from("x/a")}}
+		m.tell("x/a", func(r *http.Request) (*http.Response, error) {
+			m.mu.Lock()
+			alone := len(m.seen[len(m.seen)-1].Models) == 0
+			m.mu.Unlock()
+			if alone && strings.HasSuffix(r.Header.Get("Authorization"), "key-a") {
+				return noEndpoints("x/a")(r)
+			}
+			return k.react(r)
+		})
+		p, log := newLoggedCaller(t, m.react)
+		substituted := 0
+		for range 20 {
+			re := p.askFor(t.Context(), "x/a", "x/a", "x/b")
+			checkReply(t, re, "")
+			if re.Answer != nil && re.Answer.Requested != "" {
+				substituted++
+			}
+		}
+		if substituted != 1 || len(p.retired.list()) != 0 || warnings(log) != 1 {
+			t.Errorf("another model answered %d times, retired: %v; want once, and none:\n%s", substituted, p.retired.list(), log)
+		}
+	})
+}

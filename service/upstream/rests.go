@@ -57,6 +57,7 @@ type need struct {
 	body   []byte  // hash of the body that keeps to one key; nil: any key
 
 	without []*apiKey // if any other can be used
+	prefer  *apiKey   // if it can be used
 }
 
 // limit names a limit that was hit with a model: its calls, or the tokens that

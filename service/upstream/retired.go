@@ -34,8 +34,10 @@ type retirement struct {
 	by    *call     // that does
 	asks  *call     // that asks other keys whether it is gone for them too; nil if that is known
 	keys  []*apiKey // that were told so
-	used  time.Time // when it was last asked for
-	alone time.Time // no list is sent with it before
+
+	doubted *apiKey   // with which another model answered last
+	used    time.Time // when it was last asked for
+	alone   time.Time // no list is sent with it before
 }
 
 func newRetired(tel *telemetry.Telemetry) *retired {
@@ -123,11 +125,12 @@ func (r *retired) retire(ctx context.Context, name, instead string, e *Error, c 
 		"way_out", "set OPENROUTER_MODEL or OPENROUTER_FALLBACK_MODELS to another model, or have backends name another one")
 }
 
-// doubt notes that another model answered for one. The next call asks it alone.
-func (r *retired) doubt(name string) {
+// doubt notes that another model answered for one. The next call asks it alone, with the
+// same key: it may be that key's account alone that does not reach it.
+func (r *retired) doubt(name string, key *apiKey) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	r.entry(name)
+	r.entry(name).doubted = key
 }
 
 // sendNoList has a model be asked without a list for retiredFor: OpenRouter refuses the

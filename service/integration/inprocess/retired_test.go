@@ -211,3 +211,30 @@ func TestGuardrailRetiresNothing(t *testing.T) {
 		t.Error("the model was retired")
 	}
 }
+
+// The account of one key has no endpoint of the model, as OpenRouter says to that key alone:
+// the model is not retired, and the other key answers for it. OpenRouter itself has the next
+// model answer once.
+func TestOneKeyIsWithoutTheModel(t *testing.T) {
+	t.Parallel()
+	b := setup(t, withFallback, func(c *config.Config) {
+		c.APIKeys = config.List{servicetest.Key + "-1", servicetest.Key + "-2"}
+	})
+	b.openrouter.SetFault(simulator.Fault{Name: "404_gone", Key: "-1"})
+	b.start()
+	others := 0
+	for n := range 20 {
+		if b.answeredBy(b.Ask(fmt.Sprint("why ", n), of(oldModel))) != oldModel {
+			others++
+		}
+	}
+	refused := 0
+	for _, c := range b.openrouter.Calls() {
+		if c.Status != http.StatusOK {
+			refused++
+		}
+	}
+	if others > 1 || refused != 1 || b.warnings() != 1 || !strings.Contains(b.log.String(), "no endpoint of the model for an API key") {
+		t.Errorf("another model answered %d times, %d calls were refused, with %d warnings; want once, one, and one of the key", others, refused, b.warnings())
+	}
+}
