@@ -28,7 +28,7 @@ type question struct {
 	withTemperature           bool // the flag was set
 }
 
-func askCommand(configFile *string, std streams) *cobra.Command {
+func askCommand(from *source, std streams) *cobra.Command {
 	q := question{}
 	cmd := &cobra.Command{
 		Use:   "ask [PROMPT]",
@@ -40,7 +40,7 @@ Exit code 1: the result is a failure, or did not come in time.`,
   git diff | gemini-client ask --system "Review this change."
   gemini-client ask --json "One word for sky" | jq .cost`,
 		RunE: func(cmd *cobra.Command, args []string) error {
-			c, _, err := config.Load(*configFile)
+			c, _, err := from.load()
 			if err != nil {
 				return err
 			}

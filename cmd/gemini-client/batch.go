@@ -17,9 +17,9 @@ import (
 	"gemini-client/telemetry"
 )
 
-func batchCommand(configFile *string, std streams) *cobra.Command {
+func batchCommand(from *source, std streams) *cobra.Command {
 	cmd := &cobra.Command{Use: "batch", Short: "Run files of prompts through the queue"}
-	cmd.AddCommand(batchRunCommand(configFile, std))
+	cmd.AddCommand(batchRunCommand(from, std))
 	return cmd
 }
 
@@ -32,7 +32,7 @@ type batchFlags struct {
 	json     bool
 }
 
-func batchRunCommand(configFile *string, std streams) *cobra.Command {
+func batchRunCommand(from *source, std streams) *cobra.Command {
 	var f batchFlags
 	cmd := &cobra.Command{
 		Use:   "run FILE",
@@ -55,7 +55,7 @@ Exit code 1: some requests failed, or lines are left. Exit code 2: nothing was s
   gemini-client batch run prompts.jsonl -o results.jsonl --retry-failed`,
 		Args: cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			c, _, err := config.Load(*configFile)
+			c, _, err := from.load()
 			if err != nil {
 				return err
 			}

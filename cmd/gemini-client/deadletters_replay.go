@@ -14,7 +14,7 @@ import (
 	"gemini-client/events"
 )
 
-func replayCommand(configFile *string, std streams) *cobra.Command {
+func replayCommand(from *source, std streams) *cobra.Command {
 	var f deadLetterFilter
 	var dryRun bool
 	cmd := &cobra.Command{
@@ -30,7 +30,7 @@ that may publish to the retries.`,
   gemini-client deadletters replay 17 18
   gemini-client deadletters replay --since 2h --before 30m`,
 		RunE: func(cmd *cobra.Command, args []string) error {
-			open := func(ctx context.Context) (*adminClient, error) { return openAdminClient(ctx, *configFile, std) }
+			open := func(ctx context.Context) (*adminClient, error) { return openAdminClient(ctx, from, std) }
 			return f.act(cmd.Context(), args, open, func(ctx context.Context, a *adminClient, deadLetters []deadLetter) error {
 				return a.replay(ctx, deadLetters, dryRun)
 			})

@@ -16,7 +16,7 @@ import (
 	"gemini-client/events"
 )
 
-func showCommand(configFile *string, std streams) *cobra.Command {
+func showCommand(from *source, std streams) *cobra.Command {
 	var body, asJSON bool
 	cmd := &cobra.Command{
 		Use:   "show SEQUENCE|ID",
@@ -29,7 +29,7 @@ prompt, is shown only with --body, which prints it as it was sent, or its first
   gemini-client deadletters show --body 17 | jq .`,
 		Args: cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			a, err := openAdminClient(cmd.Context(), *configFile, std)
+			a, err := openAdminClient(cmd.Context(), from, std)
 			if err != nil {
 				return err
 			}

@@ -12,14 +12,12 @@ import (
 	"time"
 
 	"github.com/spf13/cobra"
-
-	"gemini-client/service/config"
 )
 
 // healthTime is below the time that deploy/Dockerfile gives a health check.
 const healthTime = 3 * time.Second
 
-func healthCommand(configFile *string, std streams) *cobra.Command {
+func healthCommand(from *source, std streams) *cobra.Command {
 	var ready bool
 	cmd := &cobra.Command{
 		Use:   "health",
@@ -30,7 +28,7 @@ takes requests, and if not why. Exit code 0: yes; 1: no, or there is no answer.`
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			// Other problems are reported by the service, which does not start with them.
-			c, _, _ := config.Load(*configFile)
+			c, _, _ := from.load()
 			path := "/healthz"
 			if ready {
 				path = "/readyz"

@@ -20,7 +20,7 @@ type statusOptions struct {
 	scan        int
 }
 
-func statusCommand(configFile *string, std streams) *cobra.Command {
+func statusCommand(from *source, std streams) *cobra.Command {
 	var o statusOptions
 	cmd := &cobra.Command{
 		Use:   "status [ID]",
@@ -40,7 +40,7 @@ it.`,
 			if err := o.check(args); err != nil {
 				return err
 			}
-			a, err := openAdminClient(cmd.Context(), *configFile, std)
+			a, err := openAdminClient(cmd.Context(), from, std)
 			if err != nil {
 				return err
 			}

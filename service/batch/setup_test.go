@@ -77,7 +77,7 @@ const (
 func setup(t *testing.T, batches simulator.BatchConfig) *bench {
 	t.Helper()
 	router := servicetest.RunOpenRouter(t, simulator.Config{Batch: batches})
-	c, _, err := config.Load("")
+	c, _, err := config.Load("", "")
 	if err != nil {
 		t.Fatal(err)
 	}

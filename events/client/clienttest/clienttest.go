@@ -51,7 +51,7 @@ func Start(tb testing.TB, opts ...Option) *nats.Conn {
 		set(&o)
 	}
 	server, router := servicetest.RunNATS(tb), servicetest.RunOpenRouter(tb, o.simulator)
-	c, _, err := config.Load("")
+	c, _, err := config.Load("", "")
 	if err != nil {
 		tb.Fatalf("the service's settings: %v", err)
 	}
