@@ -116,6 +116,8 @@ func configCommand(from *source, std streams) *cobra.Command {
 		Long: `Explain every setting: meaning, default and the value in force (secrets masked).
 Where there is a key, OpenRouter's catalogue is asked, for 3 seconds at most, when
 the models of the settings expire; the last lines say so, or why it is not known.`,
+		Example: `  gemini-client config
+  gemini-client --context prod config`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			c, warnings, err := from.load()
@@ -153,6 +155,7 @@ the models of the settings expire; the last lines say so, or why it is not known
 func versionCommand(std streams) *cobra.Command {
 	return &cobra.Command{
 		Use: "version", Short: "Print the version", Args: cobra.NoArgs,
+		Example: `  gemini-client version`,
 		RunE: func(*cobra.Command, []string) error {
 			_, err := fmt.Fprintln(std.out, "gemini-client", version())
 			return err

@@ -60,6 +60,7 @@ Exit code 1: the result is a failure, or did not come in time.`,
 	f.DurationVar(&q.timeout, "timeout", 5*time.Minute, "how long to wait for the result; also the request's deadline")
 	f.BoolVar(&q.json, "json", false, "print the result event, nothing else")
 	f.BoolVar(&q.events, "events", false, "show the events on the wire as well")
+	completes(cmd, "model", from.models())
 	return cmd
 }
 

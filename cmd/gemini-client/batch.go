@@ -18,7 +18,10 @@ import (
 )
 
 func batchCommand(from *source, std streams) *cobra.Command {
-	cmd := &cobra.Command{Use: "batch", Short: "Run files of prompts through the queue"}
+	cmd := &cobra.Command{
+		Use: "batch", Short: "Run files of prompts through the queue",
+		Example: `  gemini-client batch run prompts.jsonl -o results.jsonl`,
+	}
 	cmd.AddCommand(batchRunCommand(from, std))
 	return cmd
 }
@@ -53,7 +56,8 @@ Exit code 1: some requests failed, or lines are left. Exit code 2: nothing was s
   gemini-client batch run --prompt --max-cost 5 questions.txt -o answers.jsonl
   gemini-client batch run --template ask.tmpl products.csv -o descriptions.jsonl
   gemini-client batch run prompts.jsonl -o results.jsonl --retry-failed`,
-		Args: cobra.ExactArgs(1),
+		Args:              cobra.ExactArgs(1),
+		ValidArgsFunction: files,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			c, _, err := from.load()
 			if err != nil {
@@ -75,6 +79,10 @@ Exit code 1: some requests failed, or lines are left. Exit code 2: nothing was s
 	flags.BoolVar(&f.RetryFailed, "retry-failed", false, "take failed results out of the output and ask for them again, under new ids")
 	flags.BoolVar(&f.json, "json", false, "tell of the progress in JSON objects, one a line")
 	flags.StringVar(&f.failures, "failures", "", "file for a sentence about each request that failed")
+	completes(cmd, "model", from.models())
+	for _, flag := range []string{"output", "template", "failures"} {
+		completes(cmd, flag, files)
+	}
 	return cmd
 }
 

@@ -56,6 +56,7 @@ func listCommand(from *source, std streams) *cobra.Command {
 		},
 	}
 	f.flags(cmd.Flags(), listed)
+	f.completes(cmd, from)
 	cmd.Flags().BoolVar(&asJSON, "json", false, "one JSON object a line")
 	return cmd
 }
@@ -109,6 +110,7 @@ func purgeCommand(from *source, std streams) *cobra.Command {
 confirmation: use --dry-run first.`,
 		Example: `  gemini-client deadletters purge --before 168h --dry-run
   gemini-client deadletters purge 17 18`,
+		ValidArgsFunction: from.deadLetterNames(0, true),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			open := func(ctx context.Context) (*adminClient, error) { return openAdminClient(ctx, from, std) }
 			return f.act(cmd.Context(), args, open, func(ctx context.Context, a *adminClient, deadLetters []deadLetter) error {
@@ -117,6 +119,7 @@ confirmation: use --dry-run first.`,
 		},
 	}
 	f.flags(cmd.Flags(), 0)
+	f.completes(cmd, from)
 	f.addAll(cmd.Flags())
 	cmd.Flags().BoolVar(&dryRun, "dry-run", false, "only print what would be deleted")
 	return cmd

@@ -29,6 +29,7 @@ that may publish to the retries.`,
 		Example: `  gemini-client deadletters replay --code insufficient_credits --dry-run
   gemini-client deadletters replay 17 18
   gemini-client deadletters replay --since 2h --before 30m`,
+		ValidArgsFunction: from.deadLetterNames(0, true),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			open := func(ctx context.Context) (*adminClient, error) { return openAdminClient(ctx, from, std) }
 			return f.act(cmd.Context(), args, open, func(ctx context.Context, a *adminClient, deadLetters []deadLetter) error {
@@ -37,6 +38,7 @@ that may publish to the retries.`,
 		},
 	}
 	f.flags(cmd.Flags(), 0)
+	f.completes(cmd, from)
 	f.addAll(cmd.Flags())
 	cmd.Flags().BoolVar(&dryRun, "dry-run", false, "only print what would be done")
 	return cmd

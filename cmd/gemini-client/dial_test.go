@@ -23,6 +23,7 @@ func TestNoCommandPrintsAPassword(t *testing.T) {
 		{"deadletters", "list"},
 		{"serve"},
 		{"config"},
+		{"__complete", "deadletters", "show", ""},
 	}
 	for name, url := range map[string]string{
 		"nobody listens": "nats://me:hunter2@127.0.0.1:1", "no URL": "nats://me:hunter2@bad host", "no scheme": "me:hunter2@127.0.0.1:1",

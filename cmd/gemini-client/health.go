@@ -25,6 +25,9 @@ func healthCommand(from *source, std streams) *cobra.Command {
 		Long: `Ask the service on this machine, at HTTP_ADDR, whether it is alive: the health
 check of a container, which needs no shell and no curl. With --ready: whether it
 takes requests, and if not why. Exit code 0: yes; 1: no, or there is no answer.`,
+		Example: `  gemini-client health
+  gemini-client health --ready
+  HTTP_ADDR=127.0.0.1:1 gemini-client health # exit code 1`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			// Other problems are reported by the service, which does not start with them.

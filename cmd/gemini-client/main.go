@@ -91,6 +91,8 @@ Run it with a key:                  OPENROUTER_API_KEYS=sk-or-v1-... gemini-clie
 Ask it something:                   gemini-client ask "Why is the sky blue?"
 See what is going on:               gemini-client status
 See every setting:                  gemini-client config`,
+		Example: `  gemini-client ask "Why is the sky blue?"
+  gemini-client --context prod status`,
 		SilenceUsage: true, SilenceErrors: true,
 	}
 	var from source
@@ -99,10 +101,10 @@ See every setting:                  gemini-client config`,
 	root.SetIn(std.in)
 	root.SetOut(std.out)
 	root.SetErr(std.err)
-	root.CompletionOptions.HiddenDefaultCmd = true
 	root.AddCommand(serveCommand(&from, std), askCommand(&from, std), provisionCommand(&from, std),
 		configCommand(&from, std), healthCommand(&from, std), versionCommand(std), statusCommand(&from, std), deadlettersCommand(&from, std),
 		batchCommand(&from, std), cancelCommand(&from, std), pauseCommand(&from, std), resumeCommand(&from, std))
+	addCompletion(root)
 	return root
 }
 

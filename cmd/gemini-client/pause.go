@@ -46,9 +46,10 @@ sets the time anew. Needs a NATS user that may pause consumers.`,
 
 func resumeCommand(from *source, std streams) *cobra.Command {
 	return &cobra.Command{
-		Use:   "resume",
-		Short: "Resume the intake before a pause is over",
-		Args:  cobra.NoArgs,
+		Use:     "resume",
+		Short:   "Resume the intake before a pause is over",
+		Example: `  gemini-client resume`,
+		Args:    cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			a, err := openAdminClient(cmd.Context(), from, std)
 			if err != nil {

@@ -35,7 +35,8 @@ it.`,
 		Example: `  gemini-client status --watch
   gemini-client status --json | jq .requests.waiting
   gemini-client status 0190f5a1-7c3e-7b1a-9a55-2f6e1c0d4b3a`,
-		Args: cobra.MaximumNArgs(1),
+		Args:              cobra.MaximumNArgs(1),
+		ValidArgsFunction: from.deadLetterNames(1, false),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if err := o.check(args); err != nil {
 				return err
