@@ -12,6 +12,7 @@ import (
 	"github.com/spf13/cobra"
 	"go.opentelemetry.io/otel/trace"
 
+	"gemini-client/cmd/gemini-client/batchrun"
 	"gemini-client/events"
 	"gemini-client/events/client"
 	"gemini-client/service/config"
@@ -44,7 +45,7 @@ Exit code 1: the result is a failure, or did not come in time.`,
 			if err != nil {
 				return err
 			}
-			if q.prompt, err = readPrompt(args, std.in); err != nil {
+			if q.prompt, err = readPrompt(cmd.Context(), args, std.in); err != nil {
 				return err
 			}
 			q.withTemperature = cmd.Flags().Changed("temperature")
@@ -64,11 +65,17 @@ Exit code 1: the result is a failure, or did not come in time.`,
 	return cmd
 }
 
-func readPrompt(args []string, in io.Reader) (string, error) {
+func readPrompt(ctx context.Context, args []string, in io.Reader) (string, error) {
 	if len(args) > 0 && (len(args) > 1 || args[0] != "-") {
 		return strings.Join(args, " "), nil
 	}
-	text, err := io.ReadAll(in)
+	input := batchrun.Interruptible(in)
+	defer input.Close() //nolint:errcheck // it is only read
+	defer batchrun.EndWith(ctx, input)()
+	text, err := io.ReadAll(input)
+	if ctx.Err() != nil {
+		err = context.Cause(ctx)
+	}
 	if err != nil {
 		return "", fmt.Errorf("read the prompt: %w", err)
 	}

@@ -75,7 +75,7 @@ Exit code 1: some requests failed, or lines are left. Exit code 2: nothing was s
 	flags.IntVar(&f.MaxInFlight, "max-in-flight", 200, "requests that are submitted and have no result yet")
 	flags.Float64Var(&f.MaxCost, "max-cost", 0, "US dollars after which no more are submitted; what is under way still costs (default: any)")
 	flags.DurationVar(&f.Deadline, "deadline", 0, "how long each request may take (default: any time)")
-	flags.BoolVar(&f.Ordered, "ordered", false, "write results in the order of the lines, behind those that are there")
+	flags.BoolVar(&f.Ordered, "ordered", false, "write results in the order of the lines, behind those that are there (with --retry-failed: into a new file)")
 	flags.BoolVar(&f.RetryFailed, "retry-failed", false, "take failed results out of the output and ask for them again, under new ids")
 	flags.BoolVar(&f.json, "json", false, "tell of the progress in JSON objects, one a line")
 	flags.StringVar(&f.failures, "failures", "", "file for a sentence about each request that failed")
@@ -151,7 +151,7 @@ func (f *batchFlags) readTemplate(name string) error {
 
 func openInput(name string, in io.Reader) (io.ReadCloser, error) {
 	if name == "-" {
-		return io.NopCloser(in), nil
+		return batchrun.Interruptible(in), nil
 	}
 	return os.Open(name) //nolint:gosec // the user's own file
 }
