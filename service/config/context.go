@@ -155,7 +155,17 @@ func checkContext(said natscontext.Settings) error {
 	if proxy, err := url.Parse(said.SocksProxy); said.SocksProxy != "" && (err != nil || proxy.Hostname() == "" || !slices.Contains([]string{"socks5", "socks5h"}, proxy.Scheme)) {
 		problems = append(problems, fmt.Errorf("socks_proxy %s: want a URL such as socks5://127.0.0.1:1080", MaskURL(said.SocksProxy)))
 	}
-	files := []struct{ name, path string }{{"creds", os.ExpandEnv(said.Creds)}, {"nkey", said.NKey}, {"cert", said.Cert}, {"key", said.Key}, {"ca", said.CA}}
+	return errors.Join(append(problems, checkContextFiles(said))...)
+}
+
+// checkContextFiles refuses a context whose files cannot be read.
+func checkContextFiles(said natscontext.Settings) error {
+	var problems []error
+	creds := os.ExpandEnv(said.Creds)
+	if creds == "" && said.Creds != "" {
+		problems = append(problems, fmt.Errorf("creds: nothing is left of %s, as no such variable is set: set it, or correct the context", said.Creds))
+	}
+	files := []struct{ name, path string }{{"creds", creds}, {"nkey", said.NKey}, {"cert", said.Cert}, {"key", said.Key}, {"ca", said.CA}}
 	for _, file := range files {
 		if file.path == "" {
 			continue

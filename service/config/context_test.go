@@ -1,6 +1,7 @@
 package config_test
 
 import (
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -80,7 +81,7 @@ func TestContextProblems(t *testing.T) {
 	directory := contexts(t, map[string]string{
 		"broken.json": `{"url":`, "typed.json": `{"url":["hunter2"]}`, "nsc.json": `{"nsc":"nsc://o/a/u"}`, "jwt.json": `{"user_jwt":"hunter2"}`,
 		"windows.json": `{"windows_cert_store":"user"}`, "two.json": `{"jetstream_domain":"a","jetstream_api_prefix":"b"}`,
-		"cert.json": `{"cert":"/no/such/cert"}`, "creds.json": `{"creds":"$NOWHERE/no/such/file.creds"}`, "nkey.json": `{"nkey":"~/no/such/file.nk"}`, "ca.json": `{"ca":"/no/such/ca"}`,
+		"cert.json": `{"cert":"/no/such/cert"}`, "creds.json": `{"creds":"$NOWHERE/no/such/file.creds"}`, "variable.json": `{"creds":"$NOWHERE"}`, "nkey.json": `{"nkey":"~/no/such/file.nk"}`, "ca.json": `{"ca":"/no/such/ca"}`,
 		"url.json": `{"url":"nats://me:hunter2@bad host"}`, "proxy.json": `{"socks_proxy":"socks5://me:hunter2@bad host"}`, "http.json": `{"socks_proxy":"http://me:hunter2@proxy"}`,
 	})
 	if err := os.Mkdir(filepath.Join(directory, "directory.json"), 0o700); err != nil {
@@ -90,7 +91,7 @@ func TestContextProblems(t *testing.T) {
 		"missing": {"there is no such file", "nats context ls", "lists the contexts: broken, "}, "directory": {"cannot be read"},
 		"broken": {"no context file", "nats context edit"}, "typed": {"no context file", "Settings.url"},
 		"nsc": {"nsc is not supported"}, "jwt": {"user_jwt is not supported"}, "windows": {"windows_cert_store is not supported"},
-		"two": {"exclude each other"}, "cert": {"cert and key belong together", "cert: open /no/such/cert"}, "creds": {"creds: open /no/such/file.creds"}, "nkey": {"nkey: open /", "no/such/file.nk"},
+		"two": {"exclude each other"}, "cert": {"cert and key belong together", "cert: open /no/such/cert"}, "creds": {"creds: open /no/such/file.creds"}, "variable": {"creds: nothing is left of $NOWHERE"}, "nkey": {"nkey: open /", "no/such/file.nk"},
 		"ca": {"ca: open /no/such/ca"}, "url": {"url nats://****@bad host"}, "proxy": {"socks_proxy socks5://****@bad host"}, "http": {"socks_proxy http://****@proxy"},
 	} {
 		_, _, err := config.Load("", name)
@@ -110,4 +111,24 @@ func TestContextProblems(t *testing.T) {
 	if _, _, err := config.Load("", "prod"); err == nil || !strings.Contains(err.Error(), "exclude each other") {
 		t.Errorf("embedded: %v", err)
 	}
+}
+
+// Whatever a context's file holds, it is used or refused as a bad configuration.
+func FuzzContext(f *testing.F) {
+	for _, text := range []string{`{}`, `{"url":"nats://a,nats://b","creds":"~"}`, `{"nkey":"~/x","ca":""}`, `{"socks_proxy":"socks5://a:b@c","jetstream_domain":"d"}`, `null`, `[`} {
+		f.Add([]byte(text))
+	}
+	f.Fuzz(func(t *testing.T, text []byte) {
+		file := filepath.Join(t.TempDir(), "fuzzed.json")
+		if err := os.WriteFile(file, text, 0o600); err != nil {
+			t.Fatal(err)
+		}
+		c, _, err := config.Load("", file)
+		switch {
+		case err != nil && !errors.Is(err, config.ErrInvalid):
+			t.Errorf("%s: %v", text, err)
+		case err == nil && (c.NATS.URL == "" || c.InboxPrefix == "" || c.APIPrefix == ""):
+			t.Errorf("%s: %+v", text, c.NATS)
+		}
+	})
 }
