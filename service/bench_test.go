@@ -32,7 +32,7 @@ func (*cheapBus) Settle(_ context.Context, d *bus.Delivery, end bus.End) (bus.Se
 // BenchmarkHandle is a delivery from its bytes to its result, without NATS and without
 // the call.
 func BenchmarkHandle(b *testing.B) {
-	c, _, err := config.Load("")
+	c, _, err := config.Load("", "")
 	if err != nil {
 		b.Fatal(err)
 	}

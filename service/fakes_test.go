@@ -137,7 +137,7 @@ type line struct {
 
 func newLine(t *testing.T, b *fakeBus, up fakeUpstream) line {
 	t.Helper()
-	c, _, err := config.Load("")
+	c, _, err := config.Load("", "")
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -21,7 +21,7 @@ import (
 // newService is a service whose OpenRouter refuses connections.
 func newService(t *testing.T, change func(*config.Config)) *Service {
 	t.Helper()
-	c, _, err := config.Load("")
+	c, _, err := config.Load("", "")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -159,7 +159,7 @@ func TestRunWithoutNATS(t *testing.T) {
 
 func TestNewRefuses(t *testing.T) {
 	t.Parallel()
-	c, _, err := config.Load("")
+	c, _, err := config.Load("", "")
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -48,7 +48,7 @@ func TestMain(m *testing.M) {
 func worker(command string) error {
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM)
 	defer stop()
-	c, _, err := config.Load("")
+	c, _, err := config.Load("", "")
 	if err != nil {
 		return err
 	}

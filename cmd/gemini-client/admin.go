@@ -25,7 +25,7 @@ type provisioning struct {
 	consumers []bus.QueueConsumer // the readers'
 }
 
-func provisionCommand(configFile *string, std streams) *cobra.Command {
+func provisionCommand(from *source, std streams) *cobra.Command {
 	var p provisioning
 	cmd := &cobra.Command{
 		Use:   "provision",
@@ -40,7 +40,7 @@ Needs a NATS user that may manage streams.`,
   gemini-client provision --reader team-a=gemini.responses.a --reader team-b=gemini.responses.b`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			c, _, err := config.Load(*configFile)
+			c, _, err := from.load()
 			if err != nil {
 				return err
 			}
@@ -108,7 +108,7 @@ func provision(ctx context.Context, c config.Config, p provisioning, std streams
 // outlookTime bounds how long config waits for OpenRouter's catalogue.
 const outlookTime = 3 * time.Second
 
-func configCommand(configFile *string, std streams) *cobra.Command {
+func configCommand(from *source, std streams) *cobra.Command {
 	var markdown bool
 	cmd := &cobra.Command{
 		Use:   "config",
@@ -116,9 +116,11 @@ func configCommand(configFile *string, std streams) *cobra.Command {
 		Long: `Explain every setting: meaning, default and the value in force (secrets masked).
 Where there is a key, OpenRouter's catalogue is asked, for 3 seconds at most, when
 the models of the settings expire; the last lines say so, or why it is not known.`,
+		Example: `  gemini-client config
+  gemini-client --context prod config`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			c, warnings, err := config.Load(*configFile)
+			c, warnings, err := from.load()
 			err = errors.Join(err, telemetryConfig(c, std.out).Validate())
 			if markdown {
 				_, _ = fmt.Fprint(std.out, c.Markdown())
@@ -153,6 +155,7 @@ the models of the settings expire; the last lines say so, or why it is not known
 func versionCommand(std streams) *cobra.Command {
 	return &cobra.Command{
 		Use: "version", Short: "Print the version", Args: cobra.NoArgs,
+		Example: `  gemini-client version`,
 		RunE: func(*cobra.Command, []string) error {
 			_, err := fmt.Fprintln(std.out, "gemini-client", version())
 			return err

@@ -31,8 +31,8 @@ type adminClient struct {
 }
 
 // openAdminClient connects to NATS. The caller closes the client.
-func openAdminClient(ctx context.Context, configFile string, std streams) (*adminClient, error) {
-	c, _, err := config.Load(configFile)
+func openAdminClient(ctx context.Context, from *source, std streams) (*adminClient, error) {
+	c, _, err := from.load()
 	if err != nil {
 		return nil, err
 	}

@@ -12,6 +12,7 @@ import (
 	"github.com/spf13/cobra"
 	"go.opentelemetry.io/otel/trace"
 
+	"gemini-client/cmd/gemini-client/batchrun"
 	"gemini-client/events"
 	"gemini-client/events/client"
 	"gemini-client/service/config"
@@ -28,7 +29,7 @@ type question struct {
 	withTemperature           bool // the flag was set
 }
 
-func askCommand(configFile *string, std streams) *cobra.Command {
+func askCommand(from *source, std streams) *cobra.Command {
 	q := question{}
 	cmd := &cobra.Command{
 		Use:   "ask [PROMPT]",
@@ -40,11 +41,11 @@ Exit code 1: the result is a failure, or did not come in time.`,
   git diff | gemini-client ask --system "Review this change."
   gemini-client ask --json "One word for sky" | jq .cost`,
 		RunE: func(cmd *cobra.Command, args []string) error {
-			c, _, err := config.Load(*configFile)
+			c, _, err := from.load()
 			if err != nil {
 				return err
 			}
-			if q.prompt, err = readPrompt(args, std.in); err != nil {
+			if q.prompt, err = readPrompt(cmd.Context(), args, std.in); err != nil {
 				return err
 			}
 			q.withTemperature = cmd.Flags().Changed("temperature")
@@ -60,14 +61,21 @@ Exit code 1: the result is a failure, or did not come in time.`,
 	f.DurationVar(&q.timeout, "timeout", 5*time.Minute, "how long to wait for the result; also the request's deadline")
 	f.BoolVar(&q.json, "json", false, "print the result event, nothing else")
 	f.BoolVar(&q.events, "events", false, "show the events on the wire as well")
+	completes(cmd, "model", from.models())
 	return cmd
 }
 
-func readPrompt(args []string, in io.Reader) (string, error) {
+func readPrompt(ctx context.Context, args []string, in io.Reader) (string, error) {
 	if len(args) > 0 && (len(args) > 1 || args[0] != "-") {
 		return strings.Join(args, " "), nil
 	}
-	text, err := io.ReadAll(in)
+	input := batchrun.Interruptible(in)
+	defer input.Close() //nolint:errcheck // it is only read
+	defer batchrun.EndWith(ctx, input)()
+	text, err := io.ReadAll(input)
+	if ctx.Err() != nil {
+		err = context.Cause(ctx)
+	}
 	if err != nil {
 		return "", fmt.Errorf("read the prompt: %w", err)
 	}

@@ -17,9 +17,12 @@ import (
 	"gemini-client/telemetry"
 )
 
-func batchCommand(configFile *string, std streams) *cobra.Command {
-	cmd := &cobra.Command{Use: "batch", Short: "Run files of prompts through the queue"}
-	cmd.AddCommand(batchRunCommand(configFile, std))
+func batchCommand(from *source, std streams) *cobra.Command {
+	cmd := &cobra.Command{
+		Use: "batch", Short: "Run files of prompts through the queue",
+		Example: `  gemini-client batch run prompts.jsonl -o results.jsonl`,
+	}
+	cmd.AddCommand(batchRunCommand(from, std))
 	return cmd
 }
 
@@ -32,7 +35,7 @@ type batchFlags struct {
 	json     bool
 }
 
-func batchRunCommand(configFile *string, std streams) *cobra.Command {
+func batchRunCommand(from *source, std streams) *cobra.Command {
 	var f batchFlags
 	cmd := &cobra.Command{
 		Use:   "run FILE",
@@ -53,9 +56,10 @@ Exit code 1: some requests failed, or lines are left. Exit code 2: nothing was s
   gemini-client batch run --prompt --max-cost 5 questions.txt -o answers.jsonl
   gemini-client batch run --template ask.tmpl products.csv -o descriptions.jsonl
   gemini-client batch run prompts.jsonl -o results.jsonl --retry-failed`,
-		Args: cobra.ExactArgs(1),
+		Args:              cobra.ExactArgs(1),
+		ValidArgsFunction: files,
 		RunE: func(cmd *cobra.Command, args []string) error {
-			c, _, err := config.Load(*configFile)
+			c, _, err := from.load()
 			if err != nil {
 				return err
 			}
@@ -71,10 +75,14 @@ Exit code 1: some requests failed, or lines are left. Exit code 2: nothing was s
 	flags.IntVar(&f.MaxInFlight, "max-in-flight", 200, "requests that are submitted and have no result yet")
 	flags.Float64Var(&f.MaxCost, "max-cost", 0, "US dollars after which no more are submitted; what is under way still costs (default: any)")
 	flags.DurationVar(&f.Deadline, "deadline", 0, "how long each request may take (default: any time)")
-	flags.BoolVar(&f.Ordered, "ordered", false, "write results in the order of the lines, behind those that are there")
+	flags.BoolVar(&f.Ordered, "ordered", false, "write results in the order of the lines, behind those that are there (with --retry-failed: into a new file)")
 	flags.BoolVar(&f.RetryFailed, "retry-failed", false, "take failed results out of the output and ask for them again, under new ids")
 	flags.BoolVar(&f.json, "json", false, "tell of the progress in JSON objects, one a line")
 	flags.StringVar(&f.failures, "failures", "", "file for a sentence about each request that failed")
+	completes(cmd, "model", from.models())
+	for _, flag := range []string{"output", "template", "failures"} {
+		completes(cmd, flag, files)
+	}
 	return cmd
 }
 
@@ -143,7 +151,7 @@ func (f *batchFlags) readTemplate(name string) error {
 
 func openInput(name string, in io.Reader) (io.ReadCloser, error) {
 	if name == "-" {
-		return io.NopCloser(in), nil
+		return batchrun.Interruptible(in), nil
 	}
 	return os.Open(name) //nolint:gosec // the user's own file
 }

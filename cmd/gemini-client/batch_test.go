@@ -1,10 +1,13 @@
 package main
 
 import (
+	"bufio"
+	"context"
 	"encoding/json"
 	"os"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"testing"
 )
 
@@ -65,6 +68,65 @@ func TestBatchRun(t *testing.T) {
 	} {
 		if code, _, errs = p.invoke("", append([]string{"batch", "run"}, tt.args...)...); code != exitInvalid || !strings.Contains(errs, tt.want) {
 			t.Errorf("%v: code %d, %q; want %d and %q", tt.args, code, errs, exitInvalid, tt.want)
+		}
+	}
+}
+
+// neverEnds is a pipe to which somebody may still write.
+func neverEnds(t *testing.T) (read, write *os.File) {
+	t.Helper()
+	read, write, err := os.Pipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _, _ = read.Close(), write.Close() })
+	return read, write
+}
+
+// The first Ctrl-C ends a batch that waits for standard input, and it says how to come back.
+func TestInterruptedOnStandardInput(t *testing.T) {
+	t.Parallel()
+	p, _, _ := serving(t)
+	sh := newShell(t)
+	read, write := neverEnds(t)
+	c := sh.command(t, "exec gemini-client --config "+p.file+" batch run --prompt -")
+	c.Stdin = read
+	var errs strings.Builder
+	c.Stderr = &errs
+	stdout, err := c.StdoutPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := c.Start(); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := write.WriteString("hello\n"); err != nil {
+		t.Fatal(err)
+	}
+	first, err := bufio.NewReader(stdout).ReadString('\n') // it waits for the second line
+	if err != nil || !strings.Contains(first, `"status":"success"`) {
+		t.Fatalf("%q, %v", first, err)
+	}
+	if err := c.Process.Signal(syscall.SIGINT); err != nil {
+		t.Fatal(err)
+	}
+	_ = c.Wait()
+	if code := c.ProcessState.ExitCode(); code != exitFailed || !strings.Contains(errs.String(), "1 completed") || !strings.Contains(errs.String(), "the same command again") {
+		t.Errorf("exit code %d, %s: %s; want %d", code, c.ProcessState, errs.String(), exitFailed)
+	}
+}
+
+// So it ends ask, and a batch that has read nothing yet.
+func TestInterruptedBeforeALine(t *testing.T) {
+	t.Parallel()
+	p, _, _ := serving(t)
+	for want, args := range map[string][]string{"read the prompt": {"ask"}, "the same command again": {"batch", "run", "--prompt", "-"}} {
+		read, _ := neverEnds(t)
+		ctx, interrupt := context.WithCancel(t.Context())
+		interrupt()
+		var out, errs output
+		if code := run(ctx, append([]string{"--config", p.file}, args...), streams{read, &out, &errs}); code != exitFailed || !strings.Contains(errs.String(), want) {
+			t.Errorf("%v: exit code %d: %s", args, code, errs.String())
 		}
 	}
 }

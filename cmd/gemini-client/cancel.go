@@ -11,7 +11,7 @@ import (
 	"gemini-client/events"
 )
 
-func cancelCommand(configFile *string, std streams) *cobra.Command {
+func cancelCommand(from *source, std streams) *cobra.Command {
 	return &cobra.Command{
 		Use:   "cancel ID...",
 		Short: "Cancel requests: waiting, in flight or scheduled",
@@ -27,7 +27,7 @@ callback. One that has its result already keeps it.`,
 					return fmt.Errorf("%q is no request_id: want a UUID such as 0190f5a1-7c3e-7b1a-9a55-2f6e1c0d4b3a; nothing was cancelled", id)
 				}
 			}
-			a, err := openAdminClient(cmd.Context(), *configFile, std)
+			a, err := openAdminClient(cmd.Context(), from, std)
 			if err != nil {
 				return err
 			}

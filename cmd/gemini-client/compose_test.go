@@ -34,6 +34,7 @@ type composeService struct {
 func notPassedOn() map[string]string {
 	return map[string]string{
 		"OPENROUTER_API_KEYS": "keys come from a secret file",
+		"NATS_CONTEXT":        "the stack's NATS is fixed, and its containers have no home",
 		"NATS_PASSWORD":       "passwords come from secret files",
 		"NATS_CREDS":          "the stack's users have passwords",
 		"NATS_TLS_CA":         "the stack's NATS has no TLS",

@@ -18,7 +18,7 @@ const listed = 100
 // reasonShown is how much of a reason the table shows, in bytes.
 const reasonShown = 120
 
-func deadlettersCommand(configFile *string, std streams) *cobra.Command {
+func deadlettersCommand(from *source, std streams) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "deadletters",
 		Short: "List, show, replay or purge the originals of requests that failed for good",
@@ -30,11 +30,11 @@ them: the request is answered again under its own request_id.`,
   gemini-client deadletters replay --code insufficient_credits --dry-run
   gemini-client deadletters purge --before 168h`,
 	}
-	cmd.AddCommand(listCommand(configFile, std), showCommand(configFile, std), replayCommand(configFile, std), purgeCommand(configFile, std))
+	cmd.AddCommand(listCommand(from, std), showCommand(from, std), replayCommand(from, std), purgeCommand(from, std))
 	return cmd
 }
 
-func listCommand(configFile *string, std streams) *cobra.Command {
+func listCommand(from *source, std streams) *cobra.Command {
 	var f deadLetterFilter
 	var asJSON bool
 	cmd := &cobra.Command{
@@ -47,7 +47,7 @@ func listCommand(configFile *string, std streams) *cobra.Command {
 			if err != nil {
 				return err
 			}
-			a, err := openAdminClient(cmd.Context(), *configFile, std)
+			a, err := openAdminClient(cmd.Context(), from, std)
 			if err != nil {
 				return err
 			}
@@ -56,6 +56,7 @@ func listCommand(configFile *string, std streams) *cobra.Command {
 		},
 	}
 	f.flags(cmd.Flags(), listed)
+	f.completes(cmd, from)
 	cmd.Flags().BoolVar(&asJSON, "json", false, "one JSON object a line")
 	return cmd
 }
@@ -99,7 +100,7 @@ func shorten(s string, most int) string {
 	return strings.ToValidUTF8(s[:most], "") + "…"
 }
 
-func purgeCommand(configFile *string, std streams) *cobra.Command {
+func purgeCommand(from *source, std streams) *cobra.Command {
 	var f deadLetterFilter
 	var dryRun bool
 	cmd := &cobra.Command{
@@ -109,14 +110,16 @@ func purgeCommand(configFile *string, std streams) *cobra.Command {
 confirmation: use --dry-run first.`,
 		Example: `  gemini-client deadletters purge --before 168h --dry-run
   gemini-client deadletters purge 17 18`,
+		ValidArgsFunction: from.deadLetterNames(0, true),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			open := func(ctx context.Context) (*adminClient, error) { return openAdminClient(ctx, *configFile, std) }
+			open := func(ctx context.Context) (*adminClient, error) { return openAdminClient(ctx, from, std) }
 			return f.act(cmd.Context(), args, open, func(ctx context.Context, a *adminClient, deadLetters []deadLetter) error {
 				return a.purge(ctx, deadLetters, dryRun)
 			})
 		},
 	}
 	f.flags(cmd.Flags(), 0)
+	f.completes(cmd, from)
 	f.addAll(cmd.Flags())
 	cmd.Flags().BoolVar(&dryRun, "dry-run", false, "only print what would be deleted")
 	return cmd

@@ -14,7 +14,7 @@ import (
 	"gemini-client/events"
 )
 
-func replayCommand(configFile *string, std streams) *cobra.Command {
+func replayCommand(from *source, std streams) *cobra.Command {
 	var f deadLetterFilter
 	var dryRun bool
 	cmd := &cobra.Command{
@@ -29,14 +29,16 @@ that may publish to the retries.`,
 		Example: `  gemini-client deadletters replay --code insufficient_credits --dry-run
   gemini-client deadletters replay 17 18
   gemini-client deadletters replay --since 2h --before 30m`,
+		ValidArgsFunction: from.deadLetterNames(0, true),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			open := func(ctx context.Context) (*adminClient, error) { return openAdminClient(ctx, *configFile, std) }
+			open := func(ctx context.Context) (*adminClient, error) { return openAdminClient(ctx, from, std) }
 			return f.act(cmd.Context(), args, open, func(ctx context.Context, a *adminClient, deadLetters []deadLetter) error {
 				return a.replay(ctx, deadLetters, dryRun)
 			})
 		},
 	}
 	f.flags(cmd.Flags(), 0)
+	f.completes(cmd, from)
 	f.addAll(cmd.Flags())
 	cmd.Flags().BoolVar(&dryRun, "dry-run", false, "only print what would be done")
 	return cmd

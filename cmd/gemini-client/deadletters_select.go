@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/nats-io/nats.go/jetstream"
+	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
 
 	"gemini-client/events"
@@ -54,6 +55,12 @@ func (f *deadLetterFilter) flags(flags *pflag.FlagSet, limit int) {
 	flags.StringVar(&f.since, "since", "", "not older than: a duration such as 2h, or a time such as 2026-01-31T08:00:00Z")
 	flags.StringVar(&f.before, "before", "", "older than: a duration such as 2h, or a time such as 2026-01-31T08:00:00Z")
 	flags.IntVar(&f.limit, "limit", limit, "at most so many, the oldest first; 0 = all")
+}
+
+// completes has the flags of a command completed.
+func (f *deadLetterFilter) completes(cmd *cobra.Command, from *source) {
+	completes(cmd, "code", only(codes))
+	completes(cmd, "id", from.deadLetterNames(0, false))
 }
 
 // addAll adds the flag --all, for commands that change something.

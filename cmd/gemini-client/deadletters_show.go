@@ -16,7 +16,7 @@ import (
 	"gemini-client/events"
 )
 
-func showCommand(configFile *string, std streams) *cobra.Command {
+func showCommand(from *source, std streams) *cobra.Command {
 	var body, asJSON bool
 	cmd := &cobra.Command{
 		Use:   "show SEQUENCE|ID",
@@ -27,9 +27,10 @@ prompt, is shown only with --body, which prints it as it was sent, or its first
 48 KiB where it had no usable request_id.`,
 		Example: `  gemini-client deadletters show 17
   gemini-client deadletters show --body 17 | jq .`,
-		Args: cobra.ExactArgs(1),
+		Args:              cobra.ExactArgs(1),
+		ValidArgsFunction: from.deadLetterNames(1, true),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			a, err := openAdminClient(cmd.Context(), *configFile, std)
+			a, err := openAdminClient(cmd.Context(), from, std)
 			if err != nil {
 				return err
 			}

@@ -75,7 +75,7 @@ func TestListLeavesBodies(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
 	b.put(b.Names.Deadletter(events.Internal, servicetest.NewID()), nil, make([]byte, 500_000))
-	client, err := openAdminClient(t.Context(), b.file, streams{out: &output{}, err: &output{}})
+	client, err := openAdminClient(t.Context(), &source{file: b.file}, streams{out: &output{}, err: &output{}})
 	if err != nil {
 		t.Fatal(err)
 	}

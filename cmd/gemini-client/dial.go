@@ -20,7 +20,7 @@ func dial(ctx context.Context, c config.NATS, log *slog.Logger) (*bus.Conn, erro
 	defer cancel()
 	conn, err := bus.Connect(ctx, c, log)
 	if err != nil {
-		return nil, fmt.Errorf("NATS is not reachable at NATS_URL=%s (is it running? for one machine: `gemini-client serve --embedded`): %w", config.MaskURL(c.URL), err)
+		return nil, fmt.Errorf("NATS is not reachable at %s (is it running? for one machine: `gemini-client serve --embedded`): %w", c.Where(), err)
 	}
 	return conn, nil
 }

@@ -9,11 +9,12 @@ import (
 	"gemini-client/service/servicetest"
 )
 
-// No command prints the password of NATS_URL, whatever is wrong with it.
+// No command prints a password of NATS_URL, or of a context, whatever is wrong with it.
 func TestNoCommandPrintsAPassword(t *testing.T) {
 	t.Parallel()
 	commands := [][]string{
 		{"ask", "hi"},
+		{"batch", "run", "--prompt", "-"},
 		{"provision"},
 		{"status"},
 		{"cancel", servicetest.NewID()},
@@ -22,6 +23,7 @@ func TestNoCommandPrintsAPassword(t *testing.T) {
 		{"deadletters", "list"},
 		{"serve"},
 		{"config"},
+		{"__complete", "deadletters", "show", ""},
 	}
 	for name, url := range map[string]string{
 		"nobody listens": "nats://me:hunter2@127.0.0.1:1", "no URL": "nats://me:hunter2@bad host", "no scheme": "me:hunter2@127.0.0.1:1",
@@ -32,15 +34,26 @@ func TestNoCommandPrintsAPassword(t *testing.T) {
 	} {
 		p := newProgram(t, map[string]any{"OPENROUTER_API_KEYS": []string{servicetest.Key}, "HTTP_ADDR": "127.0.0.1:0", "NATS_STORE_DIR": t.TempDir(), "NATS_URL": url})
 		for _, args := range commands {
-			t.Run(name+" "+args[0], func(t *testing.T) {
-				t.Parallel()
-				ctx, cancel := context.WithTimeout(t.Context(), time.Second)
-				defer cancel()
-				var out, errs output
-				run(ctx, append([]string{"--config", p.file}, args...), streams{strings.NewReader(""), &out, &errs})
-				if text := out.String() + errs.String(); strings.Contains(text, "hunter2") || text == "" {
-					t.Errorf("it prints %q", text)
-				}
+			t.Run(name+" "+args[0], func(t *testing.T) { printsNoPassword(t, append([]string{"--config", p.file}, args...)) })
+		}
+		inContext := contextFile(t, map[string]string{"url": url})
+		for _, args := range commands {
+			t.Run(name+" in a context "+args[0], func(t *testing.T) {
+				printsNoPassword(t, append([]string{"--config", p.file, "--context", inContext}, args...))
+			})
+		}
+	}
+	const nobody = "nats://127.0.0.1:1"
+	for name, fields := range map[string]map[string]string{
+		"password": {"url": nobody, "user": "me", "password": "hunter2"}, "token": {"url": nobody, "token": "hunter2"},
+		"proxy": {"url": nobody, "socks_proxy": "socks5://me:hunter2@127.0.0.1:1"}, "no proxy": {"socks_proxy": "socks5://me:hunter2@bad host"}, "a percent sign": {"socks_proxy": "socks5://me:hunter2@%zz"},
+		"no creds": {"creds": "/no/such", "password": "hunter2"}, "a JWT": {"user_jwt": "hunter2"},
+	} {
+		p := newProgram(t, map[string]any{"OPENROUTER_API_KEYS": []string{servicetest.Key}, "HTTP_ADDR": "127.0.0.1:0"})
+		inContext := contextFile(t, fields)
+		for _, args := range commands {
+			t.Run("context with "+name+" "+args[0], func(t *testing.T) {
+				printsNoPassword(t, append([]string{"--config", p.file, "--context", inContext}, args...))
 			})
 		}
 	}
@@ -49,5 +62,17 @@ func TestNoCommandPrintsAPassword(t *testing.T) {
 		if code, out, errs := p.invoke("", "serve", "--embedded"); code != 2 || strings.Contains(out+errs, "hunter2") {
 			t.Errorf("serve --embedded with %s: exit code %d: %s%s", url, code, out, errs)
 		}
+	}
+}
+
+func printsNoPassword(t *testing.T, args []string) {
+	t.Helper()
+	t.Parallel()
+	ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+	defer cancel()
+	var out, errs output
+	run(ctx, args, streams{strings.NewReader("hi"), &out, &errs})
+	if text := out.String() + errs.String(); strings.Contains(text, "hunter2") || text == "" {
+		t.Errorf("it prints %q", text)
 	}
 }

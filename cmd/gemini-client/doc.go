@@ -16,6 +16,8 @@
 //	status*.go        overview (queues), workers, one request, and how they are printed
 //	deadletters*.go   list, purge; select: which dead letters; show; replay
 //	cancel.go, pause.go
+//	batch.go          files of prompts; batchprogress.go tells how far it is
+//	completion.go     what a shell suggests
 //
 // run is the whole program, so that tests drive exactly what a user starts.
 // Exit codes: 0 it worked; 1 it did not (a failed result, calls cut off by a

@@ -12,14 +12,12 @@ import (
 	"time"
 
 	"github.com/spf13/cobra"
-
-	"gemini-client/service/config"
 )
 
 // healthTime is below the time that deploy/Dockerfile gives a health check.
 const healthTime = 3 * time.Second
 
-func healthCommand(configFile *string, std streams) *cobra.Command {
+func healthCommand(from *source, std streams) *cobra.Command {
 	var ready bool
 	cmd := &cobra.Command{
 		Use:   "health",
@@ -27,10 +25,13 @@ func healthCommand(configFile *string, std streams) *cobra.Command {
 		Long: `Ask the service on this machine, at HTTP_ADDR, whether it is alive: the health
 check of a container, which needs no shell and no curl. With --ready: whether it
 takes requests, and if not why. Exit code 0: yes; 1: no, or there is no answer.`,
+		Example: `  gemini-client health
+  gemini-client health --ready
+  HTTP_ADDR=127.0.0.1:1 gemini-client health # exit code 1`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			// Other problems are reported by the service, which does not start with them.
-			c, _, _ := config.Load(*configFile)
+			c, _, _ := from.load()
 			path := "/healthz"
 			if ready {
 				path = "/readyz"

@@ -13,6 +13,7 @@ import (
 
 	"gemini-client/service"
 	"gemini-client/service/bus"
+	"gemini-client/service/config"
 )
 
 // Exit codes.
@@ -90,18 +91,31 @@ Run it with a key:                  OPENROUTER_API_KEYS=sk-or-v1-... gemini-clie
 Ask it something:                   gemini-client ask "Why is the sky blue?"
 See what is going on:               gemini-client status
 See every setting:                  gemini-client config`,
+		Example: `  gemini-client ask "Why is the sky blue?"
+  gemini-client --context prod status`,
 		SilenceUsage: true, SilenceErrors: true,
 	}
-	var configFile string
-	root.PersistentFlags().StringVar(&configFile, "config", "", "YAML file with settings; the environment goes over it")
+	var from source
+	root.PersistentFlags().StringVar(&from.file, "config", "", "YAML file with settings; the environment goes over it")
+	root.PersistentFlags().StringVar(&from.context, "context", "", "context of the nats CLI to connect with, its name or its file (default: NATS_CONTEXT)")
 	root.SetIn(std.in)
 	root.SetOut(std.out)
 	root.SetErr(std.err)
-	root.CompletionOptions.HiddenDefaultCmd = true
-	root.AddCommand(serveCommand(&configFile, std), askCommand(&configFile, std), provisionCommand(&configFile, std),
-		configCommand(&configFile, std), healthCommand(&configFile, std), versionCommand(std), statusCommand(&configFile, std), deadlettersCommand(&configFile, std),
-		batchCommand(&configFile, std), cancelCommand(&configFile, std), pauseCommand(&configFile, std), resumeCommand(&configFile, std))
+	root.AddCommand(serveCommand(&from, std), askCommand(&from, std), provisionCommand(&from, std),
+		configCommand(&from, std), healthCommand(&from, std), versionCommand(std), statusCommand(&from, std), deadlettersCommand(&from, std),
+		batchCommand(&from, std), cancelCommand(&from, std), pauseCommand(&from, std), resumeCommand(&from, std))
+	addCompletion(root)
 	return root
+}
+
+// source is where a command has its settings from.
+type source struct {
+	file    string // --config
+	context string // --context
+}
+
+func (s *source) load() (c config.Config, warnings []string, err error) {
+	return config.Load(s.file, s.context)
 }
 
 // exitCode is 1 for what failed while the program ran, 2 for what a person has to

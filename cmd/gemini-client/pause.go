@@ -12,7 +12,7 @@ import (
 	"gemini-client/service/bus"
 )
 
-func pauseCommand(configFile *string, std streams) *cobra.Command {
+func pauseCommand(from *source, std streams) *cobra.Command {
 	length := time.Hour
 	cmd := &cobra.Command{
 		Use:   "pause",
@@ -27,7 +27,7 @@ sets the time anew. Needs a NATS user that may pause consumers.`,
 			if length < time.Second {
 				return fmt.Errorf("--for %s: want a second at least, such as 15m", length)
 			}
-			a, err := openAdminClient(cmd.Context(), *configFile, std)
+			a, err := openAdminClient(cmd.Context(), from, std)
 			if err != nil {
 				return err
 			}
@@ -44,13 +44,14 @@ sets the time anew. Needs a NATS user that may pause consumers.`,
 	return cmd
 }
 
-func resumeCommand(configFile *string, std streams) *cobra.Command {
+func resumeCommand(from *source, std streams) *cobra.Command {
 	return &cobra.Command{
-		Use:   "resume",
-		Short: "Resume the intake before a pause is over",
-		Args:  cobra.NoArgs,
+		Use:     "resume",
+		Short:   "Resume the intake before a pause is over",
+		Example: `  gemini-client resume`,
+		Args:    cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			a, err := openAdminClient(cmd.Context(), *configFile, std)
+			a, err := openAdminClient(cmd.Context(), from, std)
 			if err != nil {
 				return err
 			}

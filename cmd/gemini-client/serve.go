@@ -22,7 +22,7 @@ import (
 // not hold up the process.
 const flushTime = 5 * time.Second
 
-func serveCommand(configFile *string, std streams) *cobra.Command {
+func serveCommand(from *source, std streams) *cobra.Command {
 	var embedded bool
 	cmd := &cobra.Command{
 		Use:   "serve",
@@ -30,9 +30,11 @@ func serveCommand(configFile *string, std streams) *cobra.Command {
 		Long: `Answer requests from NATS JetStream until SIGTERM or Ctrl-C. Calls in flight then
 finish within SHUTDOWN_TIMEOUT; a second signal ends at once. Exit code 0 means
 that nothing was cut off.`,
+		Example: `  gemini-client serve
+  OPENROUTER_API_KEYS=sk-or-v1-... gemini-client serve --embedded`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			c, warnings, err := config.Load(*configFile)
+			c, warnings, err := from.load()
 			if err != nil {
 				return err
 			}

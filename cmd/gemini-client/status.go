@@ -20,7 +20,7 @@ type statusOptions struct {
 	scan        int
 }
 
-func statusCommand(configFile *string, std streams) *cobra.Command {
+func statusCommand(from *source, std streams) *cobra.Command {
 	var o statusOptions
 	cmd := &cobra.Command{
 		Use:   "status [ID]",
@@ -35,12 +35,13 @@ it.`,
 		Example: `  gemini-client status --watch
   gemini-client status --json | jq .requests.waiting
   gemini-client status 0190f5a1-7c3e-7b1a-9a55-2f6e1c0d4b3a`,
-		Args: cobra.MaximumNArgs(1),
+		Args:              cobra.MaximumNArgs(1),
+		ValidArgsFunction: from.deadLetterNames(1, false),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if err := o.check(args); err != nil {
 				return err
 			}
-			a, err := openAdminClient(cmd.Context(), *configFile, std)
+			a, err := openAdminClient(cmd.Context(), from, std)
 			if err != nil {
 				return err
 			}

@@ -78,7 +78,7 @@ const (
 func setup(t *testing.T, batches simulator.BatchConfig) *bench {
 	t.Helper()
 	router, server := servicetest.RunOpenRouter(t, simulator.Config{Batch: batches}), servicetest.RunNATS(t)
-	c, _, err := config.Load("")
+	c, _, err := config.Load("", "")
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -41,7 +41,7 @@ type Conn struct {
 func Connect(ctx context.Context, c config.NATS, log *slog.Logger) (*Conn, error) {
 	connected, reconnected, closed := make(chan struct{}, 1), make(chan struct{}, 1), make(chan struct{})
 	pending, mux := newPending(), newMux()
-	nc, err := nats.Connect(c.URL, append(options(c, pending, mux, log),
+	nc, err := connect(c, append(options(c, pending, mux, log),
 		nats.ConnectHandler(func(*nats.Conn) { signal(connected) }),
 		nats.ReconnectHandler(func(nc *nats.Conn) {
 			log.Info("connected to NATS again", "server", nc.ConnectedServerName())
@@ -50,9 +50,9 @@ func Connect(ctx context.Context, c config.NATS, log *slog.Logger) (*Conn, error
 		nats.ClosedHandler(func(*nats.Conn) {
 			mux.close()
 			close(closed)
-		}))...)
+		})))
 	if err != nil {
-		return nil, fmt.Errorf("%w: NATS_URL=%s: %w", config.ErrInvalid, config.MaskURL(c.URL), withoutURL(err))
+		return nil, fmt.Errorf("%w: %s: %w", config.ErrInvalid, c.Where(), withoutURL(err))
 	}
 	js, err := jetstream.NewWithAPIPrefix(nc, c.APIPrefix)
 	if err != nil {

@@ -47,7 +47,7 @@ func setupOn(tb testing.TB, n *servicetest.NATS, changes ...func(*config.Config)
 // defaults is the configuration of an empty environment.
 func defaults(tb testing.TB) config.Config {
 	tb.Helper()
-	c, _, err := config.Load("")
+	c, _, err := config.Load("", "")
 	if err != nil {
 		tb.Fatalf("the defaults do not load: %v", err)
 	}

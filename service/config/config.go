@@ -83,6 +83,7 @@ type Worker struct {
 
 // NATS says where the servers are, how to log in and what to create there.
 type NATS struct {
+	Context      string `yaml:"nats_context" env:"NATS_CONTEXT" env-description:"context of the nats CLI that says where the servers are and how to log in: its name, or the path of its file; the flag --context goes over it. A variable below that is set goes over what the context says, and the context over a YAML file; empty = none, whichever the CLI has selected"`
 	URL          string `yaml:"nats_url" env:"NATS_URL" env-default:"nats://127.0.0.1:4222" env-description:"servers, separated by commas" secret:"url"`
 	Creds        string `yaml:"nats_creds" env:"NATS_CREDS" env-description:"credentials file (JWT and NKey); read again at each reconnect"`
 	User         string `yaml:"nats_user" env:"NATS_USER" env-description:"user name"`

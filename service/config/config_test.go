@@ -47,7 +47,7 @@ func TestReportsEveryMistake(t *testing.T) {
 	} {
 		t.Setenv(name, value)
 	}
-	_, _, err := config.Load("")
+	_, _, err := config.Load("", "")
 	if !errors.Is(err, config.ErrInvalid) {
 		t.Fatalf("got %v, want ErrConfig", err)
 	}
@@ -72,7 +72,7 @@ func TestOlderNames(t *testing.T) {
 	t.Setenv("GEMINI_MODEL_TEXT", "gemini-2.5-pro")
 	t.Setenv("WORKER_PREFETCH_COUNT", "7")
 	t.Setenv("ACK_WAIT", "") // as a Compose file sets what is not given
-	c, warnings, err := config.Load("")
+	c, warnings, err := config.Load("", "")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -83,7 +83,7 @@ func TestOlderNames(t *testing.T) {
 		t.Errorf("warnings: %q, want one each for GEMINI_API_KEYS and GEMINI_MODEL_TEXT", warnings)
 	}
 	t.Setenv("OPENROUTER_MODEL", "google/gemini-3.5-flash-lite")
-	if c, warnings, err = config.Load(""); err != nil || c.Model != "google/gemini-3.5-flash-lite" || len(warnings) != 1 {
+	if c, warnings, err = config.Load("", ""); err != nil || c.Model != "google/gemini-3.5-flash-lite" || len(warnings) != 1 {
 		t.Errorf("the new name does not win: %s, %q, %v", c.Model, warnings, err)
 	}
 }
@@ -91,7 +91,7 @@ func TestOlderNames(t *testing.T) {
 // Google's keys must not travel to OpenRouter.
 func TestRefusesGoogleKeys(t *testing.T) {
 	t.Setenv("GEMINI_API_KEYS", "some-google-key")
-	if _, _, err := config.Load(""); !errors.Is(err, config.ErrInvalid) || !strings.Contains(err.Error(), "GEMINI_API_KEYS") {
+	if _, _, err := config.Load("", ""); !errors.Is(err, config.ErrInvalid) || !strings.Contains(err.Error(), "GEMINI_API_KEYS") {
 		t.Errorf("got %v", err)
 	}
 }
@@ -108,7 +108,7 @@ func TestMasksSecrets(t *testing.T) {
 	t.Setenv("NATS_PASSWORD", "hunter2")
 	t.Setenv("NATS_URL", "nats://user:pass@a:4222,nats://b:4222")
 	t.Setenv("HTTP_PROXY", "socks5://me:mine@hysteria2:1080")
-	c, _, err := config.Load("")
+	c, _, err := config.Load("", "")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -125,7 +125,7 @@ func TestMasksSecrets(t *testing.T) {
 // load returns the configuration of an empty environment.
 func load(t *testing.T) config.Config {
 	t.Helper()
-	c, _, err := config.Load("")
+	c, _, err := config.Load("", "")
 	if err != nil {
 		t.Fatalf("the defaults do not load: %v", err)
 	}
@@ -138,7 +138,7 @@ func TestValuesBesideAProblem(t *testing.T) {
 	for name, value := range map[string]string{"ACK_WAIT": "30", "WORKER_CONCURRENCY": "7", "OPENROUTER_MODEL": " ", "GEMINI_MODEL_TEXT": "gemini-2.5-pro", "NATS_EMBEDDED": "2", "MODELS_ALLOW": " google/* , ,x/y,"} {
 		t.Setenv(name, value)
 	}
-	c, warnings, err := config.Load("")
+	c, warnings, err := config.Load("", "")
 	for _, want := range []string{"ACK_WAIT=30: want a time with its unit", "NATS_EMBEDDED=2: want true or false"} {
 		if err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%q is not in the message:\n%v", want, err)
@@ -182,7 +182,7 @@ func TestKeysFileWithoutKeys(t *testing.T) {
 	for _, variable := range []string{"OPENROUTER_API_KEYS_FILE", "NATS_PASSWORD_FILE"} {
 		t.Setenv(variable, path+".none")
 	}
-	if _, _, err := config.Load(""); err == nil || !strings.Contains(err.Error(), "OPENROUTER_API_KEYS_FILE: ") || !strings.Contains(err.Error(), "NATS_PASSWORD_FILE: ") {
+	if _, _, err := config.Load("", ""); err == nil || !strings.Contains(err.Error(), "OPENROUTER_API_KEYS_FILE: ") || !strings.Contains(err.Error(), "NATS_PASSWORD_FILE: ") {
 		t.Errorf("files that are not there: got %v", err)
 	}
 }

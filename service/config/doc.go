@@ -3,7 +3,7 @@
 // with secrets masked. Nothing else in the service reads the environment; the
 // standard OTEL_* variables are package telemetry's.
 //
-// Settings come from the environment, over an optional YAML file, over the
-// defaults. github.com/ilyakaznacheev/cleanenv reads the defaults and the
+// Settings come from the environment, over a context of the nats CLI if one is named, over
+// an optional YAML file, over the defaults. github.com/ilyakaznacheev/cleanenv reads the defaults and the
 // environment from the tags of [Config].
 package config

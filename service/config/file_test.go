@@ -22,18 +22,18 @@ func TestFile(t *testing.T) {
 	}
 	t.Setenv("WORKER_CONCURRENCY", "5")
 	good := write("good.yaml", "worker_concurrency: 9\nack_wait: 45s\nqueue_max_retries: 0\nrequests_max_bytes: 64MiB\nopenrouter_api_keys: [sk-or-a, sk-or-b]\n")
-	c, _, err := config.Load(good)
+	c, _, err := config.Load(good, "")
 	if err != nil {
 		t.Fatal(err)
 	}
 	if c.Concurrency != 5 || c.AckWait != 45*time.Second || c.MaxRetries != 0 || c.RequestsMaxBytes != 64<<20 || len(c.APIKeys) != 2 {
 		t.Errorf("environment over file over defaults: got %d, %s, %d, %s, %d keys", c.Concurrency, c.AckWait, c.MaxRetries, c.RequestsMaxBytes, len(c.APIKeys))
 	}
-	_, _, err = config.Load(write("bad.yaml", "worker_concurency: 9\nack_wait: soon\n"))
+	_, _, err = config.Load(write("bad.yaml", "worker_concurency: 9\nack_wait: soon\n"), "")
 	if !errors.Is(err, config.ErrInvalid) || !strings.Contains(err.Error(), "worker_concurency") || !strings.Contains(err.Error(), "soon") {
 		t.Errorf("a misspelt key and a bad value: got %v", err)
 	}
-	if _, _, err := config.Load(filepath.Join(dir, "none.yaml")); !errors.Is(err, config.ErrInvalid) {
+	if _, _, err := config.Load(filepath.Join(dir, "none.yaml"), ""); !errors.Is(err, config.ErrInvalid) {
 		t.Errorf("no file: got %v", err)
 	}
 }
@@ -48,7 +48,7 @@ func TestSecretFiles(t *testing.T) {
 	}
 	t.Setenv("OPENROUTER_API_KEYS_FILE", keys)
 	t.Setenv("NATS_PASSWORD_FILE", password)
-	c, _, err := config.Load("")
+	c, _, err := config.Load("", "")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -64,7 +64,7 @@ func TestFileZeros(t *testing.T) {
 	if err := os.WriteFile(path, []byte("nats_provision: false\nretry_wait_max: 0s\nshutdown_timeout: 0s\nhttp_addr: \"\"\ncallback_allow: []\nmodels_allow: [\"google/*\"]\n"), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	c, _, err := config.Load(path)
+	c, _, err := config.Load(path, "")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -81,7 +81,7 @@ func TestFileReportsEveryProblem(t *testing.T) {
 	if err := os.WriteFile(path, []byte("worker_concurrency: many\nnats_tls_first: maybe\nrequests_max_bytes: 1 elephant\nno_such_setting: 1\nqueue_retry_delays: [soon]\nnats_password: [hunter2]\nhttp_proxy: {a: b}\nack_wait: 5s\n"), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	_, _, err := config.Load(path)
+	_, _, err := config.Load(path, "")
 	if !errors.Is(err, config.ErrInvalid) {
 		t.Fatalf("got %v, want ErrInvalid", err)
 	}
@@ -103,7 +103,7 @@ func TestNotAFile(t *testing.T) {
 	if err := os.WriteFile(path, []byte("- a\n- b\n"), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	if _, _, err := config.Load(path); !errors.Is(err, config.ErrInvalid) || !strings.Contains(err.Error(), path) {
+	if _, _, err := config.Load(path, ""); !errors.Is(err, config.ErrInvalid) || !strings.Contains(err.Error(), path) {
 		t.Errorf("a file that holds a list: got %v", err)
 	}
 }

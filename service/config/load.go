@@ -16,12 +16,13 @@ import (
 // that a person has to correct before the service can start. errors.Is finds it.
 var ErrInvalid = errors.New("bad configuration")
 
-// Load returns the defaults, overlaid by the YAML file at path ("" = none),
-// overlaid by the environment. A variable that is set but blank counts as not
+// Load returns the defaults, overlaid by the YAML file at path ("" = none), overlaid by
+// the context of the nats CLI with this name ("" = what NATS_CONTEXT names), overlaid by
+// the environment. A variable that is set but blank counts as not
 // set, and is removed from the environment. The warnings name deprecated variables
 // in use. The error holds every problem at once and is an ErrInvalid; the Config is
 // then filled as far as possible.
-func Load(path string) (c Config, warnings []string, err error) {
+func Load(path, context string) (c Config, warnings []string, err error) {
 	var problems []error
 	if err := cleanenv.ReadEnv(&c); err != nil {
 		problems = c.readEach()
@@ -29,8 +30,11 @@ func Load(path string) (c Config, warnings []string, err error) {
 	if path != "" {
 		problems = append(problems, c.readFile(path))
 	}
+	if context != "" {
+		c.Context = context
+	}
 	c.withoutForbiddenDefault()
-	problems = append(problems, c.readSecretFiles(), c.Check())
+	problems = append(problems, c.readContext(), c.readSecretFiles(), c.Check())
 	if err := errors.Join(problems...); err != nil {
 		return c, c.deprecations(), fmt.Errorf("%w:\n%w", ErrInvalid, err)
 	}

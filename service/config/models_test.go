@@ -38,7 +38,7 @@ func TestFallbacks(t *testing.T) {
 					t.Fatal(err)
 				}
 			}
-			c, _, err := config.Load(path)
+			c, _, err := config.Load(path, "")
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -75,7 +75,7 @@ func TestRefusesFallbacks(t *testing.T) {
 			for name, value := range tt.set {
 				t.Setenv(name, value)
 			}
-			if _, _, err := config.Load(""); !errors.Is(err, config.ErrInvalid) || !strings.Contains(err.Error(), tt.want) {
+			if _, _, err := config.Load("", ""); !errors.Is(err, config.ErrInvalid) || !strings.Contains(err.Error(), tt.want) {
 				t.Errorf("got %v, want %s", err, tt.want)
 			}
 		})

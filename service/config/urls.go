@@ -6,6 +6,7 @@ import (
 	"math"
 	"net"
 	"net/url"
+	"os"
 	"slices"
 	"strconv"
 	"strings"
@@ -54,7 +55,7 @@ func checkProxy(raw string) error {
 // checkServers checks what the NATS client will parse. Its errors are not passed
 // on: they repeat pieces of a password where a character in it is not escaped.
 func (n NATS) checkServers() error {
-	for _, server := range n.servers() {
+	for _, server := range n.Servers() {
 		u, err := url.Parse(server)
 		if err != nil || u.Hostname() == "" || !slices.Contains([]string{"nats", "tls", "ws", "wss"}, u.Scheme) {
 			return fmt.Errorf("NATS_URL=%s: want URLs such as nats://127.0.0.1:4222, separated by commas; set NATS_USER and NATS_PASSWORD apart, or escape characters such as , / ? # in them (%%2C)", MaskURL(n.URL))
@@ -71,7 +72,10 @@ func (n NATS) checkServers() error {
 // loopback, and a port; 0 is any that is free. The error names NATS_URL and shows no
 // password.
 func (n NATS) EmbeddedAddress() (host string, port int, err error) {
-	servers := n.servers()
+	if n.Context != "" {
+		return "", 0, fmt.Errorf("NATS_EMBEDDED and the NATS context %q exclude each other: the embedded server has no context, so leave one of them out", n.Context)
+	}
+	servers := n.Servers()
 	u, err := url.Parse(servers[0])
 	if err == nil {
 		host, port = u.Hostname(), 4222
@@ -88,9 +92,9 @@ func (n NATS) EmbeddedAddress() (host string, port int, err error) {
 	return host, port, nil
 }
 
-// servers are the URLs of the list, each with a scheme, as the NATS client reads
+// Servers are the URLs of the list, each with a scheme, as the NATS client reads
 // them.
-func (n NATS) servers() (urls []string) {
+func (n NATS) Servers() (urls []string) {
 	for server := range strings.SplitSeq(n.URL, ",") {
 		server = strings.TrimSuffix(strings.TrimSpace(server), "/")
 		if !strings.Contains(server, "://") {
@@ -99,6 +103,14 @@ func (n NATS) servers() (urls []string) {
 		urls = append(urls, server)
 	}
 	return urls
+}
+
+// Where names the servers, and what names them, for messages. It shows no password.
+func (n NATS) Where() string {
+	if n.Context != "" && os.Getenv("NATS_URL") == "" {
+		return fmt.Sprintf("url %s of the NATS context %q", MaskURL(n.URL), n.Context)
+	}
+	return "NATS_URL=" + MaskURL(n.URL)
 }
 
 func loopback(host string) bool {

@@ -23,7 +23,7 @@ func TestPlainHTTP(t *testing.T) {
 	} {
 		t.Setenv("OPENROUTER_BASE_URL", c.url)
 		t.Setenv("OPENROUTER_API_KEYS", c.key)
-		if _, _, err := config.Load(""); (err == nil) != c.ok {
+		if _, _, err := config.Load("", ""); (err == nil) != c.ok {
 			t.Errorf("%s with %s: got %v, want ok %v", c.url, c.key, err, c.ok)
 		}
 	}
@@ -96,7 +96,7 @@ func TestMaskURL(t *testing.T) {
 func TestHeaderValues(t *testing.T) {
 	t.Setenv("OPENROUTER_SITE_NAME", "a\nb")
 	t.Setenv("OPENROUTER_SITE_URL", "a\x7fb")
-	_, _, err := config.Load("")
+	_, _, err := config.Load("", "")
 	if err == nil || !strings.Contains(err.Error(), "OPENROUTER_SITE_NAME") || !strings.Contains(err.Error(), "OPENROUTER_SITE_URL") {
 		t.Errorf("got %v", err)
 	}

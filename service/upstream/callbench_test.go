@@ -36,7 +36,7 @@ func BenchmarkCall(b *testing.B) {
 	if err != nil {
 		b.Fatal(err)
 	}
-	c, _, err := config.Load("")
+	c, _, err := config.Load("", "")
 	if err != nil {
 		b.Fatal(err)
 	}

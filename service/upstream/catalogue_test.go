@@ -189,7 +189,7 @@ func TestExpired(t *testing.T) {
 func TestOutlook(t *testing.T) {
 	t.Parallel()
 	router := servicetest.RunOpenRouter(t, simulator.Config{Expirations: map[string]string{oldModel: "2001-01-01", successor: "2999-12-31"}})
-	c, _, err := config.Load("")
+	c, _, err := config.Load("", "")
 	if err != nil {
 		t.Fatal(err)
 	}

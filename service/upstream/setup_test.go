@@ -55,7 +55,7 @@ func newBench(t *testing.T, simulated simulator.Config, change func(*config.Conf
 
 func settings(tb testing.TB, url string) config.Config {
 	tb.Helper()
-	c, _, err := config.Load("")
+	c, _, err := config.Load("", "")
 	if err != nil {
 		tb.Fatal(err)
 	}

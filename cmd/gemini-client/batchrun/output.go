@@ -30,8 +30,8 @@ type output struct {
 
 // openOutput opens a file to go on with it; "-" is std. What the last line lacks its end of is
 // cut off: a run was killed while it wrote it. Failed results are taken out if that is asked
-// for.
-func openOutput(name string, std io.Writer, withoutFailed bool) (*output, error) {
+// for; not if the results are to be in order, as the new ones would come last.
+func openOutput(name string, std io.Writer, withoutFailed, ordered bool) (*output, error) {
 	o := &output{done: map[uuid.UUID]struct{}{}}
 	if name == "-" {
 		o.w = bufio.NewWriter(std)
@@ -42,6 +42,9 @@ func openOutput(name string, std io.Writer, withoutFailed bool) (*output, error)
 		return nil, err
 	}
 	whole, err := o.read(file, nil)
+	if err == nil && withoutFailed && ordered && o.bad > 0 {
+		err = errors.New("it has failed results, and those of what is asked for again would come behind all others: with --ordered and --retry-failed name a new file, to which what is answered already is written too without being paid for again; or leave --ordered out")
+	}
 	if err == nil && withoutFailed && o.bad > 0 {
 		return o.withoutFailed(name, file)
 	}
@@ -80,7 +83,7 @@ func (o *output) withoutFailed(name string, file *os.File) (*output, error) {
 	if err != nil {
 		return nil, errors.Join(fmt.Errorf("%s: %w", name, err), os.Remove(kept.Name()))
 	}
-	again, err := openOutput(name, nil, false)
+	again, err := openOutput(name, nil, false, false)
 	if err == nil {
 		again.cost, again.tokens = o.cost, o.tokens // what failed has cost as well
 	}

@@ -30,7 +30,7 @@ type Options struct {
 	MaxInFlight int                // requests that are submitted and have no result
 	MaxCost     float64            // US dollars after which no more are submitted; 0: any
 	Deadline    time.Duration      // of each request, from its submit; 0: none
-	Ordered     bool               // results come in the order of the lines
+	Ordered     bool               // results come in the order of the lines, behind the output's
 	RetryFailed bool               // the output's failed results are taken out, and asked for again
 
 	Progress func(Summary) // nil: nobody is told
@@ -65,7 +65,7 @@ type run struct {
 // Errors: of input and output, those of [client.Client.Submit] that concern every request,
 // ctx's; then requests may be under way, and the same run again gets their results.
 func Run(ctx context.Context, c *client.Client, o Options) (sum Summary, err error) {
-	out, err := openOutput(o.Output, o.Stdout, o.RetryFailed)
+	out, err := openOutput(o.Output, o.Stdout, o.RetryFailed, o.Ordered)
 	if err != nil {
 		return sum, err
 	}
@@ -74,7 +74,9 @@ func Run(ctx context.Context, c *client.Client, o Options) (sum Summary, err err
 	all, work := errgroup.WithContext(ctx)
 	stop := r.tell(work)
 	all.SetLimit(max(1, o.MaxInFlight))
+	readable := EndWith(work, o.Input)
 	err = r.lines(work, all)
+	readable()
 	err = errors.Join(all.Wait(), err)
 	stop()
 	if cause := context.Cause(ctx); cause != nil {

@@ -245,3 +245,29 @@ func TestRetryFailed(t *testing.T) {
 		t.Errorf("files: %v, %v; want the output alone", files, err)
 	}
 }
+
+// In order, what failed is asked for again into a new file, where nothing is paid for twice;
+// between other results its new ones would come last.
+func TestRetryFailedInOrder(t *testing.T) {
+	t.Parallel()
+	var calls atomic.Int64
+	b := newBench(t, clienttest.WithAnswer(func(prompt string) string { calls.Add(1); return echo(prompt) }))
+	const input = "one\nno [sim:400 times=1]\nthree\n"
+	b.run(input, batchrun.Options{Text: true, Ordered: true})
+	before := fmt.Sprint(b.lines())
+	_, err := batchrun.Run(t.Context(), b.Client, batchrun.Options{Input: strings.NewReader(input), Output: b.output, Text: true, Ordered: true, RetryFailed: true})
+	if err == nil || !strings.Contains(err.Error(), "name a new file") || fmt.Sprint(b.lines()) != before {
+		t.Errorf("got %v, and %v", err, b.lines())
+	}
+	b.output += ".new"
+	if sum := b.run(input, batchrun.Options{Text: true, Ordered: true, RetryFailed: true}); sum.Completed != 3 || sum.Failed != 0 || calls.Load() != 3 {
+		t.Errorf("summary: %+v after %d calls that were answered", sum, calls.Load())
+	}
+	var got []string
+	for _, l := range b.lines() {
+		got = append(got, fmt.Sprint(l["content"]))
+	}
+	if strings.Join(got, ", ") != "to one, to no, to three" {
+		t.Errorf("lines: %v", got)
+	}
+}

@@ -51,12 +51,13 @@ func Start(tb testing.TB, opts ...Option) *nats.Conn {
 		set(&o)
 	}
 	server, router := servicetest.RunNATS(tb), servicetest.RunOpenRouter(tb, o.simulator)
-	c, _, err := config.Load("")
+	c, _, err := config.Load("", "")
 	if err != nil {
 		tb.Fatalf("the service's settings: %v", err)
 	}
 	c.APIKeys, c.BaseURL, c.NATS.URL, c.HTTPAddr, c.RetryDelays = config.List{servicetest.Key}, router.URL, server.URL, "", []int{1}
-	c.ShutdownTimeout = 100 * time.Millisecond // a test may end while it calls
+	c.NATS.Context, c.InboxPrefix, c.APIPrefix = "", "_INBOX", "$JS.API" // whatever context the developer works in
+	c.ShutdownTimeout = 100 * time.Millisecond                           // a test may end while it calls
 	for _, change := range o.config {
 		change(&c)
 	}

@@ -71,7 +71,7 @@ func setupOn(tb testing.TB, n *servicetest.NATS, or *servicetest.OpenRouter, cha
 // that is not about them sees what becomes of the model that it asks for.
 func defaults(tb testing.TB) config.Config {
 	tb.Helper()
-	c, _, err := config.Load("")
+	c, _, err := config.Load("", "")
 	if err != nil {
 		tb.Fatalf("the defaults do not load: %v", err)
 	}
