@@ -80,6 +80,14 @@ func TestDecodeGolden(t *testing.T) {
 			},
 		},
 		"request_saving.json": savingRequest(),
+		"request_body_ref.json": {
+			ID:            someID,
+			Model:         "google/gemini-2.5-flash",
+			Parameters:    events.DefaultParameters(),
+			CallbackQueue: "gemini.responses",
+			Timestamp:     now(),
+			BodyRef:       bodyRef(`{"prompt":"Hello"}`),
+		},
 	}
 	for name, content := range goldens(t, "request_") {
 		want, listed := tests[name]
