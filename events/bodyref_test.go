@@ -18,6 +18,12 @@ func bodyRef(object string) *events.BodyRef {
 	return &events.BodyRef{Bucket: "GEMINI_BODIES", Name: events.RequestBodyName(someID, digest), Size: len(object), Digest: digest}
 }
 
+// ofAnother is a reference of another request to the same object.
+func ofAnother(b *events.BodyRef, id string) *events.BodyRef {
+	b.Name = strings.Replace(b.Name, someID, id, 1)
+	return b
+}
+
 // ownBody is what a worker relies on: whatever the body was, it reads and deletes
 // nothing that is another request's, or a result.
 func ownBody(r events.Request) bool {

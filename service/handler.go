@@ -203,6 +203,9 @@ func (h *handler) call(ctx context.Context, j *job, a bus.Admission) verdict {
 	if v, waits := h.forBatch(ctx, j); waits {
 		return v
 	}
+	if v, ends := h.fetch(ctx, j); ends {
+		return v
+	}
 	deltas := h.bus.Deltas(j.request)
 	ctx = upstream.WithRoom(ctx, j.delivery.Room)
 	if timeouts, _ := events.Timeouts(j.delivery.Header); timeouts > 0 {
@@ -239,6 +242,7 @@ func (h *handler) conclude(ctx context.Context, j *job, v verdict) *report {
 		switch {
 		case err == nil:
 			h.enrolled(ctx, j, v)
+			h.dropBodies(ctx, j, v, settled)
 			return h.concluded(ctx, v, settled)
 		case errors.Is(err, errPanicked):
 			exhausted := v.outcome == Failed && v.failure.Code == events.RedeliveryExhausted
@@ -252,7 +256,11 @@ func (h *handler) conclude(ctx context.Context, j *job, v verdict) *report {
 		case !bus.Refused(err):
 			return &report{outcome: Nacked, note: err.Error()}
 		}
-		smaller, ok := v.smaller(errors.Is(err, bus.ErrTooLarge))
+		tooLarge := errors.Is(err, bus.ErrTooLarge)
+		if tooLarge && h.refer(ctx, j, &v) {
+			continue
+		}
+		smaller, ok := v.smaller(tooLarge)
 		if !ok {
 			return h.keepUnanswerable(ctx, j, v, err)
 		}
