@@ -5,7 +5,10 @@ import (
 	"fmt"
 	"strings"
 	"testing"
+	"time"
 
+	"github.com/nats-io/nats-server/v2/server"
+	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 
 	"gemini-client/events"
@@ -148,5 +151,118 @@ func TestManyLargeBodies(t *testing.T) {
 		if want := map[int]int{0: 1}[i]; err != nil || r.RetryCount != want {
 			t.Errorf("%d: got %d retries, %v", i, r.RetryCount, err)
 		}
+	}
+}
+
+// shelf is a server with results by reference that a test puts there by hand.
+type shelf struct {
+	*servicetest.NATS
+	t     *testing.T
+	js    jetstream.JetStream
+	store jetstream.ObjectStore
+}
+
+// stranger is a user who may not read the object store.
+func stranger(o *server.Options) {
+	deny := &server.SubjectPermission{Deny: []string{"$JS.API.DIRECT.GET.OBJ_GEMINI_BODIES"}}
+	o.Users = []*server.User{{Username: "stranger", Password: "x", Permissions: &server.Permissions{Publish: deny}}, {Username: "admin", Password: "a"}}
+	o.NoAuthUser = "admin"
+}
+
+func newShelf(t *testing.T) *shelf {
+	t.Helper()
+	n := servicetest.RunNATS(t, stranger)
+	s := &shelf{NATS: n, t: t, js: n.JetStream()}
+	_, err := s.js.CreateStream(t.Context(), jetstream.StreamConfig{Name: "GEMINI_RESPONSES", Subjects: []string{"gemini.responses.>"}, AllowDirect: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if s.store, err = s.js.CreateObjectStore(t.Context(), jetstream.ObjectStoreConfig{Bucket: "GEMINI_BODIES"}); err != nil {
+		t.Fatal(err)
+	}
+	return s
+}
+
+// put puts a result as an object.
+func (s *shelf) put(name string, r events.Result) *events.BodyRef {
+	s.t.Helper()
+	body, err := r.Encode()
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	info, err := s.store.PutBytes(s.t.Context(), name, body)
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	return &events.BodyRef{Bucket: info.Bucket, Name: name, Size: len(body), Digest: info.Digest}
+}
+
+// publish publishes a result that refers to an object.
+func (s *shelf) publish(r events.Result, ref *events.BodyRef) {
+	s.t.Helper()
+	r.Content, r.ResultRef = nil, ref
+	body, err := r.Encode()
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	if _, err := s.js.Publish(s.t.Context(), r.Subject("gemini.responses"), body); err != nil {
+		s.t.Fatal(err)
+	}
+}
+
+// A result's reference is followed to what the service made for it and nowhere else.
+func TestResultsThatAreNone(t *testing.T) {
+	t.Parallel()
+	s := newShelf(t)
+	c := newClient(t, s.Connect())
+	id, other := servicetest.NewID(), servicetest.NewID()
+	result := events.Request{ID: id}.Completed("hello", time.Now())
+	whole := s.put(events.ResultBodyName(id, "x"), result)
+	again, changed, bucket := result, *whole, *whole
+	again.ResultRef, changed.Digest, bucket.Bucket = whole, events.BodyDigest(nil), "OTHERS"
+	for name, ref := range map[string]*events.BodyRef{
+		"whole":          whole,
+		"elsewhere":      s.put(other+"/x", result),
+		"another's":      s.put(events.ResultBodyName(id, "y"), events.Request{ID: other}.Completed("secret", time.Now())),
+		"changed":        &changed,
+		"another bucket": &bucket,
+		"a reference":    s.put(events.ResultBodyName(id, "z"), again),
+	} {
+		s.publish(result, ref)
+		h, err := c.Open(id)
+		if err != nil {
+			t.Fatal(err)
+		}
+		r, err := h.Result(soon(t))
+		switch {
+		case name == "whole" && (err != nil || *r.Content != "hello"):
+			t.Errorf("got %+v, %v", r, err)
+		case name != "whole" && (!errors.Is(err, client.ErrNoBody) || r.Content != nil || r.RequestID != id):
+			t.Errorf("%s: got %+v, %v", name, r, err)
+		}
+	}
+}
+
+// A result whose object cannot be read yet is not acknowledged, and comes again.
+func TestResultThatCannotBeRead(t *testing.T) {
+	t.Parallel()
+	s := newShelf(t)
+	reader := jetstream.ConsumerConfig{Durable: "reader", AckPolicy: jetstream.AckExplicitPolicy, AckWait: 100 * time.Millisecond}
+	if _, err := s.js.CreateConsumer(t.Context(), "GEMINI_RESPONSES", reader); err != nil {
+		t.Fatal(err)
+	}
+	id := servicetest.NewID()
+	result := events.Request{ID: id}.Completed("hello", time.Now())
+	s.publish(result, s.put(events.ResultBodyName(id, "x"), result))
+	for r, err := range newClient(t, s.Connect(nats.UserInfo("stranger", "x"))).Results(soon(t), "reader") {
+		if !errors.Is(err, client.ErrNotAllowed) || errors.Is(err, client.ErrNoBody) {
+			t.Errorf("got %+v, %v", r, err)
+		}
+	}
+	for r, err := range newClient(t, s.Connect()).Results(soon(t), "reader") {
+		if err != nil || *r.Content != "hello" {
+			t.Errorf("got %+v, %v", r, err)
+		}
+		break
 	}
 }

@@ -17,7 +17,7 @@ var (
 	// ErrQueueFull is a queue at its limit (REQUESTS_MAX_BYTES), or a server without room.
 	ErrQueueFull = errors.New("the request queue is full: submit again later, or let its operators raise REQUESTS_MAX_BYTES or the number of workers")
 	// ErrTooLarge is a request that the server does not take because of its size.
-	ErrTooLarge = errors.New("the request is larger than the queue takes (max_payload less 16 KiB): make smaller what is not its prompt, which may have 64 MiB")
+	ErrTooLarge = errors.New("the request is larger than the queue takes (max_payload less 16 KiB, as `gemini-client provision` sets it): make smaller what is not its prompt, which may have 64 MiB")
 	// ErrNotAllowed is something that this NATS user has no permission for.
 	ErrNotAllowed = errors.New("this NATS user may not do that: give it the rights of `backend` in deploy/nats/nats.conf")
 	// ErrNoService is a subject that no stream takes.
