@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"log/slog"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -59,6 +60,19 @@ func TestBucketAtTheStart(t *testing.T) {
 	b.open()
 	if _, err := b.JS.Stream(t.Context(), "OBJ_GEMINI_BODIES"); !errors.Is(err, jetstream.ErrStreamNotFound) {
 		t.Errorf("NATS_PROVISION is false: %v", err)
+	}
+}
+
+// provision --missing tells of a bucket that does not do; a service starts beside it.
+func TestBucketThatDiffers(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	b.provision()
+	recreate(b, b.Names.BodiesStream(), func(c *jetstream.StreamConfig) { c.AllowRollup = false })
+	b.open()
+	err := NewTopology(b.config, b.NC.MaxPayload()).Ensure(b.Context(), b.JS, true, slog.New(slog.DiscardHandler))
+	if !errors.Is(err, ErrTopology) || !strings.Contains(err.Error(), "stream OBJ_GEMINI_BODIES: allow_rollup_hdrs is false") {
+		t.Errorf("got %v", err)
 	}
 }
 
