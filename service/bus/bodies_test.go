@@ -47,6 +47,12 @@ func TestBucketAtTheStart(t *testing.T) {
 	}
 	narrow := servicetest.RunNATS(t, func(o *server.Options) { o.JetStreamMaxStore = 768 << 20 })
 	b = setupOn(t, narrow, func(c *config.Config) { c.RequestsMaxBytes, c.DeadlettersMaxBytes = 400<<20, 2<<20 })
+	if err := NewTopology(b.config, b.NC.MaxPayload()).Provision(t.Context(), b.JS); err == nil || !strings.Contains(err.Error(), "REQUESTS_MAX_BYTES") {
+		t.Errorf("there is no room for the bucket: %v", err)
+	}
+	b.config.Provision = false
+	b.open() // all the others are there
+	b.config.Provision = true
 	b.open()
 	if text := b.log.String(); strings.Count(text, "have nowhere to go") != 1 || !strings.Contains(text, "provision") {
 		t.Errorf("the log does not say that there is no bucket: %s", text)
