@@ -38,6 +38,7 @@ type channel struct {
 	Address  string         `json:"address"`
 	Messages map[string]ref `json:"messages"`
 	Stream   string         `json:"x-jetstream-stream"`
+	Bucket   string         `json:"x-jetstream-object-store"` // of what is too large for its messages
 }
 
 type operation struct {
@@ -122,8 +123,8 @@ func TestAsyncAPIHasEveryChannel(t *testing.T) {
 	const id = "3fa85f64-5717-4562-b3fc-2c963f66afa6"
 	n := events.DefaultNames()
 	want := map[string]channel{ // all that is not between the service and itself
-		"requests":      {Address: n.RequestQueue, Stream: n.RequestsStream()},
-		"completed":     {Address: events.Completed(n.ResponseQueue, id), Stream: n.ResponsesStream()},
+		"requests":      {Address: n.RequestQueue, Stream: n.RequestsStream(), Bucket: n.BodiesBucket()},
+		"completed":     {Address: events.Completed(n.ResponseQueue, id), Stream: n.ResponsesStream(), Bucket: n.BodiesBucket()},
 		"failed":        {Address: events.Failed(n.ResponseQueue, id), Stream: n.ResponsesStream()},
 		"deltas":        {Address: n.Deltas(id)},
 		"cancels":       {Address: n.Cancel(id), Stream: n.CancelsStream()},
@@ -135,7 +136,7 @@ func TestAsyncAPIHasEveryChannel(t *testing.T) {
 	got := map[string]channel{}
 	for name, c := range d.Channels {
 		address := strings.NewReplacer("{requestId}", id, "{code}", string(events.Internal)).Replace(c.Address)
-		got[name] = channel{Address: address, Stream: c.Stream}
+		got[name] = channel{Address: address, Stream: c.Stream, Bucket: c.Bucket}
 	}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("channels: -Go +asyncapi.yaml\n%s", diff)

@@ -19,7 +19,7 @@ import (
 // several apply. Its message names every broken rule: the field, what is wrong
 // and how to fix it. It never shows prompts or metadata. Beside a Failure the
 // Request holds only what its answer needs: ID, CallbackQueue (the default if
-// the one named may not be used), and Metadata and RetryCount if they are valid.
+// the one named may not be used), and Metadata, RetryCount and BodyRef if they are valid.
 func (r Rules) Decode(body []byte, now time.Time) (Request, error) {
 	object, trailing, err := topObject(body)
 	if err != nil {
@@ -28,7 +28,7 @@ func (r Rules) Decode(body []byte, now time.Time) (Request, error) {
 	d := decoder{rules: r}
 	d.top = readFields(object, "", &d.broken, "request_id", "prompt", "messages", "model", "parameters",
 		"system_instruction", "callback_queue", "timestamp", "retry_count", "metadata", "stream", "deadline", "openrouter",
-		"service_tier_fallback", "cache_ttl", "tier", "tier_fallback")
+		"service_tier_fallback", "cache_ttl", "tier", "tier_fallback", "body_ref")
 	if d.request.ID, err = d.id(); err != nil {
 		return Request{}, fmt.Errorf("%w: %w", ErrNoID, err)
 	}
@@ -53,6 +53,8 @@ type decoder struct {
 	broken  broken
 	request Request
 	denied  bool // The callback is not allowed.
+
+	tooLarge string // Why the object of body_ref is; "" if it is not.
 }
 
 // id returns the request id. The error says why there is no usable one.
@@ -114,6 +116,10 @@ func (d *decoder) outcome(size int) (Request, error) {
 	if d.denied {
 		code = CallbackNotAllowed
 	}
+	if d.tooLarge != "" {
+		code = PayloadTooLarge
+		d.broken.texts = slices.Insert(d.broken.texts, 0, d.tooLarge)
+	}
 	if limit := d.rules.MaxBytes; limit > 0 && size > limit {
 		code = PayloadTooLarge
 		d.broken.texts = slices.Insert(d.broken.texts, 0,
@@ -127,6 +133,7 @@ func (d *decoder) outcome(size int) (Request, error) {
 		CallbackQueue: d.request.CallbackQueue,
 		Metadata:      d.request.Metadata,
 		RetryCount:    d.request.RetryCount,
+		BodyRef:       d.request.BodyRef,
 	}, Failure{Code: code, Message: d.broken.String()}
 }
 

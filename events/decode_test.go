@@ -80,6 +80,14 @@ func TestDecodeGolden(t *testing.T) {
 			},
 		},
 		"request_saving.json": savingRequest(),
+		"request_body_ref.json": {
+			ID:            "6ba7b813-9dad-11d1-80b4-00c04fd430c8",
+			Model:         "google/gemini-2.5-flash",
+			Parameters:    events.DefaultParameters(),
+			CallbackQueue: "gemini.responses",
+			Timestamp:     now(),
+			BodyRef:       ofAnother(bodyRef(`{"prompt":"Hello"}`), "6ba7b813-9dad-11d1-80b4-00c04fd430c8"),
+		},
 	}
 	for name, content := range goldens(t, "request_") {
 		want, listed := tests[name]

@@ -32,6 +32,12 @@
 // A [Delta] is a piece of an answer that is still being written: best
 // effort, so it may be lost. The result is complete without it.
 //
+// # Large bodies
+//
+// What is too large for a message is an object of a NATS object store, to which a
+// [BodyRef] in the event refers: [Request.SplitBody] and [Request.WithBody] take a
+// prompt out of its request and put it back, and a result's object is the whole result.
+//
 // # Names
 //
 // [Names] derives every subject and stream name from four settings. Request

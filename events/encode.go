@@ -71,6 +71,7 @@ func (r Result) appendEnd(body []byte) []byte {
 	} else {
 		body = strconv.AppendBool(body, *r.Retryable)
 	}
+	body = appendRef(body, r.ResultRef)
 	body = field(body, "timestamp")
 	body = append(appendTime(append(body, '"'), r.Timestamp), '"')
 	body = field(body, "metadata")
@@ -107,6 +108,21 @@ func (c *CostDetails) append(body []byte) (_ []byte, ok bool) {
 	body, prompt := appendFloat(field(body, "upstream_inference_prompt_cost"), c.UpstreamPrompt)
 	body, completions := appendFloat(field(body, "upstream_inference_completions_cost"), c.UpstreamCompletions)
 	return append(body, '}'), whole && prompt && completions
+}
+
+// appendRef appends the member "result_ref", if there is one.
+func appendRef(body []byte, b *BodyRef) []byte {
+	if b == nil {
+		return body
+	}
+	body = appendString(field(append(field(body, "result_ref"), '{'), "bucket"), b.Bucket)
+	body = appendString(field(body, "name"), b.Name)
+	body = appendInt(field(body, "size"), &b.Size)
+	body = appendString(field(body, "digest"), b.Digest)
+	if b.Note != "" {
+		body = appendString(field(body, "note"), b.Note)
+	}
+	return append(body, '}')
 }
 
 // appendCompact appends JSON without the spaces between its values, null for nil.

@@ -28,6 +28,8 @@ func rules() events.Rules {
 		Models:          []string{"google/*", "~google/*"},
 		Plugins:         []string{"file-parser"},
 		Tiers:           []string{"flex"},
+		BodiesBucket:    "GEMINI_BODIES",
+		MaxBody:         events.MaxBody,
 	}
 }
 

@@ -16,6 +16,17 @@ func (d *decoder) question() {
 		d.request.Model, d.request.NamesModel = d.model("model", model), true
 	}
 	d.request.SystemInstruction, _ = d.top.secret("system_instruction")
+	if ref, ok := d.top.getOrNull("body_ref"); ok || d.top.repeated["body_ref"] {
+		if ok {
+			d.bodyRef(ref)
+		}
+		return
+	}
+	d.words()
+}
+
+// words reads the prompt or the messages.
+func (d *decoder) words() {
 	// Typed backends send null for whichever of the two they do not use.
 	if _, ok := d.top.getOrNull("messages"); !ok && !d.top.repeated["messages"] {
 		d.prompt()

@@ -23,10 +23,10 @@ const (
 type Request struct {
 	// ID is the request's UUID, spelt as it was sent.
 	ID string `json:"request_id"`
-	// Prompt is the user message. Empty if Messages is set instead.
+	// Prompt is the user message. Empty if Messages or BodyRef is set instead.
 	Prompt string `json:"prompt,omitempty"`
 	// Messages is OpenRouter's message list, as it was sent: not empty, every
-	// entry an object with a string role. Nil if Prompt is set instead.
+	// entry an object with a string role. Nil if Prompt or BodyRef is set instead.
 	Messages json.RawMessage `json:"messages,omitempty"`
 	// Model is OpenRouter's full name of the model, such as google/gemini-2.5-flash.
 	Model string `json:"model,omitempty"`
@@ -63,6 +63,9 @@ type Request struct {
 	// CacheTTL is for how many seconds OpenRouter's response cache may keep the
 	// answer; 0 turns the cache off, nil leaves it to the service (OPENROUTER_CACHE).
 	CacheTTL *int `json:"cache_ttl,omitempty"`
+	// BodyRef names the object that holds Prompt or Messages, where they are too large
+	// for a message. Nil if the event holds them. See WithBody.
+	BodyRef *BodyRef `json:"body_ref,omitempty"`
 }
 
 // Parameters are a request's generation parameters. Start from

@@ -18,14 +18,15 @@ const (
 // Result is a result event. Its JSON always has every field; a nil pointer or
 // nil raw value is null there. The exceptions are ServiceTier, CostDetails, Cached
 // and AudioTokens of Usage, which came later: they are absent where OpenRouter did
-// not tell them, so that readers of old see what they saw. Start one with
+// not tell them, so that readers of old see what they saw. So is ResultRef. Start one with
 // Request.Completed or Request.Failed.
 type Result struct {
 	// RequestID is the request's id, spelt as it was sent.
 	RequestID string `json:"request_id"`
 	// Status tells a completed result from a failed one.
 	Status Status `json:"status"`
-	// Content is the answer; nil in a failed result and when the model only called tools.
+	// Content is the answer; nil in a failed result, when the model only called tools,
+	// and beside ResultRef.
 	Content *string `json:"content"`
 	// Error is a sentence for people; nil in a completed result.
 	Error *string `json:"error"`
@@ -71,6 +72,10 @@ type Result struct {
 	ErrorCode *Code `json:"error_code"`
 	// Retryable is Code.Retryable of ErrorCode; nil in a completed result.
 	Retryable *bool `json:"retryable"`
+	// ResultRef names the object that holds this result whole, where it is too large for a
+	// message. Content is nil then, and so is whatever else had no room. Nil if the event
+	// is all there is.
+	ResultRef *BodyRef `json:"result_ref,omitempty"`
 }
 
 // Usage counts tokens.

@@ -51,7 +51,15 @@ func goldenResults() map[string]events.Result {
 	cached.CostDetails = &events.CostDetails{UpstreamPrompt: new(0.0), UpstreamCompletions: new(0.0)}
 	cached.ServiceTier, cached.Cached = new("flex"), true
 
+	referred := events.Request{ID: someID}.Completed("", at("2026-11-27T10:11:13Z"))
+	referred.Content, referred.ModelUsed, referred.FinishReason, referred.Attempts = nil, new("google/gemini-2.5-flash"), new("stop"), 1
+	referred.ResultRef = &events.BodyRef{
+		Bucket: "GEMINI_BODIES", Name: events.ResultBodyName(someID, "7d444840-9dc0-11d1-b245-5ffdce74fad2"), Size: 3 << 20,
+		Digest: events.BodyDigest([]byte("x")), Note: events.NoteResultRef,
+	}
+
 	return map[string]events.Result{
+		"result_body_ref.json":  referred,
 		"result_cached.json":    cached,
 		"result_completed.json": completed, "result_failed.json": failed, "result_tools.json": tools,
 	}

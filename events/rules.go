@@ -26,6 +26,10 @@ type Rules struct {
 	Tiers []string
 	// MaxBytes bounds the body. 0 means no limit.
 	MaxBytes int
+	// BodiesBucket is the bucket that a request's body_ref has to name.
+	BodiesBucket string
+	// MaxBody bounds the object of a body_ref. 0 means no limit.
+	MaxBody int
 }
 
 // Validate checks the rules themselves. The error joins one error for each

@@ -88,7 +88,7 @@ func validate(tb testing.TB, schema *jsonschema.Schema, body []byte) error {
 // nullable are the fields of the contract that may be null.
 func nullable(of reflect.Type) []string {
 	return map[reflect.Type][]string{
-		reflect.TypeFor[events.Request](): {"prompt", "messages", "system_instruction", "metadata", "stream", "deadline", "openrouter", "service_tier_fallback", "cache_ttl", "tier", "tier_fallback"},
+		reflect.TypeFor[events.Request](): {"prompt", "messages", "system_instruction", "metadata", "stream", "deadline", "openrouter", "service_tier_fallback", "cache_ttl", "tier", "tier_fallback", "body_ref"},
 		reflect.TypeFor[events.Result](): {
 			"content", "error", "usage", "processing_time_ms", "model_used", "metadata", "finish_reason", "provider",
 			"generation_id", "cost", "tool_calls", "reasoning", "error_code", "retryable",
@@ -177,8 +177,8 @@ func TestRequestSchemaRequired(t *testing.T) {
 	full["service_tier_fallback"], full["cache_ttl"] = raw("true"), raw("60")
 	full["tier"], full["tier_fallback"] = raw(`"batch"`), raw("false")
 	for name := range schema.Properties {
-		if name == "prompt" || name == "messages" {
-			continue // One of the two is required: the bad bodies cover that.
+		if name == "prompt" || name == "messages" || name == "body_ref" {
+			continue // One of the three is required: the bad bodies cover that.
 		}
 		if _, there := full[name]; !there {
 			t.Errorf("the full body lacks %s, which the schema knows", name)

@@ -137,6 +137,18 @@ func (n Names) CancelsStream() string { return n.StreamPrefix + "_CANCELS" }
 // BatchStream is the stream of what is kept of batches.
 func (n Names) BatchStream() string { return n.StreamPrefix + "_BATCH" }
 
+// BodiesBucket is the object store of bodies that are too large for a message.
+func (n Names) BodiesBucket() string { return n.StreamPrefix + "_BODIES" }
+
+// BodiesStream is the stream of that object store (ADR-20).
+func (n Names) BodiesStream() string { return "OBJ_" + n.BodiesBucket() }
+
+// BodiesAll are the subjects of that object store: of the objects' chunks, and of
+// the information about each.
+func (n Names) BodiesAll() []string {
+	return []string{"$O." + n.BodiesBucket() + ".C.>", "$O." + n.BodiesBucket() + ".M.>"}
+}
+
 func (n Names) own(tokens ...string) string {
 	return n.SubjectPrefix + "." + strings.Join(tokens, ".")
 }

@@ -23,7 +23,7 @@ func TestNames(t *testing.T) {
 		n.Retries(), n.LaterAll(), n.Later("gemini.responses", id), n.ClaimsAll(), n.Claim("gemini.responses", id),
 		n.DeadlettersAll(), n.Deadletter(events.RateLimited, id), n.Deadletter(events.InvalidRequest, ""),
 		n.Deltas(id), n.CancelsAll(), n.Cancel(id), n.Status(), n.ResponsesAll(),
-		n.RequestsStream(), n.RetriesStream(), n.ResponsesStream(), n.ClaimsStream(), n.DeadlettersStream(), n.CancelsStream(),
+		n.RequestsStream(), n.RetriesStream(), n.ResponsesStream(), n.ClaimsStream(), n.DeadlettersStream(), n.CancelsStream(), n.BodiesStream(), n.BodiesAll()[0], n.BodiesAll()[1],
 		events.Completed("gemini.responses", id), events.Failed("gemini.responses", id), events.AnyResult("gemini.responses", id),
 	}
 	want := []string{
@@ -31,7 +31,7 @@ func TestNames(t *testing.T) {
 		"gemini.claims.gemini.responses." + someID, "gemini.deadletters.>", "gemini.deadletters.rate_limited." + someID,
 		"gemini.deadletters.invalid_request.none", "gemini.deltas." + someID, "gemini.cancels.*", "gemini.cancels." + someID,
 		"gemini.status", "gemini.responses.>",
-		"GEMINI_REQUESTS", "GEMINI_RETRIES", "GEMINI_RESPONSES", "GEMINI_CLAIMS", "GEMINI_DEADLETTERS", "GEMINI_CANCELS",
+		"GEMINI_REQUESTS", "GEMINI_RETRIES", "GEMINI_RESPONSES", "GEMINI_CLAIMS", "GEMINI_DEADLETTERS", "GEMINI_CANCELS", "OBJ_GEMINI_BODIES", "$O.GEMINI_BODIES.C.>", "$O.GEMINI_BODIES.M.>",
 		"gemini.responses.completed." + someID, "gemini.responses.failed." + someID, "gemini.responses.*." + someID,
 	}
 	if diff := cmp.Diff(want, got); diff != "" {

@@ -51,6 +51,8 @@ func (r Request) NotForBatch(now time.Time) string {
 	switch {
 	case r.Stream:
 		return "it has no deltas (stream)"
+	case r.BodyRef != nil:
+		return "its requests hold their prompts themselves (body_ref)"
 	case !r.Deadline.IsZero() && r.Deadline.Before(now.Add(BatchWindow)):
 		return "it may take 24 hours, and the deadline is nearer"
 	case hasSuffix(r.Model, "online"):

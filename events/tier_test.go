@@ -1,6 +1,7 @@
 package events_test
 
 import (
+	"encoding/json"
 	"strings"
 	"testing"
 	"time"
@@ -58,6 +59,8 @@ func TestNotForBatch(t *testing.T) {
 	t.Parallel()
 	soon := `"deadline":"` + now().Add(23*time.Hour).Format(time.RFC3339) + `"`
 	late := `"deadline":"` + now().Add(25*time.Hour).Format(time.RFC3339) + `"`
+	ref, _ := json.Marshal(bodyRef("x")) // of strings and a number
+	reference := `"body_ref":` + string(ref)
 	image := func(url string) string {
 		return `"messages":[{"role":"user","content":[{"type":"text","text":"What?"},{"type":"image_url","image_url":` + url + `}]}]`
 	}
@@ -69,6 +72,7 @@ func TestNotForBatch(t *testing.T) {
 		"a late deadline":       {late, ""},
 		"a deadline":            {soon, "24 hours"},
 		"deltas":                {`"stream":true`, "stream"},
+		"a prompt elsewhere":    {reference, "body_ref"},
 		"online":                {`"model":"google/gemini-2.5-flash:online"`, ":online"},
 		"a plugin":              {`"openrouter":{"plugins":[{"id":"web"}]}`, "plugins"},
 		"no plugins":            {`"openrouter":{"plugins":[]}`, ""},
@@ -87,7 +91,7 @@ func TestNotForBatch(t *testing.T) {
 			r := rules()
 			r.Plugins = []string{"web", "openrouter:web_search"}
 			body := asked(tt.field)
-			if strings.Contains(tt.field, "messages") {
+			if strings.Contains(tt.field, "messages") || strings.Contains(tt.field, "body_ref") {
 				body = `{"request_id":"` + someID + `",` + tt.field + `}`
 			}
 			request, err := r.Decode([]byte(body), now())

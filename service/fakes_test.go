@@ -32,11 +32,15 @@ type fakeBus struct {
 	closed  chan struct{}
 	unready string
 	taken   bool // another worker has taken over what was admitted
+	body    func(ctx context.Context, ref events.BodyRef) ([]byte, error)
+	put     func(result []byte) (events.BodyRef, error)
 
 	mu   sync.Mutex
 	asks []bus.Ask
 	ends []bus.End
 	busy int
+
+	dropped []string // names of objects
 }
 
 func (b *fakeBus) Admit(_ context.Context, asks ...bus.Ask) []bus.Admission {
@@ -82,6 +86,23 @@ func (b *fakeBus) Waiting(_ context.Context, callback, id string) (*bus.Delivery
 		return nil, nil
 	}
 	return b.waiting(callback, id), nil
+}
+
+func (b *fakeBus) Body(ctx context.Context, _ *bus.Delivery, ref events.BodyRef) ([]byte, error) {
+	return b.body(ctx, ref)
+}
+
+func (b *fakeBus) PutResult(_ context.Context, _ string, result []byte) (events.BodyRef, error) {
+	if b.put == nil {
+		return events.BodyRef{}, bus.ErrRefused
+	}
+	return b.put(result)
+}
+
+func (b *fakeBus) DropBody(_ context.Context, name string) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.dropped = append(b.dropped, name)
 }
 
 func (b *fakeBus) Run(intake, work context.Context, h bus.Handlers) error {

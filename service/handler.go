@@ -204,7 +204,9 @@ func (h *handler) withoutCall(ctx context.Context, j *job, a bus.Admission) (dec
 	case a.State == bus.Expired:
 		j.verdict = failed(events.DeadlineExceeded, "The request's deadline passed before a worker took it.")
 	default:
-		j.verdict, decided = h.forBatch(ctx, j)
+		if j.verdict, decided = h.forBatch(ctx, j); !decided {
+			j.verdict, decided = h.fetch(ctx, j)
+		}
 		return decided
 	}
 	return true
@@ -237,6 +239,7 @@ func (h *handler) conclude(ctx context.Context, j *job, first *verdict) *report 
 		switch {
 		case err == nil:
 			h.enrolled(ctx, j, v)
+			h.dropBodies(ctx, j, v, settled)
 			return h.concluded(ctx, v, settled)
 		case errors.Is(err, errPanicked):
 			exhausted := v.outcome == Failed && v.failure.Code == events.RedeliveryExhausted
@@ -250,7 +253,11 @@ func (h *handler) conclude(ctx context.Context, j *job, first *verdict) *report 
 		case !bus.Refused(err):
 			return &report{outcome: Nacked, note: err.Error()}
 		}
-		smaller, ok := v.smaller(errors.Is(err, bus.ErrTooLarge))
+		tooLarge := errors.Is(err, bus.ErrTooLarge)
+		if tooLarge && h.refer(ctx, j, &v) {
+			continue
+		}
+		smaller, ok := v.smaller(tooLarge)
 		if !ok {
 			return h.keepUnanswerable(ctx, j, v, err)
 		}

@@ -23,6 +23,17 @@ type messageBus interface {
 	IsCancelled(ctx context.Context, id string) (bool, error)
 	// Waiting finds a request that waits as a schedule.
 	Waiting(ctx context.Context, callback, id string) (*bus.Delivery, error)
+	bodyStore
+}
+
+// bodyStore keeps what is too large for a message. *bus.Bus has it.
+type bodyStore interface {
+	// Body fetches what a request refers to.
+	Body(ctx context.Context, d *bus.Delivery, ref events.BodyRef) ([]byte, error)
+	// PutResult stores a result that is too large for a message.
+	PutResult(ctx context.Context, id string, result []byte) (events.BodyRef, error)
+	// DropBody deletes what nobody needs any more.
+	DropBody(ctx context.Context, name string)
 }
 
 // batchBus is what batching needs of the bus beside that. *bus.Bus has it.

@@ -17,6 +17,9 @@ type job struct {
 	reply    upstream.Reply // once upstream was asked
 	verdict  verdict        // once it is decided
 	starts   int            // of its message that never settled, this one included
+
+	large  *events.Result  // that is too large for a message
+	stored *events.BodyRef // the object that holds it
 }
 
 // end is what the bus keeps of a verdict: a schedule, or a result and, where an
@@ -39,6 +42,9 @@ func (v verdict) end(j *job) bus.End {
 
 // result is the event of a verdict.
 func (v verdict) result(j *job) events.Result {
+	if v.outcome == Completed && j.stored != nil {
+		return v.referring(j)
+	}
 	re := &j.reply
 	now := time.Now()
 	var r events.Result

@@ -55,7 +55,7 @@ func (s *Service) Run(ctx context.Context) error {
 	s.announce(ctx, b)
 	s.health.running(b)
 	defer s.health.stopping()
-	h := s.newHandler(b, b.MaxRequest())
+	h := s.newHandler(b, b.MaxRequest(), b.MaxBody())
 	h.longestWait = b.LongestWait()
 	h.batch = &batching{
 		bus: b, on: s.config.BatchMaxWait > 0, longest: b.LongestWait(), ticks: make(chan struct{}, ticksAtOnce(s.config.Concurrency)),
@@ -72,12 +72,14 @@ func unlessStopped(ctx context.Context, err error) error {
 	return nil
 }
 
-func (s *Service) newHandler(b openBus, maxRequest int) *handler {
-	maxBytes := int(s.config.RequestMaxBytes)
-	if maxBytes == 0 {
-		maxBytes = maxRequest
+// newHandler returns the handler of a bus that takes requests and bodies of these sizes.
+// REQUEST_MAX_BYTES bounds both.
+func (s *Service) newHandler(b openBus, maxRequest, maxBody int) *handler {
+	if limit := int(s.config.RequestMaxBytes); limit > 0 {
+		maxRequest, maxBody = limit, min(limit, maxBody)
 	}
-	rules := s.config.Rules(maxBytes)
+	rules := s.config.Rules(maxRequest)
+	rules.MaxBody = maxBody
 	return &handler{
 		rules: rules, decode: rules.Decode, queue: s.config.Queue, maxCrashLoops: s.config.MaxStrikes,
 		bus: b, upstream: s.upstream, inFlight: newInFlight(), tel: s.tel,

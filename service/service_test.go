@@ -38,7 +38,7 @@ func newService(t *testing.T, change func(*config.Config)) *Service {
 
 // serve runs a service on a fake bus.
 func serve(ctx context.Context, s *Service, b *fakeBus) (done chan error, h *handler) {
-	h = s.newHandler(b, 1<<20)
+	h = s.newHandler(b, 1<<20, 64<<20)
 	done = make(chan error, 1)
 	go func() { done <- s.serve(ctx, b, h) }()
 	return done, h
@@ -208,7 +208,7 @@ func TestHealth(t *testing.T) {
 	if text, err := json.Marshal(s.statusOf(b)()); err != nil || json.Unmarshal(text, &w) != nil || w.Instance != "an instance" || w.Version != "v1" || w.Why != "stopping" || w.Slots != 100 {
 		t.Errorf("status: got %s, %v", text, err)
 	}
-	if h := s.newHandler(b, 5); h.rules.MaxBytes != 1000 {
+	if h := s.newHandler(b, 5, 2000); h.rules.MaxBytes != 1000 || h.rules.MaxBody != 1000 {
 		t.Errorf("REQUEST_MAX_BYTES: got %d", h.rules.MaxBytes)
 	}
 }

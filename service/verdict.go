@@ -22,8 +22,11 @@ type verdict struct {
 
 	batch *enrolment // of rescheduled, if it waits for a batch, or has done so
 
-	withoutReasoning, withoutMetadata bool // the server refused the result with it
-	deadLettered                      bool // the original is kept already
+	withoutReasoning, withoutTools, withoutMetadata bool // the server refused the result with it
+
+	referred     bool // its result was to be an object
+	stored       bool // and is one
+	deadLettered bool // the original is kept already
 }
 
 // situation is what a verdict depends on besides the error.
@@ -106,10 +109,15 @@ func judgeAnswer(a *upstream.Answer) verdict {
 
 // smaller is the verdict that follows when the server refused what this one
 // publishes, as too large or as something else; false if there is none left. A
-// request that cannot be rescheduled fails. A result that is too large loses its
-// reasoning first; then it becomes a failure, which at last loses the requester's
-// metadata.
+// request that cannot be rescheduled fails. A result that is too large, and no object
+// either (refer), loses its reasoning first; then it becomes a failure, which at last
+// loses the requester's metadata.
 func (v verdict) smaller(tooLarge bool) (verdict, bool) {
+	if v.outcome == Completed && v.stored && tooLarge {
+		if lighter, ok := v.lighter(); ok {
+			return lighter, true
+		}
+	}
 	switch {
 	case v.outcome == Rescheduled && tooLarge:
 		return failed(v.failure.Code, v.failure.Message+" It could not be rescheduled: it is larger than the server accepts."), true

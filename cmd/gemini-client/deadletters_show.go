@@ -111,6 +111,9 @@ func (a *adminClient) describe(l deadLetter, m *jetstream.RawStreamMsg, header m
 		if !r.Deadline.IsZero() {
 			a.printf("deadline     %s\n", since(r.Deadline))
 		}
+		if ref := r.BodyRef; ref != nil {
+			a.printf("prompt       %s in the object store: nats object get %s %s\n", humanize.IBytes(uint64(ref.Size)), ref.Bucket, plain(ref.Name)) //nolint:gosec // it is not negative
+		}
 	}
 	a.printf("body         %s, not shown (--body shows it, prompt included)\n", humanize.IBytes(uint64(len(m.Data))))
 	a.printf("headers\n")

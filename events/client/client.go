@@ -14,6 +14,7 @@ import (
 	"go.opentelemetry.io/otel/trace"
 
 	"gemini-client/events"
+	"gemini-client/events/bodies"
 )
 
 // submitTime bounds a submit whose context has no deadline.
@@ -29,6 +30,7 @@ type Client struct {
 	callback string
 	live     bool
 	denials  *denials
+	bodies   *bodies.Store
 
 	tracer     trace.Tracer
 	propagator propagation.TextMapPropagator
@@ -98,5 +100,6 @@ func New(nc *nats.Conn, options ...Option) (*Client, error) {
 		return nil, err
 	}
 	c.denials = listen(nc)
+	c.bodies = c.newBodies()
 	return c, nil
 }

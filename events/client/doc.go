@@ -18,6 +18,13 @@
 //	var failed *client.FailedError
 //	if errors.As(err, &failed) && failed.Retryable { … }
 //
+// # Large bodies
+//
+// A prompt, or messages, too large for a message is put into the service's NATS object
+// store first, and an answer that is too large is read there: Submit and whatever
+// returns results do so, and all others cost nothing more. An answer that is not there
+// any more is [ErrNoBody].
+//
 // # Connections
 //
 // The connection is the caller's, who closes it. With accounts as in

@@ -9,6 +9,7 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 
 	"gemini-client/events"
+	"gemini-client/events/bodies"
 )
 
 // Why a request is not in the queue. Each comes at once, and its text says the way out.
@@ -16,12 +17,20 @@ var (
 	// ErrQueueFull is a queue at its limit (REQUESTS_MAX_BYTES), or a server without room.
 	ErrQueueFull = errors.New("the request queue is full: submit again later, or let its operators raise REQUESTS_MAX_BYTES or the number of workers")
 	// ErrTooLarge is a request that the server does not take because of its size.
-	ErrTooLarge = errors.New("the request is larger than the queue takes (max_payload less 16 KiB): make its prompt smaller")
+	ErrTooLarge = errors.New("the request is larger than the queue takes (max_payload less 16 KiB, as `gemini-client provision` sets it): make smaller what is not its prompt, which may have 64 MiB")
 	// ErrNotAllowed is something that this NATS user has no permission for.
 	ErrNotAllowed = errors.New("this NATS user may not do that: give it the rights of `backend` in deploy/nats/nats.conf")
 	// ErrNoService is a subject that no stream takes.
 	ErrNoService = errors.New("no stream takes the request: has a service run against this server, or `gemini-client provision`? With accounts, is the API prefix set (WithAPIPrefix)?")
 )
+
+// ErrNoBodies is a server without the object store for what is too large for a message.
+var ErrNoBodies = bodies.ErrNoBucket
+
+// ErrNoBody is a completed result whose content, an object because it is too large for a
+// message, cannot be read: it is not there any more, or is not what the service put. All
+// else that is known of the result is returned beside it.
+var ErrNoBody = errors.New("the result's content is in the object store and cannot be read there")
 
 // ErrNoResults is a stream of results that nobody answers for.
 var ErrNoResults = errors.New("nobody answers for the stream of results: has a service run against this server, or `gemini-client provision`? With accounts, is the API prefix set (WithAPIPrefix)?")

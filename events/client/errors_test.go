@@ -31,7 +31,7 @@ func TestRefused(t *testing.T) {
 		want    error
 		says    string
 	}{
-		"too large":  {served, events.Request{Prompt: strings.Repeat("long ", 1<<18)}, 1, client.ErrTooLarge, "make its prompt smaller"},
+		"too large":  {served, events.Request{Prompt: "hello", SystemInstruction: strings.Repeat("long ", 1<<18)}, 1, client.ErrTooLarge, "make smaller what is not its prompt"},
 		"no service": {alone, events.Request{Prompt: "hello"}, 1, client.ErrNoService, "provision"},
 		"full":       {full, events.Request{Prompt: "[sim:hang] " + strings.Repeat("long ", 40_000)}, 20, client.ErrQueueFull, "REQUESTS_MAX_BYTES"},
 		"no UUID":    {alone, events.Request{ID: "one", Prompt: "hello"}, 1, nil, "want a UUID"},

@@ -65,8 +65,9 @@ func (h *Handle) Close() {
 }
 
 // Stored returns the request's result if there is one, and does not wait for it; else
-// there is false. A failed one is returned beside a [FailedError]. Errors: ErrNotAllowed,
-// ErrNoResults, ctx's, NATS's own where it is away.
+// there is false. A failed one is returned beside a [FailedError], one whose content cannot
+// be read beside ErrNoBody. Errors: ErrNotAllowed, ErrNoResults, ctx's, NATS's own where it
+// is away.
 func (h *Handle) Stored(ctx context.Context) (r events.Result, there bool, err error) {
 	ctx, stop := h.client.denials.during(ctx, h.getSubject())
 	defer stop()
@@ -79,12 +80,13 @@ func (h *Handle) Stored(ctx context.Context) (r events.Result, there bool, err e
 	case err != nil || m == nil:
 		return r, false, err
 	}
-	r, err = decode(m)
+	r, err = h.client.decode(ctx, m)
 	return r, true, err
 }
 
 // Result waits for the request's result and returns it. A failed one is returned beside a
-// [FailedError]. Errors: ErrNotAllowed, ErrNoResults, ctx's.
+// [FailedError], one whose content cannot be read beside ErrNoBody. Errors: ErrNotAllowed,
+// ErrNoResults, ctx's.
 func (h *Handle) Result(ctx context.Context) (events.Result, error) {
 	c := h.client
 	ctx, stop := c.denials.during(ctx, h.getSubject())
@@ -101,5 +103,5 @@ func (h *Handle) Result(ctx context.Context) (events.Result, error) {
 	if err != nil {
 		return events.Result{}, fmt.Errorf("request %s has no result yet: %w", h.id, err)
 	}
-	return decode(m)
+	return c.decode(ctx, m)
 }

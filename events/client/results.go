@@ -34,8 +34,8 @@ func (r Received) Context(parent context.Context) context.Context {
 
 // Results are all results that a durable reader has not acknowledged, and then each that
 // comes. An operator makes the reader: gemini-client provision --reader NAME. Failed ones
-// come beside a [FailedError]. Any other error ends the loop: ErrNotAllowed, a reader that
-// is not there, ctx's.
+// come beside a [FailedError], those whose content cannot be read beside ErrNoBody. Any other
+// error ends the loop: ErrNotAllowed, a reader that is not there, ctx's.
 //
 // A result is acknowledged when the loop goes on to the next one. The one that a loop is
 // left at comes again, as does one whose loop takes longer than the reader's AckWait. What
@@ -57,7 +57,11 @@ func (c *Client) Results(ctx context.Context, durable string) iter.Seq2[Received
 				yield(Received{}, ended(ctx, err))
 				return
 			}
-			r, err := c.received(m)
+			r, err := c.received(ctx, m)
+			if errors.Is(err, errUnread) { // it comes again
+				yield(r, ended(ctx, err))
+				return
+			}
 			if (r.EventID == "" || seen.add(r.EventID)) && !yield(r, err) {
 				return
 			}
@@ -83,11 +87,11 @@ func (c *Client) read(ctx context.Context, durable string) (jetstream.MessagesCo
 }
 
 // received reads a result. What is none is an error.
-func (c *Client) received(m jetstream.Msg) (Received, error) {
+func (c *Client) received(ctx context.Context, m jetstream.Msg) (Received, error) {
 	r := Received{EventID: m.Headers().Get("ce-id"), header: m.Headers(), client: c}
 	r.Callback, _, _, _ = events.ParseResult(m.Subject())
 	var err error
-	r.Result, err = decode(&nats.Msg{Subject: m.Subject(), Header: m.Headers(), Data: m.Data()})
+	r.Result, err = c.decode(ctx, &nats.Msg{Subject: m.Subject(), Header: m.Headers(), Data: m.Data()})
 	return r, err
 }
 

@@ -82,11 +82,17 @@ func (h *Handle) stored(ctx context.Context) (*nats.Msg, error) {
 	return m, nil
 }
 
-// decode reads a result. The error is a FailedError, or says that it is none.
-func decode(m *nats.Msg) (events.Result, error) {
+// decode reads a result, and its object where it refers to one. The error is a
+// FailedError, says that it is none, or is one of resolve.
+func (c *Client) decode(ctx context.Context, m *nats.Msg) (events.Result, error) {
 	r, err := events.DecodeResult(m.Data)
 	if err != nil {
 		return r, fmt.Errorf("%s: %w", m.Subject, err)
+	}
+	if r.ResultRef != nil {
+		if r, err = c.resolve(ctx, r); err != nil {
+			return r, err
+		}
 	}
 	r.ModelRequested = m.Header.Get(events.HeaderModelRequested)
 	return r, failure(r)

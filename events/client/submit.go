@@ -26,14 +26,20 @@ const (
 
 // Submit puts a request into the queue and returns when NATS has stored it. Without an ID
 // the request gets a random one; without Parameters, the service's defaults; without a
-// Timestamp, the time of now. With Stream, its deltas are received from now on until
+// Timestamp, the time of now. A prompt, or messages, too large for a message travel as an
+// object (BodyRef). With Stream, its deltas are received from now on until
 // [Handle.Deltas] or [Handle.Close] has ended.
 //
 // While NATS is away it tries again until ctx ends, or for 30 seconds if ctx has no
 // deadline: NATS drops what it has already. Errors: ErrTooLarge, ErrQueueFull,
 // ErrNotAllowed, ErrNoService, ErrUnknown, an id that is no UUID, ctx's.
 func (c *Client) Submit(ctx context.Context, request events.Request) (*Handle, error) {
-	h, m, err := c.prepare(request)
+	if _, set := ctx.Deadline(); !set {
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithTimeout(ctx, submitTime)
+		defer cancel()
+	}
+	h, m, err := c.prepare(ctx, request)
 	if err != nil {
 		return nil, err
 	}
@@ -43,11 +49,6 @@ func (c *Client) Submit(ctx context.Context, request events.Request) (*Handle, e
 			end(err)
 			return nil, err
 		}
-	}
-	if _, set := ctx.Deadline(); !set {
-		var cancel context.CancelFunc
-		ctx, cancel = context.WithTimeout(ctx, submitTime)
-		defer cancel()
 	}
 	err = c.publish(ctx, m, h.id)
 	end(err)
@@ -84,8 +85,9 @@ func (c *Client) SubmitMany(ctx context.Context, requests []events.Request) []Su
 // the same time.
 const submitsAtOnce = 256
 
-// prepare makes the message of a request.
-func (c *Client) prepare(request events.Request) (*Handle, *nats.Msg, error) {
+// prepare makes the message of a request. A prompt that is too large for it is put into
+// the object store.
+func (c *Client) prepare(ctx context.Context, request events.Request) (*Handle, *nats.Msg, error) {
 	switch {
 	case request.ID == "":
 		request.ID = uuid.NewString()
@@ -101,6 +103,11 @@ func (c *Client) prepare(request events.Request) (*Handle, *nats.Msg, error) {
 	body, err := json.Marshal(request)
 	if err != nil {
 		return nil, nil, fmt.Errorf("encode the request: %w", err)
+	}
+	if most := c.mostBytes(); len(body) > most && request.BodyRef == nil {
+		if body, err = c.refer(ctx, request, body, most); err != nil {
+			return nil, nil, err
+		}
 	}
 	h := c.open(request.ID, request.CallbackQueue)
 	return h, &nats.Msg{Subject: c.names.RequestQueue, Header: nats.Header{}, Data: body}, nil

@@ -10,6 +10,7 @@ import (
 	"github.com/google/uuid"
 
 	"gemini-client/events"
+	"gemini-client/events/bodies"
 	"gemini-client/service/config"
 	"gemini-client/telemetry"
 )
@@ -32,6 +33,7 @@ type Bus struct {
 	cancels     *cancels
 	deadletters *deadletters
 	batches     *batches
+	bodies      *bodies.Store
 	backlog     *backlog
 	taking      atomic.Bool // Run takes messages
 }
@@ -70,12 +72,16 @@ func open(ctx context.Context, conn *Conn, c config.Config, tel *telemetry.Telem
 	if err != nil {
 		return nil, err
 	}
+	if c.Provision {
+		waited = ensureBodies(ctx, conn, topology.Bodies, tel.Logger) || waited
+	}
 	conn.waited = conn.waited || waited
 	b := &Bus{
 		conn: conn, names: c.Names(), tel: tel, queues: queues, slots: newSlots(c.Concurrency), memory: newMemory(c.Budget()),
 		results:   &results{streams: s, source: "/gemini-client/" + c.RequestQueue, tel: tel},
 		schedules: &schedules{s}, cancels: newCancels(s), deadletters: &deadletters{s}, backlog: newBacklog(conn, c.Names(), tel.Logger, tel.Instruments.DeadLettersEvicted),
 	}
+	b.bodies = newBodies(s)
 	b.batches = &batches{streams: s, want: topology.Batch, create: c.Provision}
 	b.heartbeat = newHeartbeat(s, uuid.NewString(), ackWait)
 	b.backlog.seen = s.noteCopies

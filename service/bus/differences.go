@@ -31,7 +31,9 @@ func streamDifferences(have, want jetstream.StreamConfig, leastAge time.Duration
 	compare.add("allow_direct", have.AllowDirect || !want.AllowDirect, true, "the look-up before a call would not work")
 	compare.add("allow_msg_ttl", have.AllowMsgTTL || !want.AllowMsgTTL, true, "claims would never expire")
 	compare.add("allow_msg_schedules", have.AllowMsgSchedules, want.AllowMsgSchedules, "schedules belong to the retries and to nothing else")
-	if !want.AllowRollup {
+	if want.AllowRollup {
+		compare.add("allow_rollup_hdrs", have.AllowRollup, true, "objects could not be replaced nor deleted")
+	} else {
 		compare.add("allow_rollup_hdrs", have.AllowRollup, false, "a publisher's header could erase other messages")
 	}
 	if requests {

@@ -54,17 +54,24 @@ func (t Topology) Provision(ctx context.Context, js jetstream.JetStream) error {
 	if err := t.check(); err != nil {
 		return err
 	}
-	for _, want := range t.Streams {
-		if _, err := js.CreateOrUpdateStream(ctx, want); err != nil {
-			return fmt.Errorf("stream %s: %w", want.Name, err)
+	needed := len(t.needed().Streams) // what can be done without comes last, and keeps nothing else from being made
+	update := func(streams []jetstream.StreamConfig) error {
+		for _, want := range streams {
+			if _, err := js.CreateOrUpdateStream(ctx, want); err != nil {
+				return refused("stream "+want.Name, err)
+			}
 		}
+		return nil
+	}
+	if err := update(t.Streams[:needed]); err != nil {
+		return err
 	}
 	for _, want := range t.Consumers {
 		if _, err := js.CreateOrUpdateConsumer(ctx, want.Stream, want.Config); err != nil {
 			return fmt.Errorf("consumer %s of %s: %w", want.Config.Durable, want.Stream, err)
 		}
 	}
-	return nil
+	return update(t.Streams[needed:])
 }
 
 // ensureStream returns the configuration in force.

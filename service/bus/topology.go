@@ -37,6 +37,7 @@ type Topology struct {
 	LeastAge  map[string]time.Duration // of the records, by stream: twice the sum of the retry delays
 	Bounds    map[string]Bound         // of the streams that one setting bounds
 	Batch     *jetstream.StreamConfig  // one of Streams, which is made when it is needed; nil if batches are off
+	Bodies    jetstream.StreamConfig   // one of Streams, without which the service goes on
 }
 
 // QueueConsumer is a durable consumer and the stream it belongs to.
@@ -69,14 +70,16 @@ func NewTopology(c config.Config, maxPayload int64) Topology {
 		t.Batch = new(batchStream(n, c.Replicas))
 		t.Streams = append(t.Streams, *t.Batch)
 	}
+	t.Bodies = bodiesStream(c, n)
+	t.Streams = append(t.Streams, t.Bodies) // the last: where storage is scarce, it is what can be done without
 	return t
 }
 
 // needed leaves out what only some requests need.
 func (t Topology) needed() Topology {
-	if t.Batch != nil {
-		t.Streams = slices.DeleteFunc(slices.Clone(t.Streams), func(s jetstream.StreamConfig) bool { return s.Name == t.Batch.Name })
-	}
+	t.Streams = slices.DeleteFunc(slices.Clone(t.Streams), func(s jetstream.StreamConfig) bool {
+		return s.Name == t.Bodies.Name || t.Batch != nil && s.Name == t.Batch.Name
+	})
 	return t
 }
 
@@ -161,6 +164,22 @@ func batchStream(n events.Names, replicas int) jetstream.StreamConfig {
 		Description: "requests that wait for a batch, and batches under way",
 		Retention:   jetstream.LimitsPolicy, Storage: jetstream.FileStorage, Replicas: replicas,
 		MaxMsgsPerSubject: 1, MaxAge: batchMaxAge, AllowMsgTTL: true,
+	}
+}
+
+// bodiesStream is the object store of bodies that are too large for a message, as every
+// NATS client makes and finds it (ADR-20). Objects are deleted with their settled requests.
+// Its age ends what is left over: a dead letter can be replayed as long as it is kept, and
+// it may be written as late as results are remembered. It is as large as the queue may
+// be: when it is full it refuses whoever puts, who then knows, and leaves the
+// account's storage to the results.
+func bodiesStream(c config.Config, n events.Names) jetstream.StreamConfig {
+	return jetstream.StreamConfig{
+		Name: n.BodiesStream(), Subjects: n.BodiesAll(),
+		Description: "prompts and results too large for a message",
+		Retention:   jetstream.LimitsPolicy, Storage: jetstream.FileStorage, Replicas: c.Replicas,
+		MaxAge: c.ResultsMaxAge + c.DeadlettersMaxAge, AllowDirect: true, AllowRollup: true,
+		Discard: jetstream.DiscardNew, MaxBytes: int64(c.RequestsMaxBytes),
 	}
 }
 

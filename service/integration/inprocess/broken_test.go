@@ -123,14 +123,17 @@ func TestRequestOverTheLimit(t *testing.T) {
 	}
 }
 
-// An answer over max_payload: the reasoning goes first, then the answer; usage
-// and cost stay in the result.
+// An answer over max_payload where there is no object store: the reasoning goes first,
+// then the answer; usage and cost stay in the result.
 func TestResultOverMaxPayload(t *testing.T) {
 	t.Parallel()
 	n := servicetest.RunNATS(t, func(o *server.Options) { o.MaxPayload = 64 << 10 })
 	or := servicetest.RunOpenRouter(t, simulator.Config{})
 	b := setupOn(t, n, or)
 	r := b.start()
+	if err := b.JS.DeleteObjectStore(b.Context(), "GEMINI_BODIES"); err != nil {
+		t.Fatal(err)
+	}
 	id := b.Ask("[sim:huge bytes=200000]", nil)
 	got := b.Result(id)
 	if got.Result.ErrorCode == nil || *got.Result.ErrorCode != events.PayloadTooLarge {

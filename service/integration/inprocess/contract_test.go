@@ -166,9 +166,15 @@ func TestGoldenBodiesAreAnswered(t *testing.T) {
 		var request struct {
 			ID       string `json:"request_id"`
 			Deadline string `json:"deadline"`
+			BodyRef  struct {
+				Name string `json:"name"`
+			} `json:"body_ref"`
 		}
 		if err := json.Unmarshal(body, &request); err != nil {
 			t.Fatalf("%s: %v", file.Name(), err)
+		}
+		if request.BodyRef.Name != "" {
+			b.put(request.BodyRef.Name, `{"prompt":"Hello"}`)
 		}
 		b.Publish(body, nil)
 		got := b.Result(request.ID)

@@ -76,7 +76,7 @@ const (
 // harm is what neither a backend nor a worker may do.
 func harm(api string) []attack {
 	var list []attack
-	for _, stream := range []string{"GEMINI_REQUESTS", "GEMINI_RETRIES", "GEMINI_RESPONSES", "GEMINI_CLAIMS", "GEMINI_DEADLETTERS", "GEMINI_CANCELS"} {
+	for _, stream := range []string{"GEMINI_REQUESTS", "GEMINI_RETRIES", "GEMINI_RESPONSES", "GEMINI_CLAIMS", "GEMINI_DEADLETTERS", "GEMINI_CANCELS", "OBJ_GEMINI_BODIES"} {
 		for _, verb := range []string{"STREAM.PURGE.", "STREAM.DELETE.", "STREAM.UPDATE.", "STREAM.MSG.DELETE.", "CONSUMER.CREATE.", "CONSUMER.DURABLE.CREATE.", "STREAM.SNAPSHOT."} {
 			subject := api + verb + stream
 			list = append(list, attack{subject, publishing(subject, `{"seq":1}`), false})
@@ -86,13 +86,19 @@ func harm(api string) []attack {
 		subject := api + verb + "GEMINI_REQUESTS.gemini-client"
 		list = append(list, attack{subject, publishing(subject, ""), false})
 	}
-	for _, subject := range []string{"gemini.retries", api + "STREAM.CREATE.MINE", "$SYS.REQ.SERVER.PING", "$JS.API.STREAM.PURGE.GEMINI_REQUESTS"} {
+	for _, subject := range []string{"gemini.retries", api + "STREAM.CREATE.MINE", "$SYS.REQ.SERVER.PING", "$JS.API.STREAM.PURGE.GEMINI_REQUESTS", "$O.OTHER.C.x", "$O.GEMINI_BODIES.X.x"} {
 		list = append(list, attack{"publish " + subject, publishing(subject, "{}"), false})
 	}
 	for _, subject := range []string{">", "gemini.>", "gemini.requests", "gemini.retries", "gemini.claims.>", "gemini.later.>", "gemini.deadletters.>", "_INBOX.>", "_INBOX_admin.>", "$JS.>", "$SYS.>"} {
 		list = append(list, attack{"subscribe " + subject, subscribing(subject), false})
 	}
-	return list
+	for _, reply := range replies() {
+		list = append(list, answeredTo(reply, api+"DIRECT.GET.OBJ_GEMINI_BODIES", `{"last_by_subj":"$O.GEMINI_BODIES.C.x"}`),
+			answeredTo(reply, api+"STREAM.MSG.GET.OBJ_GEMINI_BODIES", `{"last_by_subj":"$O.GEMINI_BODIES.C.x"}`), answeredTo(reply, "$O.GEMINI_BODIES.C.x", "x"))
+	}
+	return append(list, attack{"roll up the bodies", func(a *attacker) {
+		a.publish("$O.GEMINI_BODIES.M.x", "", nats.Header{"Nats-Rollup": {"all"}}, "")
+	}, true})
 }
 
 // replies are the subjects that a server's answer would do harm on, if it came
@@ -213,11 +219,15 @@ func (s *stack) fill() {
 }
 
 // contents is what the streams hold and how their consumers stand. More
-// requests are no harm, nor is what the reader has been asked.
+// requests are no harm, nor is what the reader has been asked; and the bodies are no
+// more than an object store, in which whoever may put may also erase.
 func (s *stack) contents() map[string][]string {
 	s.t.Helper()
 	all := map[string][]string{}
 	for _, want := range bus.NewTopology(s.config, s.NC.MaxPayload()).Streams {
+		if want.Name == s.Names.BodiesStream() {
+			continue
+		}
 		stream := s.mustStream(want.Name)
 		info := stream.CachedInfo()
 		have := []string{fmt.Sprintf("%v first %d", info.Config.Subjects, info.State.FirstSeq)}

@@ -1,6 +1,7 @@
 package inprocess_test
 
 import (
+	"fmt"
 	"strconv"
 	"strings"
 	"testing"
@@ -11,6 +12,7 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 
 	"gemini-client/events"
+	"gemini-client/events/client"
 	"gemini-client/service/config"
 	"gemini-client/service/openrouter/simulator"
 	"gemini-client/service/servicetest"
@@ -106,6 +108,7 @@ func leastPrivilegeSuffices(t *testing.T, n *servicetest.NATS) {
 		t.Errorf("batches: got %d, want 1", n)
 	}
 	s.readDurably(4)
+	s.large()
 	s.cancelWaiting()
 	s.replay(dead)
 	s.askStatus(2)
@@ -147,6 +150,27 @@ func (s *stack) readDurably(n int) {
 	s.Until("the results are acknowledged", func() (string, bool) {
 		c, err := s.JS.Consumer(s.Context(), s.Names.ResponsesStream(), "backend")
 		return "", err == nil && c.CachedInfo().NumAckPending == 0
+	})
+}
+
+// large submits a prompt and reads an answer that no message can hold.
+func (s *stack) large() {
+	s.t.Helper()
+	c, err := client.New(s.backend.NC, client.WithAPIPrefix("gemini.js"))
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	size := int(s.NC.MaxPayload()) + 1
+	h, err := c.Submit(s.Context(), events.Request{Prompt: fmt.Sprintf("[sim:huge bytes=%d]", size) + strings.Repeat("p", size)})
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	if r, err := h.Result(s.Context()); err != nil || r.Content == nil || len(*r.Content) != size {
+		s.t.Fatalf("got %v", err)
+	}
+	s.Until("its prompt is deleted, and its result is kept", func() (string, bool) {
+		messages := s.State(s.Names.BodiesStream())
+		return fmt.Sprint(messages.Bytes), messages.Bytes > uint64(size) && messages.Bytes < uint64(size)*5/4
 	})
 }
 
