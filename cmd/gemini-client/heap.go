@@ -24,8 +24,9 @@ const (
 
 	defaultPercent = 100
 	// largePercent is for a heap beyond busyHeap: with ten thousand calls in flight what is
-	// not yet collected would be half of the memory.
-	largePercent = 45
+	// not yet collected would be half of the memory. With 45 the process takes a tenth
+	// less, and 2,000 calls over TLS lose 4 % of their rate.
+	largePercent = 55
 )
 
 // boundHeap has Go stay within nine tenths of a container's memory, where nobody has

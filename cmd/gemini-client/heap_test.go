@@ -16,11 +16,11 @@ func TestHeapOfABusyProcess(t *testing.T) {
 	}{
 		"small and busy":   {8 * mib, 0, math.MaxInt64, time.Second, 500},
 		"many goroutines":  {8 * mib, 8 * mib, math.MaxInt64, time.Second, 250},
-		"half of it":       {32 * mib, 0, math.MaxInt64, time.Second, 50},
-		"large":            {500 * mib, 0, math.MaxInt64, time.Millisecond, 45},
+		"half of it":       {32 * mib, 0, math.MaxInt64, time.Second, 55},
+		"large":            {500 * mib, 0, math.MaxInt64, time.Millisecond, 55},
 		"idle":             {8 * mib, 0, math.MaxInt64, time.Minute, 100},
 		"little memory":    {8 * mib, 0, 256 * mib, time.Second, 300},
-		"very little":      {8 * mib, 0, 64 * mib, time.Second, 45},
+		"very little":      {8 * mib, 0, 64 * mib, time.Second, 55},
 		"nothing is known": {0, 0, math.MaxInt64, time.Second, 100},
 	} {
 		if got := nextPercent(tt.live, tt.roots, tt.limit, tt.since); got != tt.want {

@@ -63,23 +63,22 @@ func ExampleClient_Submit() {
 }
 
 func ExampleHandle_Deltas() {
-	nc, stop := service()
+	nc, stop := service() // nats.Connect(url)
 	defer stop()
 	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 	defer cancel()
-
-	c, err := client.New(nc)
-	if err != nil {
-		log.Panic(err)
-	}
-	h, err := c.Submit(ctx, events.Request{Prompt: "Why is the sky blue?", Stream: true})
-	if err != nil {
-		log.Panic(err)
-	}
-	for delta, err := range h.Deltas(ctx) {
+	check := func(err error) {
 		if err != nil {
 			log.Panic(err)
 		}
+	}
+
+	c, err := client.New(nc)
+	check(err)
+	h, err := c.Submit(ctx, events.Request{Prompt: "Why is the sky blue?", Stream: true})
+	check(err)
+	for delta, err := range h.Deltas(ctx) {
+		check(err)
 		fmt.Print(delta.Content)
 	}
 	// Output: an answer to: Why is the sky blue?

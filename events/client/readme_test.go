@@ -17,6 +17,7 @@ func TestREADMEsShowTheExample(t *testing.T) {
 		return string(text)
 	}
 	known := read("example_test.go") + "nc, err := nats.Connect(url)\nnc, err := nats.Connect(\"nats://127.0.0.1:4222\")\nnc := clienttest.Start(t)\n"
+	streams := 100
 	for _, name := range []string{"../../README.md", "../README.md"} {
 		blocks := strings.Split(read(name), "```go\n")
 		if len(blocks) < 2 {
@@ -24,11 +25,17 @@ func TestREADMEsShowTheExample(t *testing.T) {
 		}
 		for _, block := range blocks[1:] {
 			code, _, _ := strings.Cut(block, "```")
+			if strings.Contains(code, "h.Deltas(") {
+				streams = min(streams, strings.Count(code, "\n"))
+			}
 			for line := range strings.Lines(code) {
 				if !strings.Contains(known, strings.TrimSpace(line)+"\n") && !strings.Contains(known, strings.TrimSpace(line)+" ") {
 					t.Errorf("%s: no example has %q", name, line)
 				}
 			}
 		}
+	}
+	if streams > 15 {
+		t.Errorf("the shortest way to a streamed answer has %d lines, want 15 at most", streams)
 	}
 }

@@ -12,13 +12,17 @@ import (
 
 // Environment variables between this test binary and its children.
 const (
-	envNode = "GEMINI_CLIENT_TEST_NODE" // run this nats-server instead of tests
-	envBin  = "GEMINI_CLIENT_TEST_BIN"  // where the programs under test are
+	envNode    = "GEMINI_CLIENT_TEST_NODE"    // run this nats-server instead of tests
+	envBackend = "GEMINI_CLIENT_TEST_BACKEND" // be a backend with the requests of this file
+	envBin     = "GEMINI_CLIENT_TEST_BIN"     // where the programs under test are
 )
 
 func TestMain(m *testing.M) {
 	if node := os.Getenv(envNode); node != "" {
 		os.Exit(serveNode(node))
+	}
+	if file := os.Getenv(envBackend); file != "" {
+		os.Exit(serveBackend(file))
 	}
 	os.Exit(testAll(m))
 }
