@@ -149,7 +149,7 @@ func (h *handler) rescheduled(ctx context.Context, j *job) *report {
 	return h.duplicate(ctx, j.delivery, note)
 }
 
-// revive makes up, once, for ticks that were lost before this process began.
+// revive makes up for ticks that were lost before this process began.
 func (b *batching) revive(ctx context.Context, log *slog.Logger) {
 	for {
 		kept, err := b.bus.BatchesKept(ctx)

@@ -15,8 +15,9 @@ const reviveAgain = time.Hour
 // Revive sets a tick for each group and each job that has something left to do and has
 // none. A worker of an older version, such as one that a deployment was rolled back to,
 // keeps ticks as dead letters: without a new one their requests would wait until their
-// schedules end. A tick that is set stays as it is, and one that is under way meanwhile
-// does no harm.
+// schedules end. A tick that is set stays as it is. One that is under way meanwhile is not
+// seen, so a job's new one is as late as the latest that it sets itself: what the job waits
+// for, such as a batch that may be listed late, is not hurried.
 func (r *Runner) Revive(ctx context.Context) error {
 	r.mu.Lock()
 	r.revived = time.Now()
@@ -26,7 +27,7 @@ func (r *Runner) Revive(ctx context.Context) error {
 		if read := json.Unmarshal(body, &j) == nil; !read || j.State == ended { // a broken one stops no others
 			return nil
 		}
-		return r.store.Tick(ctx, name, time.Now())
+		return r.store.Tick(ctx, name, time.Now().Add(lookGrowth*r.unit))
 	})
 	if err != nil {
 		return err
@@ -37,6 +38,9 @@ func (r *Runner) Revive(ctx context.Context) error {
 			return nil
 		}
 		mark, err := r.store.NextMark(ctx, name, h.Last)
+		if bus.Refused(err) { // a broken one stops no others
+			return nil
+		}
 		if mark == nil || err != nil {
 			return err
 		}

@@ -144,7 +144,7 @@ func forgetting[V any](known map[string]V) map[string]V {
 func (r *Runner) Tick(ctx context.Context, name string) (next time.Time, err error) {
 	if r.reviving() {
 		if err := r.Revive(ctx); err != nil {
-			return next, err
+			r.tel.Logger.DebugContext(ctx, "ticks that were lost are made up for later", "error", err)
 		}
 	}
 	if !isJob(name) {

@@ -49,3 +49,32 @@ func TestSubmitNothing(t *testing.T) {
 		t.Error("the model is said to be refused")
 	}
 }
+
+// A batch whose acceptance was not heard may be listed late: it is looked for twice, a
+// while apart, however many ticks there are, before it is submitted again.
+func TestManyTicksHastenNoSubmission(t *testing.T) {
+	t.Parallel()
+	b := setup(t, simulator.BatchConfig{})
+	b.read = func(nth int) bool {
+		if nth == 2 { // the worker has lost the job while it was sent
+			record, err := b.bus.BatchRecord(t.Context(), "jobs", job)
+			if err == nil {
+				_, err = b.bus.PutBatchRecord(t.Context(), "jobs", record, time.Hour)
+			}
+			if err != nil {
+				t.Error(err)
+			}
+		}
+		return true
+	}
+	b.ask("Why?")
+	b.tick(group)
+	if _, err := b.Tick(t.Context(), job); err == nil {
+		t.Error("no error")
+	}
+	for range 5 {
+		if next := b.tick(job); !next.After(time.Now()) || len(b.router.Batches()) != 0 {
+			t.Fatalf("next %v, %d batches, want none before a while has passed", next, len(b.router.Batches()))
+		}
+	}
+}

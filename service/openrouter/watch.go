@@ -18,8 +18,7 @@ const (
 
 func (e limitError) Error() string { return string(e) }
 
-// A watch ends a call's context when a limit is exceeded: the one of the whole call, or the one it is armed with. One limit is armed
-// at a time.
+// A watch ends a call's context when a limit is exceeded: that of the whole call, or the one that it is armed with beside that.
 //
 // A stream arms it with every chunk, so arming only notes when the limit is exceeded. The one timer there is looks when it fires, and
 // goes on for what is left.

@@ -51,7 +51,7 @@ func (u *Caller) goneBeside(ctx context.Context, c *call, name string, e *Error)
 	e.Message = withoutEcho(e.Message, c.event) // it goes into the log, and to requests of others
 	switch about := c.about(e); about {
 	case name:
-		if c.pass(name, e); u.asksOtherKey(c, name, e) {
+		if c.pass(name, e); u.asksOtherKey(ctx, c, name, e) {
 			return true
 		}
 		u.retired.retire(ctx, name, u.instead(c), e, c)

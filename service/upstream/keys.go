@@ -125,9 +125,9 @@ func (k *keys) search(now time.Time, n need) (best, cooling *apiKey) {
 	return best, cooling
 }
 
-// better prefers one that the call has not used in vain, the one that it asks for, then one that can pay for the prompt, then the sooner turn, then a key
-// that is not to be avoided, then the body's own key, or the one with fewer calls in
-// flight.
+// better prefers one that the call has not used in vain, the one that it asks for, then
+// one that can pay for the prompt, then the sooner turn, then a key that is not to be
+// avoided, then the body's own key, or the one with fewer calls in flight.
 func (key *apiKey) better(than *apiKey, now time.Time, n need, cost float64) bool {
 	pays, theyPay := key.budget.pays(cost, now), than.budget.pays(cost, now)
 	mine, theirs := key.turns.next(now), than.turns.next(now)

@@ -187,3 +187,25 @@ func TestModelRestsAreBounded(t *testing.T) {
 		}
 	})
 }
+
+// A key that rests for a while bounds the wait for a model that another key is without for
+// long.
+func TestModelWaitIsThatOfTheSoonestKey(t *testing.T) {
+	t.Parallel()
+	k := testKeys(0, "a", "b")
+	k.lacks(k.all[0], "m")
+	if wait, _ := k.modelWait(need{model: "m"}); wait != 0 {
+		t.Errorf("with a key that has it: got %v", wait)
+	}
+	l, err := k.lend(t.Context(), 0, need{model: "m"})
+	if err != nil || l.key != k.all[1] {
+		t.Fatalf("got %+v, %v", l, err)
+	}
+	k.failed(l, asks(tooMany(), time.Minute))
+	if wait, _ := k.modelWait(need{model: "m"}); wait <= 0 || wait > time.Minute {
+		t.Errorf("the key that has it rests for a minute: got %v", wait)
+	}
+	if wait, _ := k.modelWait(need{model: "another"}); wait != 0 {
+		t.Errorf("another model: got %v", wait)
+	}
+}

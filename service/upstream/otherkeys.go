@@ -18,7 +18,7 @@ const otherKeys = 3
 // may be about the account of the first one: its settings leave it no endpoint, or a
 // guardrail of the key does. While one call asks, others go on with their next model;
 // those that have none ask another key as well.
-func (u *Caller) asksOtherKey(c *call, name string, e *Error) bool {
+func (u *Caller) asksOtherKey(ctx context.Context, c *call, name string, e *Error) bool {
 	var api *openrouter.Error
 	if c.last != e || !errors.As(e.cause, &api) || saysGone(api) {
 		return false // it was not asked just now, or it is gone whoever asks
@@ -26,7 +26,7 @@ func (u *Caller) asksOtherKey(c *call, name string, e *Error) bool {
 	if !slices.Contains(c.without, c.lease.key) {
 		c.without = append(c.without, c.lease.key)
 	}
-	if len(c.without) > otherKeys || !u.keys.another(c.need(c.at())) || !u.retired.question(name, c, e, u.instead(c) == "") {
+	if len(c.without) > otherKeys || !u.keys.another(c.need(c.at()), time.Now().Add(u.patience(ctx))) || !u.retired.question(name, c, e, u.instead(c) == "") {
 		return false
 	}
 	c.questions, c.looks = true, name
@@ -99,14 +99,14 @@ func (r *retired) askedWith(name string) (told []*apiKey, doubted *apiKey) {
 	return slices.Clone(one.keys), nil
 }
 
-// another reports whether a call could be made now with a key that it has not used.
-func (k *keys) another(n need) bool {
+// another reports whether a call could be made by a time with a key that it has not used.
+func (k *keys) another(n need, by time.Time) bool {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	now := time.Now()
 	return slices.ContainsFunc(k.all, func(key *apiKey) bool {
 		at, _ := key.readyAt(now, n)
-		return !slices.Contains(n.without, key) && !at.After(now) && !key.turns.next(now).After(now)
+		return !slices.Contains(n.without, key) && !at.After(by) && !key.turns.next(now).After(by)
 	})
 }
 

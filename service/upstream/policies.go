@@ -41,7 +41,7 @@ type answer = *openrouter.Completion
 //	complete       the call, within CALL_TIMEOUT
 //
 // They are failsafe-go's policies in their standalone use, which costs nothing while
-// nothing fails; only what repeats is an executor's.
+// nothing fails; only what fails goes through an executor.
 //
 // Every frame below it stays on the stack of a call that waits for OpenRouter: what is
 // large is kept in the call, or done in functions that return before.

@@ -152,19 +152,18 @@ func (k *keys) modelWait(n need) (time.Duration, events.Code) {
 	now := time.Now()
 	var soonest time.Time
 	var because events.Code
+	forTheModel := false
 	for _, key := range k.all {
-		if key.rest.readyAt(now).After(now) {
-			continue // whatever the model is
-		}
 		at, why := key.readyAt(now, n)
 		if !at.After(now) {
 			return 0, ""
 		}
+		forTheModel = forTheModel || !key.rest.readyAt(now).After(now)
 		if soonest.IsZero() || at.Before(soonest) {
 			soonest, because = at, why
 		}
 	}
-	if soonest.IsZero() {
+	if !forTheModel { // every key rests, whatever the model is
 		return 0, ""
 	}
 	return soonest.Sub(now), because

@@ -105,9 +105,9 @@ func (r *retired) retire(ctx context.Context, name, instead string, e *Error, c 
 		return // that call finds it out
 	}
 	known := one.gone != nil && one.asks == nil
-	one.gone, one.asks, one.keys = e, nil, c.without
+	one.gone, one.asks = e, nil
 	if !known {
-		one.since = time.Now()
+		one.since, one.keys = time.Now(), c.without
 	}
 	if !known || r.due(one) { // it was named in a list
 		one.look = time.Now().Add(retiredFor)
@@ -157,11 +157,12 @@ func (r *retired) answered(ctx context.Context, name string, began time.Time) {
 	r.mu.Lock()
 	one := r.all[name]
 	back := one != nil && one.gone != nil && began.After(one.since)
+	told := back && one.asks == nil // else another key is asked, and nobody knows of it
 	if back {
 		delete(r.all, name)
 	}
 	r.mu.Unlock()
-	if back {
+	if told {
 		r.tel.Logger.InfoContext(ctx, "a model that was gone answers again", "model", name, "was_gone_for", rounded(time.Since(one.since)))
 	}
 }
