@@ -54,10 +54,12 @@ func BodyDigest(object []byte) string {
 	return digestPrefix + base64.URLEncoding.EncodeToString(sum[:])
 }
 
-// RequestBodyName is the name of a request's object: the same for the same bytes, so
-// that a request which is sent again puts no second one.
-func RequestBodyName(id, digest string) string {
-	return CanonicalID(id) + "/" + strings.TrimPrefix(digest, digestPrefix)
+// RequestBodyName is the name of a request's object: the same for the same bytes and
+// callback, so that a request which is sent again puts no second one. The same id on
+// another callback is another request, and has an object of its own: each goes when its
+// request is settled.
+func RequestBodyName(id, callback, digest string) string {
+	return CanonicalID(id) + "/" + strings.TrimPrefix(BodyDigest([]byte(callback+" "+digest)), digestPrefix)
 }
 
 // ResultBodyName is the name of the object of a result. unique tells it from that of
@@ -66,7 +68,8 @@ func ResultBodyName(id, unique string) string { return resultBodies + CanonicalI
 
 // ofRequest reports whether a name may be that of a request's object: its id, or its
 // id, a slash and at most 200 letters, digits and any of ._=/- behind that. So
-// nobody has a worker read or delete what belongs to another request.
+// nobody has a worker read or delete by mistake what belongs to another request. Who may
+// write to the bucket can: what it says of an object names the chunks.
 func (b BodyRef) ofRequest(id string) bool {
 	n := min(len(id), len(b.Name))
 	rest := b.Name[n:]

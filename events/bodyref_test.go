@@ -15,7 +15,7 @@ import (
 // bodyRef is a reference of someID's request to an object.
 func bodyRef(object string) *events.BodyRef {
 	digest := events.BodyDigest([]byte(object))
-	return &events.BodyRef{Bucket: "GEMINI_BODIES", Name: events.RequestBodyName(someID, digest), Size: len(object), Digest: digest}
+	return &events.BodyRef{Bucket: "GEMINI_BODIES", Name: someID + "/" + strings.TrimPrefix(digest, "SHA-256="), Size: len(object), Digest: digest}
 }
 
 // ofAnother is a reference of another request to the same object.
@@ -171,5 +171,18 @@ func TestOfResult(t *testing.T) {
 		if ref.Size = events.MaxBody + 1; ref.OfResult("B", someID) {
 			t.Error("a result larger than any is read")
 		}
+	}
+}
+
+// The same id on two callbacks is two requests, and each deletes its object.
+func TestRequestBodyNames(t *testing.T) {
+	t.Parallel()
+	digest := events.BodyDigest([]byte("object"))
+	name := events.RequestBodyName(someID, "a", digest)
+	if name != events.RequestBodyName(strings.ToUpper(someID), "a", digest) {
+		t.Error("the same request has two names")
+	}
+	if name == events.RequestBodyName(someID, "b", digest) || name == events.RequestBodyName(someID, "a", events.BodyDigest([]byte("another"))) {
+		t.Error("two requests have one name")
 	}
 }

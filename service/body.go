@@ -3,6 +3,7 @@ package service
 import (
 	"context"
 	"errors"
+	"time"
 
 	"gemini-client/events"
 	"gemini-client/service/bus"
@@ -13,6 +14,9 @@ import (
 // speaks against a call, so its bytes are in memory as long as the call and no longer. It
 // goes when the request is settled; as long as a dead letter or a schedule refers to
 // it, it stays.
+
+// storeWait is when a request is tried again for whose object store nobody answers.
+const storeWait = 30 * time.Second
 
 var errDeadline = errors.New("the request's deadline has passed")
 
@@ -41,6 +45,8 @@ func (h *handler) fetch(ctx context.Context, j *job) (verdict, bool) {
 		return failed(failure.Code, failure.Message), true
 	case errors.Is(err, bus.ErrNoBody):
 		return failed(events.InvalidRequest, "body_ref: "+err.Error()+". Put the object again and send the request under a new request_id."), true
+	case errors.Is(err, bus.ErrNoAnswer):
+		return judgeError(&upstream.Error{Code: events.Internal, Message: "Nobody answers for the object store of large bodies.", Heals: upstream.Later, Wait: storeWait}, h.situation(j)), true
 	case errors.Is(err, errDeadline):
 		return failed(events.DeadlineExceeded, "The request's deadline passed before its prompt was fetched."), true
 	case errors.Is(err, upstream.ErrCancelled):

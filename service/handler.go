@@ -166,7 +166,6 @@ func (h *handler) nack(ctx context.Context, d *bus.Delivery, r *report) {
 	}
 }
 
-// decide returns the verdict, calling upstream only if nothing speaks against
 // decide sets the job's verdict. A panic fails this request alone. What it calls stays on
 // the stack of each call in flight, so what needs much of that is kept in the job, or done
 // in functions that return before.
@@ -219,13 +218,17 @@ func (h *handler) judge(j *job) {
 		j.verdict = judgeAnswer(re.Answer)
 		return
 	}
-	n := retryCount(j.delivery, j.request.RetryCount)
+	j.verdict = judgeError(re.Err, h.situation(j))
+}
+
+func (h *handler) situation(j *job) situation {
+	n, re := retryCount(j.delivery, j.request.RetryCount), &j.reply
 	timeouts, _ := events.Timeouts(j.delivery.Header)
-	j.verdict = judgeError(re.Err, situation{
+	return situation{
 		now: time.Now(), deadline: j.request.Deadline, called: re.Attempts > 0,
 		longest: h.longestWait, retryCount: n, maxRetries: h.queue.MaxRetries, delay: upstream.WithJitter(h.queue.RetryDelay(n)),
 		timedOut: re.TimedOut, timeouts: timeouts, maxTimeouts: h.queue.TimeoutMaxRetries,
-	})
+	}
 }
 
 // conclude has a verdict stored, or what it becomes where the server refuses it,

@@ -22,7 +22,7 @@ var (
 	// ErrNoBucket is a server, or an account, without the bucket.
 	ErrNoBucket = errors.New("there is no object store for bodies that are too large for a message: `gemini-client provision` makes it. With accounts, the user needs the rights to it in deploy/nats/nats.conf")
 	// ErrMissing is an object that is not in the bucket, or not any more.
-	ErrMissing = errors.New("the object is not in the bucket: it was deleted with its settled request, is too old, or was never put")
+	ErrMissing = errors.New("the object is not in the bucket: it is too old, was never put, or was deleted, as a request's is when that is settled")
 	// ErrBroken is an object that is not the one that was referred to.
 	ErrBroken = errors.New("the object is not what was put")
 )
@@ -69,11 +69,23 @@ func (s *Store) Put(ctx context.Context, name string, object []byte) (events.Bod
 		n := min(s.Chunk(), len(rest))
 		m := &nats.Msg{Subject: s.chunks(info.NUID), Data: rest[:n], Header: nats.Header{jetstream.MsgIDHeader: {fmt.Sprintf("%s/%d", info.NUID, info.Chunks)}}}
 		if err := s.Publish(ctx, m); err != nil {
+			s.forget(ctx, info.NUID)
 			return ref, err
 		}
 		rest = rest[n:]
 	}
-	return ref, s.putInfo(ctx, info)
+	return ref, s.putInfo(ctx, info) // after an error it may be there, so the chunks stay
+}
+
+// forgetTime bounds the wait for chunks to be removed that belong to no object.
+const forgetTime = 5 * time.Second
+
+// forget removes the chunks of an object that could not be put whole: nothing names them,
+// and they would fill the bucket until its age limit.
+func (s *Store) forget(ctx context.Context, nuid string) {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), forgetTime)
+	defer cancel()
+	_ = s.Publish(ctx, &nats.Msg{Subject: s.chunks(nuid), Header: alone()}) // or they wait for the age limit
 }
 
 // Get returns the object that a reference names. The caller has room for its size.
@@ -99,6 +111,10 @@ func (s *Store) Get(ctx context.Context, ref events.BodyRef) ([]byte, error) {
 	}
 }
 
+// leastChunk is the least that each chunk but the last must have: each is a round trip.
+// Clients make them of 128 KiB.
+const leastChunk = 4 << 10
+
 // read returns the chunks of an object, which are its own.
 func (s *Store) read(ctx context.Context, nuid string, ref events.BodyRef) ([]byte, error) {
 	object := make([]byte, 0, ref.Size)
@@ -109,6 +125,8 @@ func (s *Store) read(ctx context.Context, nuid string, ref events.BodyRef) ([]by
 			return nil, err
 		case m == nil || len(m.Data) == 0:
 			return nil, fmt.Errorf("%w: it ends after %d of %d bytes", ErrBroken, len(object), ref.Size)
+		case len(m.Data) < leastChunk && len(object)+len(m.Data) < ref.Size:
+			return nil, fmt.Errorf("%w: it comes in chunks of less than %d bytes", ErrBroken, leastChunk)
 		case len(object)+len(m.Data) > ref.Size:
 			return nil, fmt.Errorf("%w: it goes on after its %d bytes", ErrBroken, ref.Size)
 		}
@@ -187,8 +205,8 @@ const (
 	codeNoStream  = 10059
 )
 
-// Where there is no bucket it is looked for again: a service that starts makes it, and
-// JetStream may be starting.
+// Where there is no bucket, no leader or nobody who answers, it is asked again: a service
+// that starts makes the bucket, and JetStream may be starting.
 const (
 	bucketTries = 12
 	bucketWait  = 250 * time.Millisecond
@@ -212,23 +230,25 @@ func (s *Store) message(ctx context.Context, which map[string]any) (*jetstream.R
 	if err != nil && !errors.Is(err, nats.ErrNoResponders) {
 		return nil, err
 	}
+	var last error
 	for range bucketTries {
 		m, err = s.Request(ctx, s.API("STREAM.MSG.GET."+stream), question)
 		if err == nil {
-			found, err := answer(m)
-			if !errors.Is(err, ErrNoBucket) {
-				return found, err
+			var found *jetstream.RawStreamMsg
+			if found, err = answer(m); err == nil {
+				return found, nil
 			}
 		} else if !errors.Is(err, nats.ErrNoResponders) {
 			return nil, err
 		}
+		last = err
 		select {
 		case <-time.After(bucketWait):
 		case <-ctx.Done():
 			return nil, context.Cause(ctx)
 		}
 	}
-	return nil, ErrNoBucket
+	return nil, last
 }
 
 // answer reads the leader's.

@@ -214,3 +214,48 @@ func TestBrokenObjects(t *testing.T) {
 		t.Errorf("no JSON: %v", err)
 	}
 }
+
+// What is left of an object that found no room is removed: the room is there for others.
+func TestNothingIsLeftOfWhatFoundNoRoom(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	s, err := b.js.Stream(t.Context(), "OBJ_B")
+	if err != nil {
+		t.Fatal(err)
+	}
+	c := s.CachedInfo().Config
+	c.MaxBytes = 3 << 20
+	if _, err := b.js.UpdateStream(t.Context(), c); err != nil {
+		t.Fatal(err)
+	}
+	for range 3 {
+		if _, err := b.Put(t.Context(), "too large", some(t, 5<<20)); err == nil {
+			t.Fatal("5 MiB were put into 3")
+		}
+	}
+	object := some(t, 2<<20)
+	ref, err := b.Put(t.Context(), "fits", object)
+	if err != nil {
+		t.Fatalf("2 MiB into what is left: %v", err)
+	}
+	if got, err := b.Get(t.Context(), ref); err != nil || !bytes.Equal(got, object) {
+		t.Errorf("got %d bytes, %v", len(got), err)
+	}
+}
+
+// Each chunk is a round trip, so an object in tiny ones is refused.
+func TestTinyChunks(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	object := some(t, 9<<10)
+	for size, want := range map[uint32]error{1 << 10: bodies.ErrBroken, 4 << 10: nil} {
+		name := fmt.Sprint(size)
+		if _, err := b.theirs.Put(t.Context(), jetstream.ObjectMeta{Name: name, Opts: &jetstream.ObjectMetaOptions{ChunkSize: size}}, bytes.NewReader(object)); err != nil {
+			t.Fatal(err)
+		}
+		ref := events.BodyRef{Bucket: "B", Name: name, Size: len(object), Digest: events.BodyDigest(object)}
+		if got, err := b.Get(t.Context(), ref); !errors.Is(err, want) || want == nil && !bytes.Equal(got, object) {
+			t.Errorf("chunks of %d bytes: got %d bytes, %v, want %v", size, len(got), err, want)
+		}
+	}
+}

@@ -1,6 +1,7 @@
 package client
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -55,7 +56,7 @@ func (c *Client) refer(ctx context.Context, request events.Request, body []byte,
 	if len(object) > events.MaxBody {
 		return nil, fmt.Errorf("%w (it has %d bytes)", ErrTooLarge, len(object))
 	}
-	ref, err := c.bodies.Put(ctx, events.RequestBodyName(request.ID, events.BodyDigest(object)), object)
+	ref, err := c.bodies.Put(ctx, events.RequestBodyName(request.ID, cmp.Or(request.CallbackQueue, c.callback), events.BodyDigest(object)), object)
 	switch {
 	case errors.Is(err, ErrNoBodies):
 		return nil, fmt.Errorf("%w: %w", ErrTooLarge, err)
@@ -100,7 +101,7 @@ func (c *Client) resolve(ctx context.Context, r events.Result) (events.Result, e
 	}
 	object, err := c.bodies.Get(ctx, ref)
 	switch {
-	case errors.Is(err, bodies.ErrNoBucket), errors.Is(err, bodies.ErrMissing), errors.Is(err, bodies.ErrBroken):
+	case errors.Is(err, bodies.ErrMissing), errors.Is(err, bodies.ErrBroken):
 		return r, fmt.Errorf("%w: %w", ErrNoBody, err)
 	case err != nil:
 		return r, fmt.Errorf("%w: %w", errUnread, err)

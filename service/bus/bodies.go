@@ -24,6 +24,9 @@ var ErrNoBody = errors.New("the object cannot be used")
 // the bucket's age limit.
 const dropTime = 5 * time.Second
 
+// putTime bounds what a paid answer waits for a bucket that was there a moment ago.
+const putTime = time.Minute
+
 // newBodies returns the object store of large bodies. Nothing is asked before it is used.
 func newBodies(s *streams) *bodies.Store {
 	return &bodies.Store{
@@ -61,7 +64,7 @@ func (s *streams) putBody(ctx context.Context, m *nats.Msg) error {
 			return &nats.Msg{Subject: m.Subject, Header: cloneHeader(m.Header), Data: m.Data}
 		})
 		var api *jetstream.APIError
-		return refusedIf(err, errors.Is(err, ErrDenied) || errors.Is(err, nats.ErrNoResponders) || streamFull(err) ||
+		return refusedIf(err, errors.Is(err, ErrDenied) || streamFull(err) ||
 			errors.As(err, &api) && noRoom(api.ErrorCode))
 	})
 }
@@ -81,14 +84,18 @@ func noRoom(code jetstream.ErrorCode) bool {
 // Body returns the object that an admitted request refers to. It counts its bytes
 // against the memory budget until the delivery is settled, and waits for room before it
 // fetches the first. NATS being away is waited for, as long as ctx lasts. Errors:
-// ErrNoBody, ErrRefused, ctx's cause.
+// ErrNoBody, ErrRefused, ctx's cause; ErrNoAnswer if nobody answers for JetStream, which may
+// pass.
 func (b *Bus) Body(ctx context.Context, d *Delivery, ref events.BodyRef) ([]byte, error) {
 	if err := d.Room(ctx, ref.Size); err != nil {
 		return nil, err
 	}
 	object, err := b.bodies.Get(ctx, ref)
-	if errors.Is(err, bodies.ErrNoBucket) || errors.Is(err, bodies.ErrMissing) || errors.Is(err, bodies.ErrBroken) {
+	switch {
+	case errors.Is(err, bodies.ErrNoBucket), errors.Is(err, bodies.ErrMissing), errors.Is(err, bodies.ErrBroken):
 		return nil, fmt.Errorf("%w: %w", ErrNoBody, err)
+	case errors.Is(err, nats.ErrNoResponders):
+		return nil, fmt.Errorf("%w: %w", ErrNoAnswer, err)
 	}
 	return object, err
 }
@@ -97,10 +104,10 @@ func (b *Bus) Body(ctx context.Context, d *Delivery, ref events.BodyRef) ([]byte
 // other has: another worker's, whose result may be the one that counts, must not
 // replace it. Errors: ErrRefused, ctx's cause.
 func (b *Bus) PutResult(ctx context.Context, id string, result []byte) (events.BodyRef, error) {
+	ctx, cancel := context.WithTimeoutCause(ctx, putTime, fmt.Errorf("%w: it could not be stored within %s", ErrRefused, putTime))
+	defer cancel()
 	ref, err := b.bodies.Put(ctx, events.ResultBodyName(id, uuid.NewString()), result)
-	if errors.Is(err, bodies.ErrNoBucket) {
-		err = errors.Join(ErrRefused, err)
-	}
+	err = refusedIf(err, errors.Is(err, bodies.ErrNoBucket) || errors.Is(err, nats.ErrNoResponders))
 	ref.Note = events.NoteResultRef
 	return ref, err
 }

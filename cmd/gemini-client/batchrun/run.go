@@ -171,6 +171,11 @@ func (r *run) answer(ctx context.Context, l line) (events.Result, error) {
 	if e := (*client.FailedError)(nil); errors.As(err, &e) {
 		return result, nil
 	}
+	if errors.Is(err, client.ErrNoBody) { // it was answered, and nobody can read it any more
+		lost := l.request.Failed(events.Failure{Code: events.Internal, Message: err.Error()}, time.Now())
+		lost.Usage, lost.Cost = result.Usage, result.Cost
+		return lost, nil
+	}
 	return result, err
 }
 
