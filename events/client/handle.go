@@ -86,7 +86,7 @@ func (h *Handle) Stored(ctx context.Context) (r events.Result, there bool, err e
 
 // Result waits for the request's result and returns it. A failed one is returned beside a
 // [FailedError], one whose content cannot be read beside ErrNoBody. Errors: ErrNotAllowed,
-// ErrNoResults, ctx's.
+// ErrNoResults, ctx's; ErrNoBodies or NATS's own where the content cannot be read yet.
 func (h *Handle) Result(ctx context.Context) (events.Result, error) {
 	c := h.client
 	ctx, stop := c.denials.during(ctx, h.getSubject())

@@ -12,25 +12,32 @@ import (
 func TestSubmitIsTakenOver(t *testing.T) {
 	t.Parallel()
 	b := setup(t, simulator.BatchConfig{})
+	b.loseWhileSent()
+	if n := len(b.router.Batches()); n != 0 {
+		t.Errorf("batches: %d, want none", n)
+	}
+}
+
+// loseWhileSent has a request's batch sent by a worker from which another one takes the job
+// meanwhile: nobody knows whether OpenRouter has it.
+func (b *bench) loseWhileSent() {
+	b.t.Helper()
 	b.read = func(nth int) bool {
-		if nth == 2 { // while it is sent
-			record, err := b.bus.BatchRecord(t.Context(), "jobs", job)
+		if nth == 2 {
+			record, err := b.bus.BatchRecord(b.t.Context(), "jobs", job)
 			if err == nil {
-				_, err = b.bus.PutBatchRecord(t.Context(), "jobs", record, time.Hour)
+				_, err = b.bus.PutBatchRecord(b.t.Context(), "jobs", record, time.Hour)
 			}
 			if err != nil {
-				t.Error(err)
+				b.t.Error(err)
 			}
 		}
 		return true
 	}
 	b.ask("Why?")
 	b.tick(group)
-	if _, err := b.Tick(t.Context(), job); err == nil {
-		t.Error("no error")
-	}
-	if n := len(b.router.Batches()); n != 0 {
-		t.Errorf("batches: %d, want none", n)
+	if _, err := b.Tick(b.t.Context(), job); err == nil {
+		b.t.Error("no error")
 	}
 }
 
@@ -55,23 +62,7 @@ func TestSubmitNothing(t *testing.T) {
 func TestManyTicksHastenNoSubmission(t *testing.T) {
 	t.Parallel()
 	b := setup(t, simulator.BatchConfig{})
-	b.read = func(nth int) bool {
-		if nth == 2 { // the worker has lost the job while it was sent
-			record, err := b.bus.BatchRecord(t.Context(), "jobs", job)
-			if err == nil {
-				_, err = b.bus.PutBatchRecord(t.Context(), "jobs", record, time.Hour)
-			}
-			if err != nil {
-				t.Error(err)
-			}
-		}
-		return true
-	}
-	b.ask("Why?")
-	b.tick(group)
-	if _, err := b.Tick(t.Context(), job); err == nil {
-		t.Error("no error")
-	}
+	b.loseWhileSent()
 	for range 5 {
 		if next := b.tick(job); !next.After(time.Now()) || len(b.router.Batches()) != 0 {
 			t.Fatalf("next %v, %d batches, want none before a while has passed", next, len(b.router.Batches()))
