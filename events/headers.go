@@ -29,6 +29,13 @@ const (
 	// HeaderTick marks a message of the service's own, by which a batch is collected
 	// or watched. Only the service's own word counts.
 	HeaderTick = "Gemini-Tick"
+	// HeaderTenant names whose request it is or was, on results, dead letters and
+	// rescheduled requests. Only the service's own word counts: a request's tenant is
+	// what its subject says.
+	HeaderTenant = "Gemini-Tenant"
+	// HeaderLane names the lane of a rescheduled request and of a dead letter, as
+	// HeaderTenant its tenant.
+	HeaderLane = "Gemini-Lane"
 	// HeaderReplay holds the stream sequence of the failed result an operator's
 	// replay may follow.
 	HeaderReplay = "Gemini-Replay"

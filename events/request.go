@@ -23,6 +23,10 @@ const (
 type Request struct {
 	// ID is the request's UUID, spelt as it was sent.
 	ID string `json:"request_id"`
+	// Tenant is whose request it is, and Lane how it came. The subject says so, never the
+	// body; Decode leaves them empty.
+	Tenant string `json:"-"`
+	Lane   Lane   `json:"-"`
 	// Prompt is the user message. Empty if Messages or BodyRef is set instead.
 	Prompt string `json:"prompt,omitempty"`
 	// Messages is OpenRouter's message list, as it was sent: not empty, every

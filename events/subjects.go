@@ -34,11 +34,13 @@ const (
 	deltas      = "deltas"
 	status      = "status"
 	batch       = "batch"
+	limits      = "limits"
+	budgets     = "budgets"
 )
 
 // ownSubjects lists the words no queue may be put under.
 func ownSubjects() []string {
-	return []string{retries, later, claims, deadletters, cancels, deltas, status, batch}
+	return []string{retries, later, claims, deadletters, cancels, deltas, status, batch, limits, budgets}
 }
 
 // Retries is the subject on which rescheduled requests are delivered.

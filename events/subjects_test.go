@@ -1,6 +1,7 @@
 package events_test
 
 import (
+	"slices"
 	"strings"
 	"testing"
 
@@ -93,7 +94,7 @@ func TestNamesValidate(t *testing.T) {
 }
 
 // eachWord is one problem for each of the service's own words.
-func eachWord(s string) []string { return []string{s, s, s, s, s, s, s, s} }
+func eachWord(s string) []string { return slices.Repeat([]string{s}, 10) }
 
 func TestCheckCallbacks(t *testing.T) {
 	t.Parallel()

@@ -22,6 +22,11 @@ type Delivery struct {
 	Stored     time.Time // when the stream stored it
 	Taken      time.Time // when this process got it
 
+	// Tenant is whose request it is, and Lane in which one it is answered: its subject
+	// says so, or, of what came through the retries, the header.
+	Tenant string
+	Lane   events.Lane
+
 	// Retried says that it came through the retries, where only the service and
 	// operators may publish: it may be the only trace of its request.
 	Retried bool
@@ -44,6 +49,7 @@ type Delivery struct {
 // lest a requester's come back from a wait as if they were theirs.
 func (d *Delivery) guardReplay() {
 	if d.Retried {
+		d.Tenant, d.Lane = events.TenantOf(d.Header)
 		d.Follows, _ = events.Replay(d.Header)
 		d.Tick = events.Tick(d.Header)
 		return
@@ -59,7 +65,7 @@ func (d *Delivery) guardReplay() {
 
 // isOwn reports whether only operators and the service may set a header.
 func isOwn(name string) bool {
-	return slices.ContainsFunc([]string{events.HeaderReplay, events.HeaderBilled, events.HeaderTimeouts, events.HeaderBatch, events.HeaderTick}, func(own string) bool { return strings.EqualFold(name, own) })
+	return slices.ContainsFunc([]string{events.HeaderReplay, events.HeaderBilled, events.HeaderTimeouts, events.HeaderBatch, events.HeaderTick, events.HeaderTenant, events.HeaderLane}, func(own string) bool { return strings.EqualFold(name, own) })
 }
 
 // message names the queue message, so that two deliveries of one message can be

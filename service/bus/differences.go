@@ -30,6 +30,7 @@ func streamDifferences(have, want jetstream.StreamConfig, leastAge time.Duration
 	}
 	compare.add("allow_direct", have.AllowDirect || !want.AllowDirect, true, "the look-up before a call would not work")
 	compare.add("allow_msg_ttl", have.AllowMsgTTL || !want.AllowMsgTTL, true, "claims would never expire")
+	compare.add("allow_msg_counter", have.AllowMsgCounter, want.AllowMsgCounter, "limits and budgets could not be counted")
 	compare.add("allow_msg_schedules", have.AllowMsgSchedules, want.AllowMsgSchedules, "schedules belong to the retries and to nothing else")
 	if want.AllowRollup {
 		compare.add("allow_rollup_hdrs", have.AllowRollup, true, "objects could not be replaced nor deleted")

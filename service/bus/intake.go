@@ -213,6 +213,7 @@ func (in *intake) begin(work context.Context, q *queue, m pulled) bool {
 		Body: m.Data, Header: m.Header, Queue: q.subject, Stream: q.stream, Sequence: meta.Sequence.Stream,
 		Deliveries: meta.NumDelivered, Stored: meta.Timestamp, Taken: time.Now(), Retried: q.retries, slot: s,
 	}
+	d.Tenant, d.Lane = q.tenant, q.lane
 	d.guardReplay()
 	in.memory.take(s, m.Msg)
 	m.lighten()

@@ -7,6 +7,8 @@ import (
 	"time"
 
 	"github.com/nats-io/nats.go/jetstream"
+
+	"gemini-client/events"
 )
 
 // idlePull is how long a pull for requests stays open when there are none. In
@@ -18,6 +20,8 @@ const idlePull = time.Second
 type queue struct {
 	stream  string
 	subject string
+	tenant  string                                            // whose requests are in it; of the retries each says so itself
+	lane    events.Lane                                       // as tenant
 	retries bool                                              // it holds rescheduled and replayed requests
 	next    string                                            // where to ask for messages
 	bind    func(context.Context) (jetstream.Consumer, error) // finds or makes the consumer
@@ -44,7 +48,7 @@ func (q *queue) due() bool {
 // force: heartbeats follow the server's value, not the configuration.
 func bindQueues(ctx context.Context, conn *Conn, topology Topology, create bool) (queues []*queue, shortest time.Duration, err error) {
 	for _, want := range slices.Backward(topology.Consumers) {
-		q := &queue{stream: want.Stream, subject: want.Config.FilterSubject, retries: want.Retries}
+		q := &queue{stream: want.Stream, subject: want.Config.FilterSubject, retries: want.Retries, tenant: events.DefaultTenant, lane: events.LaneInteractive}
 		q.next = conn.api("CONSUMER.MSG.NEXT." + want.Stream + "." + want.Config.Durable)
 		q.bind = func(ctx context.Context) (jetstream.Consumer, error) {
 			if _, err := ensureConsumer(ctx, conn.JetStream, want, create); err != nil {

@@ -38,6 +38,7 @@ type Topology struct {
 	Bounds    map[string]Bound         // of the streams that one setting bounds
 	Batch     *jetstream.StreamConfig  // one of Streams, which is made when it is needed; nil if batches are off
 	Bodies    jetstream.StreamConfig   // one of Streams, without which the service goes on
+	Shared    []jetstream.StreamConfig // some of Streams: the counters, which are made when something is to be counted
 }
 
 // QueueConsumer is a durable consumer and the stream it belongs to.
@@ -70,6 +71,8 @@ func NewTopology(c config.Config, maxPayload int64) Topology {
 		t.Batch = new(batchStream(n, c.Replicas))
 		t.Streams = append(t.Streams, *t.Batch)
 	}
+	t.Shared = []jetstream.StreamConfig{limitsStream(n, c.Replicas), budgetsStream(n, c.Replicas)}
+	t.Streams = append(t.Streams, t.Shared...)
 	t.Bodies = bodiesStream(c, n)
 	t.Streams = append(t.Streams, t.Bodies) // the last: where storage is scarce, it is what can be done without
 	return t
@@ -78,7 +81,8 @@ func NewTopology(c config.Config, maxPayload int64) Topology {
 // needed leaves out what only some requests need.
 func (t Topology) needed() Topology {
 	t.Streams = slices.DeleteFunc(slices.Clone(t.Streams), func(s jetstream.StreamConfig) bool {
-		return s.Name == t.Bodies.Name || t.Batch != nil && s.Name == t.Batch.Name
+		shared := slices.ContainsFunc(t.Shared, func(one jetstream.StreamConfig) bool { return one.Name == s.Name })
+		return shared || s.Name == t.Bodies.Name || t.Batch != nil && s.Name == t.Batch.Name
 	})
 	return t
 }

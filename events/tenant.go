@@ -1,0 +1,90 @@
+package events
+
+import "strings"
+
+// DefaultTenant is who a request belongs to that comes on REQUEST_QUEUE itself.
+const DefaultTenant = "default"
+
+// maxTenant bounds a tenant's name.
+const maxTenant = 64
+
+// ValidTenant reports whether a name can be a tenant's: 1 to 64 characters of A-Z, a-z,
+// 0-9, _ and -.
+func ValidTenant(name string) bool { return isToken(name) && len(name) <= maxTenant }
+
+// Lane is one of the two ways into the service, each of which has its share of the
+// workers' slots.
+type Lane string
+
+// The lanes. There is no priority beyond them: inside a lane a tenant's requests are
+// taken in the order in which they came, so that none is overtaken for ever.
+const (
+	LaneInteractive Lane = "interactive" // somebody waits for the answer
+	LaneBatch       Lane = "batch"       // nobody does
+)
+
+// Requests is the subject of a tenant's requests in a lane: REQUEST_QUEUE for those of
+// the default tenant, <REQUEST_QUEUE>.<tenant> for another's, and
+// <REQUEST_QUEUE>.<tenant>.batch for the slow lane of either.
+func (n Names) Requests(tenant string, lane Lane) string {
+	switch {
+	case lane == LaneBatch:
+		return n.RequestQueue + "." + tenant + "." + batch
+	case tenant == DefaultTenant:
+		return n.RequestQueue
+	}
+	return n.RequestQueue + "." + tenant
+}
+
+// ParseRequests returns whose requests come on a subject, and in which lane. ok is false
+// if it is none that Requests makes.
+func (n Names) ParseRequests(subject string) (tenant string, lane Lane, ok bool) {
+	if subject == n.RequestQueue {
+		return DefaultTenant, LaneInteractive, true
+	}
+	rest, ok := strings.CutPrefix(subject, n.RequestQueue+".")
+	if !ok {
+		return "", "", false
+	}
+	tenant, word, slow := strings.Cut(rest, ".")
+	switch {
+	case !ValidTenant(tenant), slow && word != batch, !slow && tenant == DefaultTenant:
+		return "", "", false
+	case slow:
+		return tenant, LaneBatch, true
+	}
+	return tenant, LaneInteractive, true
+}
+
+// RequestsAll is the filter for the requests of every tenant but the default one, and of
+// its slow lane.
+func (n Names) RequestsAll() string { return n.RequestQueue + ".>" }
+
+// TenantsBucket is the key-value bucket of the declared tenants.
+func (n Names) TenantsBucket() string { return n.StreamPrefix + "_TENANTS" }
+
+// LimitsStream is the stream of the counters of calls and tokens that all workers share.
+func (n Names) LimitsStream() string { return n.StreamPrefix + "_LIMITS" }
+
+// LimitsAll is the filter for every such counter.
+func (n Names) LimitsAll() string { return n.own(limits, ">") }
+
+// BudgetsStream is the stream of the counters of money that all workers share.
+func (n Names) BudgetsStream() string { return n.StreamPrefix + "_BUDGETS" }
+
+// BudgetsAll is the filter for every such counter.
+func (n Names) BudgetsAll() string { return n.own(budgets, ">") }
+
+// TenantOf returns whose request a message is that came through the retries, and its
+// lane, as its headers say: the default tenant's, and interactive, where they say nothing
+// that can be.
+func TenantOf(h Header) (tenant string, lane Lane) {
+	tenant, lane = first(h, HeaderTenant), LaneInteractive
+	if !ValidTenant(tenant) {
+		tenant = DefaultTenant
+	}
+	if first(h, HeaderLane) == string(LaneBatch) {
+		lane = LaneBatch
+	}
+	return tenant, lane
+}
