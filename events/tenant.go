@@ -63,6 +63,15 @@ func (n Names) RequestsAll() string { return n.RequestQueue + ".>" }
 // TenantsBucket is the key-value bucket of the declared tenants.
 func (n Names) TenantsBucket() string { return n.StreamPrefix + "_TENANTS" }
 
+// TenantsStream is the stream of that bucket (ADR-8).
+func (n Names) TenantsStream() string { return "KV_" + n.TenantsBucket() }
+
+// TenantsAll is the filter for every declared tenant.
+func (n Names) TenantsAll() string { return n.Tenant(">") }
+
+// Tenant is the subject under which a tenant is declared.
+func (n Names) Tenant(name string) string { return "$KV." + n.TenantsBucket() + "." + name }
+
 // LimitsStream is the stream of the counters of calls and tokens that all workers share.
 func (n Names) LimitsStream() string { return n.StreamPrefix + "_LIMITS" }
 

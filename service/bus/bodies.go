@@ -135,13 +135,8 @@ func (b *Bus) MaxBody() int {
 // NATS. Nothing at start needs it: only what is larger than a message may be has nowhere
 // to go without it.
 func ensureBodies(ctx context.Context, conn *Conn, want jetstream.StreamConfig, log *slog.Logger) (waited bool) {
-	limited, cancel := context.WithTimeout(ctx, requestTimeout)
-	defer cancel()
-	waited, err := awaitJetStream(limited, log, func(ctx context.Context) error {
+	waited, err := ensureSpare(ctx, log, func(ctx context.Context) error {
 		_, err := ensureStream(ctx, conn.JetStream, want, true)
-		if errors.As(err, new(*jetstream.APIError)) { // it has answered
-			return errors.Join(ErrTopology, err)
-		}
 		return err
 	})
 	if err != nil {

@@ -12,6 +12,7 @@ import (
 	"gemini-client/events"
 	"gemini-client/events/bodies"
 	"gemini-client/service/config"
+	"gemini-client/service/tenant"
 	"gemini-client/telemetry"
 )
 
@@ -35,6 +36,8 @@ type Bus struct {
 	batches     *batches
 	bodies      *bodies.Store
 	backlog     *backlog
+	tenants     *tenant.Registry
+	declared    *declared   // keeps it current
 	taking      atomic.Bool // Run takes messages
 }
 
@@ -56,17 +59,18 @@ func Open(ctx context.Context, c config.Config, tel *telemetry.Telemetry) (*Bus,
 
 func open(ctx context.Context, conn *Conn, c config.Config, tel *telemetry.Telemetry) (*Bus, error) {
 	topology := NewTopology(c, conn.MaxPayload())
+	needed := topology.needed()
 	var s *streams
 	var queues []*queue
 	var ackWait time.Duration
 	waited, err := awaitJetStream(ctx, tel.Logger, func(ctx context.Context) (err error) {
-		if err = topology.needed().Ensure(ctx, conn.JetStream, c.Provision, tel.Logger); err != nil {
+		if err = needed.Ensure(ctx, conn.JetStream, c.Provision, tel.Logger); err != nil {
 			return err
 		}
 		if s, err = bindStreams(ctx, conn, c.Names(), tel.Logger); err != nil {
 			return err
 		}
-		queues, ackWait, err = bindQueues(ctx, conn, topology, c.Provision)
+		queues, ackWait, err = bindQueues(ctx, conn, needed, c.Provision)
 		return err
 	})
 	if err != nil {
@@ -74,6 +78,7 @@ func open(ctx context.Context, conn *Conn, c config.Config, tel *telemetry.Telem
 	}
 	if c.Provision {
 		waited = ensureBodies(ctx, conn, topology.Bodies, tel.Logger) || waited
+		waited = topology.ensureTenants(ctx, conn, tel.Logger) || waited
 	}
 	conn.waited = conn.waited || waited
 	b := &Bus{
@@ -82,6 +87,9 @@ func open(ctx context.Context, conn *Conn, c config.Config, tel *telemetry.Telem
 		schedules: &schedules{s}, cancels: newCancels(s), deadletters: &deadletters{s}, backlog: newBacklog(conn, c.Names(), tel.Logger, tel.Instruments.DeadLettersEvicted),
 	}
 	b.bodies = newBodies(s)
+	b.declared = newDeclared(conn, c.Names(), tel.Logger)
+	b.tenants = b.declared.registry
+	b.declared.first(ctx)
 	b.batches = &batches{streams: s, want: topology.Batch, create: c.Provision}
 	b.heartbeat = newHeartbeat(s, uuid.NewString(), ackWait)
 	b.backlog.seen = s.noteCopies
@@ -165,6 +173,7 @@ func (b *Bus) Run(intake, work context.Context, h Handlers) error {
 	defer stopCancels()
 	b.heartbeat.resumed = func() {
 		signal(b.cancels.wake)
+		b.declared.changed()
 		h.Resumed()
 	}
 	if err := b.heartbeat.start(intake); err != nil {
@@ -175,6 +184,7 @@ func (b *Bus) Run(intake, work context.Context, h Handlers) error {
 	var beside, claims sync.WaitGroup
 	beside.Go(func() { b.heartbeat.run(alive) })
 	beside.Go(func() { b.backlog.run(intake) })
+	beside.Go(func() { b.declared.run(intake) })
 	claims.Go(func() { b.claims.run(claiming) })
 	b.taking.Store(true)
 	b.newIntake(h).run(intake, work)

@@ -161,3 +161,17 @@ func awaitJetStream(ctx context.Context, log *slog.Logger, do func(context.Conte
 		}
 	}
 }
+
+// ensureSpare makes sure of what nothing at start needs, for a while: what has an answer
+// of JetStream is not repeated. Errors: do's, ctx's cause.
+func ensureSpare(ctx context.Context, log *slog.Logger, do func(context.Context) error) (waited bool, err error) {
+	limited, cancel := context.WithTimeout(ctx, requestTimeout)
+	defer cancel()
+	return awaitJetStream(limited, log, func(ctx context.Context) error {
+		err := do(ctx)
+		if errors.As(err, new(*jetstream.APIError)) { // it has answered
+			return errors.Join(ErrTopology, err)
+		}
+		return err
+	})
+}

@@ -48,7 +48,7 @@ func (q *queue) due() bool {
 // force: heartbeats follow the server's value, not the configuration.
 func bindQueues(ctx context.Context, conn *Conn, topology Topology, create bool) (queues []*queue, shortest time.Duration, err error) {
 	for _, want := range slices.Backward(topology.Consumers) {
-		q := &queue{stream: want.Stream, subject: want.Config.FilterSubject, retries: want.Retries, tenant: events.DefaultTenant, lane: events.LaneInteractive}
+		q := &queue{stream: want.Stream, subject: want.Config.FilterSubject, retries: want.Retries, tenant: want.Tenant, lane: want.Lane}
 		q.next = conn.api("CONSUMER.MSG.NEXT." + want.Stream + "." + want.Config.Durable)
 		q.bind = func(ctx context.Context) (jetstream.Consumer, error) {
 			if _, err := ensureConsumer(ctx, conn.JetStream, want, create); err != nil {

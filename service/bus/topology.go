@@ -39,12 +39,18 @@ type Topology struct {
 	Batch     *jetstream.StreamConfig  // one of Streams, which is made when it is needed; nil if batches are off
 	Bodies    jetstream.StreamConfig   // one of Streams, without which the service goes on
 	Shared    []jetstream.StreamConfig // some of Streams: the counters, which are made when something is to be counted
+	Tenants   jetstream.StreamConfig   // one of Streams: the bucket of the declared tenants, without which there are none
+
+	names   events.Names
+	ackWait time.Duration
 }
 
 // QueueConsumer is a durable consumer and the stream it belongs to.
 type QueueConsumer struct {
 	Stream  string
-	Retries bool // it reads the rescheduled and replayed requests
+	Retries bool        // it reads the rescheduled and replayed requests
+	Tenant  string      // whose requests it reads; of the retries each says so itself
+	Lane    events.Lane // as Tenant
 	Config  jetstream.ConsumerConfig
 }
 
@@ -62,17 +68,20 @@ func NewTopology(c config.Config, maxPayload int64) Topology {
 			requestsStream(c, n, maxPayload), retriesStream(n, c.Replicas), responsesStream(c, n),
 			claimsStream(n, c.Replicas), deadlettersStream(c, n), cancelsStream(c, n),
 		},
-		Consumers: []QueueConsumer{
-			{n.RequestsStream(), false, queueConsumer(n.RequestQueue, c.AckWait)},
-			{n.RetriesStream(), true, queueConsumer(n.Retries(), c.AckWait)},
-		},
+		names: n, ackWait: c.AckWait,
 	}
+	t.Consumers = append(t.defaultQueues(), QueueConsumer{
+		Stream: n.RetriesStream(), Retries: true, Tenant: events.DefaultTenant, Lane: events.LaneInteractive,
+		Config: queueConsumer(Durable, n.Retries(), c.AckWait),
+	})
 	if c.BatchMaxWait > 0 {
 		t.Batch = new(batchStream(n, c.Replicas))
 		t.Streams = append(t.Streams, *t.Batch)
 	}
 	t.Shared = []jetstream.StreamConfig{limitsStream(n, c.Replicas), budgetsStream(n, c.Replicas)}
 	t.Streams = append(t.Streams, t.Shared...)
+	t.Tenants = tenantsStream(n, c.Replicas)
+	t.Streams = append(t.Streams, t.Tenants)
 	t.Bodies = bodiesStream(c, n)
 	t.Streams = append(t.Streams, t.Bodies) // the last: where storage is scarce, it is what can be done without
 	return t
@@ -80,9 +89,10 @@ func NewTopology(c config.Config, maxPayload int64) Topology {
 
 // needed leaves out what only some requests need.
 func (t Topology) needed() Topology {
+	t.Consumers = slices.DeleteFunc(slices.Clone(t.Consumers), QueueConsumer.spare)
 	t.Streams = slices.DeleteFunc(slices.Clone(t.Streams), func(s jetstream.StreamConfig) bool {
 		shared := slices.ContainsFunc(t.Shared, func(one jetstream.StreamConfig) bool { return one.Name == s.Name })
-		return shared || s.Name == t.Bodies.Name || t.Batch != nil && s.Name == t.Batch.Name
+		return shared || s.Name == t.Bodies.Name || s.Name == t.Tenants.Name || t.Batch != nil && s.Name == t.Batch.Name
 	})
 	return t
 }
@@ -92,7 +102,7 @@ func (t Topology) needed() Topology {
 // requests.
 func requestsStream(c config.Config, n events.Names, maxPayload int64) jetstream.StreamConfig {
 	return jetstream.StreamConfig{
-		Name: n.RequestsStream(), Subjects: []string{n.RequestQueue},
+		Name: n.RequestsStream(), Subjects: requestSubjects(n),
 		Description: "requests waiting for a worker",
 		Retention:   jetstream.WorkQueuePolicy, Storage: jetstream.FileStorage, Replicas: c.Replicas,
 		Discard: jetstream.DiscardNew, MaxBytes: int64(c.RequestsMaxBytes),
@@ -190,9 +200,9 @@ func bodiesStream(c config.Config, n events.Names) jetstream.StreamConfig {
 // queueConsumer has no BackOff (it would replace AckWait), no limit of
 // deliveries (a limit strands the message in the stream) and no cap on pending
 // acknowledgements (the slots are the cap).
-func queueConsumer(subject string, ackWait time.Duration) jetstream.ConsumerConfig {
+func queueConsumer(name, subject string, ackWait time.Duration) jetstream.ConsumerConfig {
 	return jetstream.ConsumerConfig{
-		Durable: Durable, FilterSubject: subject,
+		Durable: name, FilterSubject: subject,
 		AckPolicy: jetstream.AckExplicitPolicy, AckWait: ackWait, MaxDeliver: -1, MaxAckPending: -1,
 	}
 }

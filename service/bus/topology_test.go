@@ -79,7 +79,7 @@ func recreate(b *bench, stream string, edit func(*jetstream.StreamConfig)) {
 func consumer(b *bench, stream string, edit func(*jetstream.ConsumerConfig)) {
 	b.t.Helper()
 	for _, want := range NewTopology(b.config, b.NC.MaxPayload()).Consumers {
-		if want.Stream != stream {
+		if want.Stream != stream || want.spare() {
 			continue
 		}
 		_ = b.JS.DeleteConsumer(b.Context(), stream, Durable)
