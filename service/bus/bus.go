@@ -24,6 +24,8 @@ type Bus struct {
 	names       events.Names
 	tel         *telemetry.Telemetry
 	queues      []*queue
+	sources     *sources
+	lanes       lanes
 	slots       *slots
 	memory      *memory
 	heartbeat   *heartbeat
@@ -59,43 +61,30 @@ func Open(ctx context.Context, c config.Config, tel *telemetry.Telemetry) (*Bus,
 
 func open(ctx context.Context, conn *Conn, c config.Config, tel *telemetry.Telemetry) (*Bus, error) {
 	topology := NewTopology(c, conn.MaxPayload())
-	needed := topology.needed()
-	var s *streams
-	var queues []*queue
-	var ackWait time.Duration
-	waited, err := awaitJetStream(ctx, tel.Logger, func(ctx context.Context) (err error) {
-		if err = needed.Ensure(ctx, conn.JetStream, c.Provision, tel.Logger); err != nil {
-			return err
-		}
-		if s, err = bindStreams(ctx, conn, c.Names(), tel.Logger); err != nil {
-			return err
-		}
-		queues, ackWait, err = bindQueues(ctx, conn, needed, c.Provision)
-		return err
-	})
+	bound, err := bind(ctx, conn, topology, bindOptions{names: c.Names(), create: c.Provision, log: tel.Logger})
 	if err != nil {
 		return nil, err
 	}
-	if c.Provision {
-		waited = ensureBodies(ctx, conn, topology.Bodies, tel.Logger) || waited
-		waited = topology.ensureTenants(ctx, conn, tel.Logger) || waited
-	}
-	conn.waited = conn.waited || waited
+	s := bound.streams
 	b := &Bus{
-		conn: conn, names: c.Names(), tel: tel, queues: queues, slots: newSlots(c.Concurrency), memory: newMemory(c.Budget()),
+		conn: conn, names: c.Names(), tel: tel, queues: bound.queues, slots: newSlots(c.Concurrency), memory: newMemory(c.Budget()), lanes: newLanes(c.Lanes, c.Concurrency),
 		results:   &results{streams: s, source: "/gemini-client/" + c.RequestQueue, tel: tel},
 		schedules: &schedules{s}, cancels: newCancels(s), deadletters: &deadletters{s}, backlog: newBacklog(conn, c.Names(), tel.Logger, tel.Instruments.DeadLettersEvicted),
+		bodies: newBodies(s), declared: newDeclared(conn, c.Names(), tel.Logger),
 	}
-	b.bodies = newBodies(s)
-	b.declared = newDeclared(conn, c.Names(), tel.Logger)
 	b.tenants = b.declared.registry
 	b.declared.first(ctx)
+	b.sources = newSources(b.tenants, bound.queues, func(want QueueConsumer) *queue {
+		q := newQueue(conn, want, c.Provision)
+		q.ackWait = bound.ackWait
+		return q
+	}, topology.Queues)
 	b.batches = &batches{streams: s, want: topology.Batch, create: c.Provision}
-	b.heartbeat = newHeartbeat(s, uuid.NewString(), ackWait)
+	b.heartbeat = newHeartbeat(s, uuid.NewString(), bound.ackWait)
 	b.backlog.seen = s.noteCopies
 	b.results.noRoom = b.backlog.setFull
 	b.backlog.setSize(root(b.names.ResponsesAll()), *s.responses.CachedInfo())
-	b.claims = newClaims(b.heartbeat, longest(queues), b.claimLost)
+	b.claims = newClaims(b.heartbeat, longest(bound.queues), b.claimLost)
 	b.rounds = newRounds(b.claims, b.results)
 	tel.SetBroker(b.Server)
 	tel.Instruments.ObserveMemory(b.memory.inHand)
@@ -150,6 +139,12 @@ type Handlers struct {
 	// Limit returns how many more requests may be taken when so many are in slots;
 	// nil: as many as slots are free.
 	Limit func(inFlight int) int
+	// MayTake returns how many more requests of a tenant, "" for all tenants together, may
+	// be taken now; if none, after which time it should be asked again, and why. nil: any
+	// number.
+	MayTake func(tenant string) (n int, again time.Duration, why string)
+	// Deadline returns that of a request: the zero time if it has none. nil: none has.
+	Deadline func(body []byte) time.Time
 	// Status answers people on call; it is encoded as JSON.
 	Status func() any
 	// Version of the program, for those who look for services.

@@ -38,6 +38,7 @@ type Delivery struct {
 	Tick string
 
 	slot  *slot     // nil: nothing to acknowledge
+	stays bool      // its message is one that nobody has taken, and stays in its queue
 	claim *claim    // held since it was admitted
 	asked Ask       // with which it was admitted
 	found State     // how it was admitted

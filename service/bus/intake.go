@@ -1,11 +1,12 @@
 package bus
 
 import (
+	"cmp"
 	"context"
-	"fmt"
 	"log/slog"
-	"runtime/debug"
+	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"gemini-client/events"
@@ -25,27 +26,37 @@ type intake struct {
 	*slots
 	memory   *memory
 	full     *repeats // says that memory is used up
-	queues   []*queue // in the order in which they are asked
+	queues   []*queue // the service's own, in the order in which they are asked
+	sources  *sources // these and those of the declared tenants
+	lanes    lanes
 	handlers Handlers
 	pause    func() (time.Duration, string)
 	alive    func(context.Context) bool       // heartbeat.assure
 	answered func(question string, err error) // tells the backlog
 	settle   func(context.Context, *Delivery, End) (Settled, error)
 	conn     *Conn
-	inbox    *inbox
 	runners  *runners
 	tel      *telemetry.Telemetry
 	log      *slog.Logger
 	reviving sync.WaitGroup
 	revived  chan struct{} // a queue can be asked again
+	sharing  atomic.Bool   // the slots are shared
+	served   float64       // what those that wait were given at least
+	pulls    sync.WaitGroup
+	news     chan struct{} // something has changed, where the slots are shared
 	paused   string        // why nothing is taken; "" if it is
 }
 
 func (b *Bus) newIntake(h Handlers) *intake {
 	return &intake{
-		slots: b.slots, memory: b.memory, full: newRepeats(b.tel.Logger), queues: b.queues, handlers: h, pause: b.pause(h.Pause), alive: b.heartbeat.assure, answered: b.backlog.setMissing, settle: b.Settle, conn: b.conn, inbox: &inbox{nc: b.conn.Conn}, runners: newRunners(),
-		tel: b.tel, log: b.tel.Logger, revived: make(chan struct{}, 1),
+		slots: b.slots, memory: b.memory, full: newRepeats(b.tel.Logger), queues: polledFirst(b.queues), handlers: h, pause: b.pause(h.Pause), alive: b.heartbeat.assure, answered: b.backlog.setMissing, settle: b.Settle, conn: b.conn, runners: newRunners(),
+		sources: b.sources, lanes: b.lanes, tel: b.tel, log: b.tel.Logger, revived: make(chan struct{}, 1), news: make(chan struct{}, 1),
 	}
+}
+
+// polledFirst puts the queues first whose pulls do not wait.
+func polledFirst(queues []*queue) []*queue {
+	return slices.SortedStableFunc(slices.Values(queues), func(a, b *queue) int { return cmp.Compare(a.wait, b.wait) })
 }
 
 // pause adds what the bus itself knows to a reason for taking nothing.
@@ -64,34 +75,67 @@ func (in *intake) run(intake, work context.Context) {
 	defer in.keepAlive(work)()
 	defer in.runners.close()
 	defer in.reviving.Wait()
-	defer in.inbox.close()
-	for {
-		free := in.take(intake)
-		if free == 0 {
-			return
-		}
-		if !in.memory.wait(intake, in.queues, largest(in.conn.Conn), in.sayFull) || !in.open(intake) {
-			in.give(free)
-			return
-		}
-		limit := in.limit(free)
-		used, lasted := in.ask(intake, work, limit)
-		in.give(free - used)
-		switch {
-		case limit == 0:
-			sleep(intake, limitedPause)
-		case used == 0 && !lasted:
-			in.awaitQueue(intake)
+	defer in.sources.close()
+	defer in.pulls.Wait()
+	in.sources.tenants.OnChange(func() {
+		in.sources.stale.Store(true)
+		signal(in.news)
+	})
+	for more := true; more; {
+		shared := in.sources.shared()
+		if in.sharing.Store(shared); shared {
+			more = in.turn(intake, work)
+		} else {
+			more = in.alone(intake, work)
 		}
 	}
 }
 
+// alone gives the free slots to one queue of requests, where there is no other to share
+// them with: a pull for all of them waits for messages. It returns false when intake ends.
+func (in *intake) alone(intake, work context.Context) bool {
+	free := in.take(intake)
+	if free == 0 {
+		return false
+	}
+	if !in.memory.wait(intake, in.queues, largest(in.conn.Conn), in.sayFull) || !in.open(intake) {
+		in.give(free)
+		return false
+	}
+	limit := in.limit(free)
+	if in.handlers.MayTake != nil {
+		limit = min(limit, in.mayTakeAlone(intake, work))
+	}
+	used, lasted := in.ask(intake, work, limit)
+	in.give(free - used)
+	switch {
+	case limit == 0:
+		sleep(intake, limitedPause)
+	case used == 0 && !lasted:
+		in.awaitQueue(intake)
+	}
+	return true
+}
+
+// mayTakeAlone is how many more requests of the default tenant may be taken.
+func (in *intake) mayTakeAlone(intake, work context.Context) int {
+	n, _, _ := in.handlers.MayTake(events.DefaultTenant)
+	if n <= 0 {
+		in.watchHeld(intake, work, in.queues)
+	}
+	return max(0, n)
+}
+
 // limit is how many of the free slots may be filled now.
 func (in *intake) limit(free int) int {
-	if in.handlers.Limit == nil {
-		return free
+	if in.handlers.Limit != nil {
+		free = min(free, in.handlers.Limit(in.inFlight()))
 	}
-	return max(0, min(free, in.handlers.Limit(in.inFlight())))
+	if in.handlers.MayTake != nil && free > 0 {
+		all, _, _ := in.handlers.MayTake("")
+		free = min(free, all)
+	}
+	return max(0, free)
 }
 
 // ask asks each queue in turn for up to n messages in all, and returns how many slots
@@ -104,12 +148,16 @@ func (in *intake) ask(intake, work context.Context, n int) (used int, lasted boo
 			in.memory.pass(q)
 			continue
 		}
-		if !q.due() {
+		if q.pulling.Load() || !q.due() {
 			continue
 		}
 		if q.hurry = more; used < n && intake.Err() == nil && in.alive(intake) {
 			lasted = lasted || q.wait > 0
-			used += in.fetch(intake, work, q, n-used)
+			most := n - used
+			if q.lane == events.LaneBatch { // whether there is one: then the slots are shared
+				most = 1
+			}
+			used += in.fetch(intake, work, q, most)
 			more = more || q.cut
 		}
 	}
@@ -123,6 +171,7 @@ func (in *intake) awaitQueue(intake context.Context) {
 	defer again.Stop()
 	select {
 	case <-in.revived:
+	case <-in.news:
 	case <-again.C:
 	case <-intake.Done():
 	}
@@ -173,13 +222,14 @@ func (in *intake) fetch(intake, work context.Context, q *queue, n int) int {
 	n = in.memory.messages(n)
 	granted, alone := in.memory.grant(q, fits, max(pullBytes, fits))
 	if q.cut = false; granted == 0 {
+		q.more = true
 		return 0
 	}
 	if alone {
 		n = 1
 	}
 	q.most = granted
-	err := q.pull(in.inbox, n, func(m pulled) {
+	err := q.pull(&q.inbox, n, func(m pulled) {
 		if intake.Err() != nil { // it came while we were stopping
 			in.unsettled(work, "nack", m.nak(0))
 			return
@@ -217,48 +267,11 @@ func (in *intake) begin(work context.Context, q *queue, m pulled) bool {
 	d.guardReplay()
 	in.memory.take(s, m.Msg)
 	m.lighten()
+	q.left.Store(int64(min(meta.NumPending, 1<<62)))
+	q.inFlight.Add(1)
+	in.sources.count(d.Tenant, 1)
 	in.runners.run(func() { in.process(work, s, d) })
 	return true
-}
-
-// process works on a message, which keepAlive keeps alive. The handler turns a panic in a
-// request into a result, so what panics here is another one.
-func (in *intake) process(work context.Context, s *slot, d *Delivery) {
-	defer in.give(1)
-	defer in.memory.release(s)
-	defer in.forget(s)
-	defer s.end()
-	if panicked := in.guard(work, d, func() { in.handlers.Deliver(work, d) }); !s.isSettled() {
-		in.guard(work, d, func() { in.leave(work, s, d, panicked) })
-	}
-}
-
-// panicsMost is how often a message may be delivered that makes the service panic
-// before it is claimed, where nothing counts its starts.
-const panicsMost = 10
-
-// leave ends a delivery that nobody settled: it comes again, and a panic counts as a
-// start of a crash loop. If there is no claim to count it in, and it came often
-// enough, it is kept as a dead letter.
-func (in *intake) leave(work context.Context, s *slot, d *Delivery, panicked bool) {
-	if panicked && d.claim == nil && d.Deliveries > panicsMost {
-		if _, err := in.settle(work, d, End{DeadLetter: &DeadLetter{Code: events.Internal, Reason: "it makes the service panic"}}); err == nil {
-			return
-		}
-	}
-	_, _ = in.settle(work, d, End{Nack: true, After: s.queue.ackWait, Crashed: panicked}) // a nack has no error
-}
-
-// guard runs something and returns whether it panicked, which the log says.
-func (in *intake) guard(work context.Context, d *Delivery, do func()) (panicked bool) {
-	defer func() {
-		if p := recover(); p != nil {
-			panicked = true
-			in.log.ErrorContext(work, "a delivery made the service panic", "panic", fmt.Sprintf("%T", p), "stream", d.Stream, "sequence", d.Sequence, "stack", string(debug.Stack()))
-		}
-	}()
-	do()
-	return false
 }
 
 // unsettled says that a message could not be settled; nothing for a nil error.

@@ -148,6 +148,13 @@ func (m *memory) sleep(ctx context.Context) {
 	m.asleep--
 }
 
+// hasRoom reports whether a message fits that nothing was granted for.
+func (m *memory) hasRoom(msg *nats.Msg) bool {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return m.budget == 0 || m.waiting == 0 && m.blocked == nil && m.used+m.asked+int64(msg.Size())*bodyCost <= m.budget
+}
+
 // take counts a message that has come.
 func (m *memory) take(s *slot, msg *nats.Msg) {
 	header := msg.Size() - len(msg.Data) - len(msg.Subject) - len(msg.Reply)

@@ -28,26 +28,32 @@ func (s *streams) leader(stream jetstream.Stream, subject string) question {
 // message asks a stream's leader for one message.
 func (s *streams) message(stream string, which map[string]any) question {
 	return func(ctx context.Context) (*jetstream.RawStreamMsg, error) {
-		var answer struct {
-			Message struct {
-				Subject  string    `json:"subject"`
-				Sequence uint64    `json:"seq"`
-				Header   []byte    `json:"hdrs"`
-				Data     []byte    `json:"data"`
-				Time     time.Time `json:"time"`
-			} `json:"message"`
-		}
-		err := s.conn.request(ctx, "STREAM.MSG.GET."+stream, which, &answer)
+		m, err := s.conn.message(ctx, stream, which)
 		if errors.Is(err, errNoMessage) {
 			return nil, nil //nolint:nilnil // there is none
 		}
-		if err != nil {
-			return nil, err
-		}
-		m := answer.Message
-		header, _ := nats.DecodeHeadersMsg(m.Header) // what cannot be read is none, as it is for nats.go
-		return &jetstream.RawStreamMsg{Subject: m.Subject, Sequence: m.Sequence, Header: header, Data: m.Data, Time: m.Time}, nil
+		return m, err
 	}
+}
+
+// message asks a stream's leader for one message, once. Errors: errNoMessage, those of
+// request.
+func (c *Conn) message(ctx context.Context, stream string, which map[string]any) (*jetstream.RawStreamMsg, error) {
+	var answer struct {
+		Message struct {
+			Subject  string    `json:"subject"`
+			Sequence uint64    `json:"seq"`
+			Header   []byte    `json:"hdrs"`
+			Data     []byte    `json:"data"`
+			Time     time.Time `json:"time"`
+		} `json:"message"`
+	}
+	if err := c.request(ctx, nextMessage(stream), which, &answer); err != nil {
+		return nil, err
+	}
+	m := answer.Message
+	header, _ := nats.DecodeHeadersMsg(m.Header) // what cannot be read is none, as it is for nats.go
+	return &jetstream.RawStreamMsg{Subject: m.Subject, Sequence: m.Sequence, Header: header, Data: m.Data, Time: m.Time}, nil
 }
 
 // looksAtOnce bounds the looks for results and schedules, which bring the whole

@@ -49,7 +49,7 @@ func (b *Bus) Settle(ctx context.Context, d *Delivery, end End) (Settled, error)
 	}
 	b.part(ctx, d, end, s.Stored)
 	switch {
-	case d.slot == nil && end.Nack:
+	case d.stays, d.slot == nil && end.Nack:
 	case d.slot == nil:
 		b.schedules.remove(ctx, d)
 	case end.Nack:
@@ -70,7 +70,7 @@ func (b *Bus) part(ctx context.Context, d *Delivery, end End, stored bool) {
 		return
 	}
 	answered := stored && end.Result.Status == events.StatusSuccess
-	waits := end.Schedule != nil || end.Result == nil && (d.found == Rescheduled || end.Nack && d.slot == nil)
+	waits := end.Schedule != nil || end.Result == nil && (d.found == Rescheduled || end.Nack && d.slot == nil && !d.stays)
 	switch {
 	case end.Nack && end.Crashed:
 		b.claims.leave(ctx, held, markCrashed, remembered)

@@ -45,6 +45,16 @@ func (s *slots) take(intake context.Context) int {
 	return maxPull
 }
 
+// tryTake takes a slot if one is free.
+func (s *slots) tryTake() bool {
+	select {
+	case <-s.free:
+		return true
+	default:
+		return false
+	}
+}
+
 func (s *slots) give(n int) {
 	for range n {
 		s.free <- struct{}{}

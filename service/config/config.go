@@ -74,6 +74,7 @@ type Queue struct {
 // Worker bounds the requests in flight and how long each of them may take.
 type Worker struct {
 	Concurrency     int           `yaml:"worker_concurrency" env:"WORKER_CONCURRENCY,WORKER_PREFETCH_COUNT" env-default:"100" env-description:"requests in flight at once in this process, 1 to 20000 (WORKER_PREFETCH_COUNT is its old name)"`
+	Lanes           Lanes         `yaml:"lanes" env:"LANES" env-default:"interactive:8,batch:1" env-description:"how the slots are shared between the lanes while requests wait in both; a tenth of the slots is kept free of the batch lane, so that an interactive request finds one"`
 	MemoryBudget    Size          `yaml:"worker_memory_budget" env:"WORKER_MEMORY_BUDGET" env-default:"0" env-description:"memory for the request bodies and answers that this process has in hand (a byte of them counts five times, as it is copied and collected): no more requests are taken than fit, a larger one is taken alone; 0 = half of the memory that the process may use, the least of GOMEMLIMIT, the container's limit and, without these, the machine's memory"`
 	AckWait         time.Duration `yaml:"ack_wait" env:"ACK_WAIT" env-default:"30s" env-description:"JetStream's ack wait: a request whose worker has been silent for so long is delivered again; applied when the consumers are created"`
 	RetryWaitMax    time.Duration `yaml:"retry_wait_max" env:"RETRY_WAIT_MAX" env-default:"20s" env-description:"longest wait between two attempts in the process; for a longer one (Retry-After) the request is rescheduled"`

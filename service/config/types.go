@@ -2,6 +2,8 @@ package config
 
 import (
 	"fmt"
+	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -80,4 +82,42 @@ func (s Size) String() string {
 		}
 	}
 	return fmt.Sprintf("%d", int64(s))
+}
+
+// Lanes are the weights of the two lanes, the interactive one first. As text:
+// interactive:8,batch:1.
+type Lanes [2]int
+
+// maxLane bounds a weight.
+const maxLane = 1000
+
+// Weight returns that of a lane.
+func (l Lanes) Weight(lane events.Lane) int { return l[laneIndex(lane)] }
+
+func laneIndex(lane events.Lane) int {
+	return slices.Index([]events.Lane{events.LaneInteractive, events.LaneBatch}, lane)
+}
+
+// UnmarshalText reads it; cleanenv and YAML both call it.
+func (l *Lanes) UnmarshalText(text []byte) error {
+	var read Lanes
+	for part := range strings.SplitSeq(string(text), ",") {
+		lane, weight, _ := strings.Cut(strings.TrimSpace(part), ":")
+		n, err := strconv.Atoi(strings.TrimSpace(weight))
+		i := laneIndex(events.Lane(strings.TrimSpace(lane)))
+		if err != nil || i < 0 || read[i] != 0 || n < 1 || n > maxLane {
+			return fmt.Errorf("%q names no weights: write interactive:8,batch:1, each once, from 1 to %d", text, maxLane)
+		}
+		read[i] = n
+	}
+	if slices.Contains(read[:], 0) {
+		return fmt.Errorf("%q lacks a lane: write interactive:8,batch:1", text)
+	}
+	*l = read
+	return nil
+}
+
+// String returns the text.
+func (l Lanes) String() string {
+	return fmt.Sprintf("%s:%d,%s:%d", events.LaneInteractive, l[0], events.LaneBatch, l[1])
 }

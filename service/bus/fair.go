@@ -1,0 +1,90 @@
+package bus
+
+import (
+	"math"
+
+	"gemini-client/events"
+	"gemini-client/service/config"
+)
+
+// contender is a queue whose messages wait for slots.
+type contender struct {
+	queue    *queue
+	lane     events.Lane
+	weight   float64
+	inFlight int     // messages of it in slots
+	most     int     // that it may be given now
+	served   float64 // what it was given before, for its weight
+
+	given int
+}
+
+// lanes shares the slots between the lanes, and in each lane between the queues that wait.
+type lanes struct {
+	weights  map[events.Lane]float64
+	slots    int
+	headroom int // slots that the batch lane leaves to the interactive one
+}
+
+// headroomShare is the part of the slots that the batch lane leaves free, so that an
+// interactive request finds one and need not wait for the end of a call.
+const headroomShare = 10
+
+func newLanes(c config.Lanes, slots int) lanes {
+	l := lanes{weights: map[events.Lane]float64{}, slots: slots}
+	for _, lane := range []events.Lane{events.LaneInteractive, events.LaneBatch} {
+		l.weights[lane] = float64(c.Weight(lane))
+	}
+	if slots > 1 {
+		l.headroom = max(1, slots/headroomShare)
+	}
+	return l
+}
+
+// divide gives up to n of the free slots to those that wait, one after the other: to the
+// lane with the fewest slots for its weight, and in it to the queue with the fewest in
+// flight for its weight. So a queue that uses little waits for none that uses much, and
+// one that is alone may have everything. inFlight counts the messages in slots by lane.
+func (l lanes) divide(n, free int, waiting []*contender, inFlight map[events.Lane]int) {
+	for ; n > 0; n, free = n-1, free-1 {
+		one := l.next(free, waiting, inFlight)
+		if one == nil {
+			return
+		}
+		one.given++
+		one.served += 1 / one.weight
+		inFlight[one.lane]++
+	}
+}
+
+// next chooses who gets one of the free slots; nil if nobody may have it.
+func (l lanes) next(free int, waiting []*contender, inFlight map[events.Lane]int) (best *contender) {
+	for _, one := range waiting {
+		if one.given >= one.most || one.lane == events.LaneBatch && !l.leaves(free, inFlight[one.lane]) {
+			continue
+		}
+		if best == nil || l.before(one, best, inFlight) {
+			best = one
+		}
+	}
+	return best
+}
+
+// leaves reports whether the batch lane may have another slot: beyond its share it leaves
+// some free.
+func (l lanes) leaves(free, inFlight int) bool {
+	share := float64(l.slots) * l.weights[events.LaneBatch] / (l.weights[events.LaneBatch] + l.weights[events.LaneInteractive])
+	return free > l.headroom || float64(inFlight) < math.Floor(share)
+}
+
+// before reports whether one contender comes before another. Between two with equally few
+// in flight it is the one that was given less before: with fewer slots than queues that
+// is what shares them.
+func (l lanes) before(one, other *contender, inFlight map[events.Lane]int) bool {
+	if one.lane != other.lane {
+		mine, theirs := float64(inFlight[one.lane])/l.weights[one.lane], float64(inFlight[other.lane])/l.weights[other.lane]
+		return mine < theirs || mine == theirs && one.lane == events.LaneInteractive
+	}
+	mine, theirs := float64(one.inFlight+one.given)/one.weight, float64(other.inFlight+other.given)/other.weight
+	return mine < theirs || mine == theirs && one.served < other.served
+}

@@ -1,0 +1,212 @@
+package bus
+
+import (
+	"context"
+	"math"
+	"time"
+
+	"gemini-client/events"
+)
+
+// turn gives the free slots to the queues that wait for them, and has every other say when
+// a message comes. It is the intake's where slots are shared. It returns false when intake
+// ends.
+func (in *intake) turn(intake, work context.Context) bool {
+	queues := in.sources.current()
+	if !in.memory.wait(intake, queues, largest(in.conn.Conn), in.sayFull) || !in.open(intake) || !in.alive(intake) {
+		return false
+	}
+	free := in.take(intake)
+	if free == 0 {
+		return false
+	}
+	limit := in.limit(free)
+	waiting, again := in.contenders(intake, work, queues)
+	in.lanes.divide(limit, free+len(in.free), waiting, inFlightOf(queues))
+	used := 0
+	for _, one := range waiting {
+		one.queue.served = one.served
+		if n := in.sources.reserve(one.queue.declared.Load(), one.given); n > 0 {
+			used += n
+			in.pull(one.queue, func(q *queue) { in.serve(intake, work, q, n) })
+		}
+	}
+	in.give(free - used)
+	if limit == 0 {
+		in.watchHeld(intake, work, queues)
+		return sleep(intake, limitedPause)
+	}
+	in.listen(intake, work, queues)
+	return used > 0 && intake.Err() == nil || in.awaitNews(intake, again)
+}
+
+// pull has something pulled from a queue, one at a time, on a goroutine that the intake
+// waits for.
+func (in *intake) pull(q *queue, do func(*queue)) {
+	q.pulling.Store(true)
+	in.pulls.Go(func() {
+		do(q)
+		q.pulling.Store(false)
+		signal(in.news)
+	})
+}
+
+// contenders are the queues that wait for slots, and how long until another one may.
+func (in *intake) contenders(intake, work context.Context, queues []*queue) (waiting []*contender, again time.Duration) {
+	again = idlePull / 2 // the retries are due
+	var retries *contender
+	var weights float64
+	least := math.Inf(1)
+	for _, q := range queues {
+		one := &contender{queue: q, lane: q.effectiveLane(), weight: float64(q.declared.Load().Weight), inFlight: int(q.inFlight.Load())}
+		switch {
+		case q.pulling.Load(), q.resting.Load():
+			continue
+		case q.retries && q.due():
+			if retries, one.most = one, math.MaxInt; !q.more {
+				one.most = retriesLook
+			}
+		case q.retries, q.left.Load() == 0:
+			continue
+		default:
+			var wait time.Duration
+			if one.most, wait = in.mayTake(q); one.most == 0 {
+				in.watch(intake, work, q, wait)
+				again = min(again, max(wait, limitedPause/10))
+				continue
+			}
+			weights += one.weight
+		}
+		least = min(least, q.served)
+		waiting = append(waiting, one)
+	}
+	if retries != nil {
+		retries.weight = max(1, weights) // what comes back has waited longest: it gets as much as all others
+	}
+	in.catchUp(waiting, least)
+	return waiting, again
+}
+
+// retriesLook is for how many messages the retries are asked of which nothing is known.
+const retriesLook = 4
+
+// catchUp has a queue that did not wait before save nothing for having taken nothing.
+func (in *intake) catchUp(waiting []*contender, least float64) {
+	if !math.IsInf(least, 1) {
+		in.served = max(in.served, least)
+	}
+	for _, one := range waiting {
+		one.served = max(one.queue.served, in.served)
+	}
+}
+
+// mayTake is how many more messages of a queue may be taken now; if none, how long until
+// there may be some.
+func (in *intake) mayTake(q *queue) (n int, again time.Duration) {
+	if n = in.sources.roomFor(q.declared.Load()); n == 0 || in.handlers.MayTake == nil {
+		return n, idlePull
+	}
+	allowed, again, _ := in.handlers.MayTake(q.tenant)
+	return min(n, max(0, allowed)), again
+}
+
+func inFlightOf(queues []*queue) map[events.Lane]int {
+	n := make(map[events.Lane]int, 2)
+	for _, q := range queues {
+		n[q.effectiveLane()] += int(q.inFlight.Load())
+	}
+	return n
+}
+
+// serve takes up to n messages of a queue that has some, for slots that are taken.
+func (in *intake) serve(intake, work context.Context, q *queue, n int) {
+	q.hurry = true
+	of := q.declared.Load()
+	used := in.fetch(intake, work, q, n)
+	in.sources.unreserve(of, n)
+	in.give(n - used)
+	switch {
+	case !q.more:
+		q.left.Store(0)
+	case used == 0: // another queue's message waits for memory
+		sleep(intake, limitedPause/10)
+	}
+}
+
+// listen has a pull wait for the next messages of every queue that has none.
+func (in *intake) listen(intake, work context.Context, queues []*queue) {
+	wait, batch := in.sources.idle(cap(in.free))
+	for _, q := range queues {
+		if q.retries || q.left.Load() > 0 || q.pulling.Load() || q.resting.Load() {
+			continue
+		}
+		if n, again := in.mayTake(q); n == 0 {
+			in.watch(intake, work, q, again)
+		} else {
+			in.pull(q, func(q *queue) { in.idle(intake, work, q, min(n, batch), wait) })
+		}
+	}
+}
+
+// idle waits for a queue's next messages without a slot for them.
+func (in *intake) idle(intake, work context.Context, q *queue, n int, wait time.Duration) {
+	before := q.wait
+	q.hurry, q.wait, q.most = false, wait, idleBytes
+	err := q.pull(&q.inbox, n, func(m pulled) { in.offer(intake, work, q, m) })
+	q.wait, q.asked = before, time.Now()
+	if q.cut {
+		q.left.Store(1)
+	}
+	if err != nil {
+		in.failing(intake, q, err)
+	} else {
+		in.readable(work, q)
+	}
+}
+
+// offer puts a message into a slot if there is a free one and it may be taken. Else it
+// goes back at once: to another worker that waits for it, or to its queue, which is known
+// to have some now.
+func (in *intake) offer(intake, work context.Context, q *queue, m pulled) {
+	if intake.Err() == nil && in.accept(work, q, m) {
+		if q.left.Load() > 0 {
+			signal(in.news)
+		}
+		return
+	}
+	in.unsettled(work, "nack", m.nak(0))
+	q.left.Add(1)
+	signal(in.news)
+}
+
+// accept takes a message that was not asked for a slot of its own; false if it may not be
+// taken now.
+func (in *intake) accept(work context.Context, q *queue, m pulled) bool {
+	if n, _ := in.mayTake(q); n == 0 || in.limit(1) == 0 || !in.memory.hasRoom(m.Msg) || !in.tryTake() {
+		return false
+	}
+	of := q.declared.Load()
+	if in.sources.reserve(of, 1) == 0 {
+		in.give(1)
+		return false
+	}
+	if !in.begin(work, q, m) {
+		in.give(1)
+	}
+	in.sources.unreserve(of, 1)
+	return true
+}
+
+// awaitNews waits until something has changed, or for a time; false when intake ends.
+func (in *intake) awaitNews(intake context.Context, within time.Duration) bool {
+	timer := time.NewTimer(within)
+	defer timer.Stop()
+	select {
+	case <-in.news:
+	case <-in.revived:
+	case <-timer.C:
+	case <-intake.Done():
+		return false
+	}
+	return true
+}
