@@ -32,17 +32,27 @@ func consumerName(tenant string, lane events.Lane) string {
 	return string(lane) + "_" + tenant
 }
 
+// queueTenant returns whose requests a consumer reads. ok is false if it has none of the
+// names that consumerName makes.
+func queueTenant(consumer string) (tenant string, ok bool) {
+	if consumer == Durable {
+		return events.DefaultTenant, true
+	}
+	lane, tenant, _ := strings.Cut(consumer, "_")
+	return tenant, events.ValidTenant(tenant) && (lane == string(events.LaneBatch) || lane == string(events.LaneInteractive))
+}
+
 // Queues are the two queues of a tenant, interactive before batch: a subject and a
 // consumer each, in the stream of requests.
 func (t Topology) Queues(tenant string) []QueueConsumer {
-	var both []QueueConsumer
-	for _, lane := range []events.Lane{events.LaneInteractive, events.LaneBatch} {
-		both = append(both, QueueConsumer{
-			Stream: t.names.RequestsStream(), Tenant: tenant, Lane: lane,
-			Config: queueConsumer(consumerName(tenant, lane), t.names.Requests(tenant, lane), t.ackWait),
-		})
+	return []QueueConsumer{t.queue(tenant, events.LaneInteractive), t.queue(tenant, events.LaneBatch)}
+}
+
+func (t Topology) queue(tenant string, lane events.Lane) QueueConsumer {
+	return QueueConsumer{
+		Stream: t.names.RequestsStream(), Tenant: tenant, Lane: lane,
+		Config: queueConsumer(consumerName(tenant, lane), t.names.Requests(tenant, lane), t.ackWait),
 	}
-	return both
 }
 
 // defaultQueues are those of the default tenant, which is always there.
