@@ -23,6 +23,8 @@ const recordTries = 20
 
 // Errors of Declarations.
 var (
+	// ErrBadTenant is what cannot be declared.
+	ErrBadTenant = errors.New("that cannot be declared")
 	// ErrUndeclared is a tenant of which nothing is declared.
 	ErrUndeclared = errors.New("is not declared")
 	// ErrInUse is a tenant whose requests wait, or are in flight.
@@ -76,7 +78,7 @@ func (d *Declarations) record(ctx context.Context, name string) (one Declared, e
 
 // Set declares a tenant, or changes what is declared of it: change is given what is, and
 // may be called more than once. First come the consumers, then the subjects, then the
-// record: so nobody can publish what nobody reads. Errors: change's, a config.ErrInvalid
+// record: so nobody can publish what nobody reads. Errors: change's, an ErrBadTenant
 // that names every problem, ErrInUse, those of [Conn.Do], JetStream's.
 func (d *Declarations) Set(ctx context.Context, name string, change func(*tenant.Tenant) error) (now Declared, err error) {
 	for range recordTries {
@@ -87,7 +89,7 @@ func (d *Declarations) Set(ctx context.Context, name string, change func(*tenant
 		now = before
 		now.Models = slices.Clone(before.Models)
 		if err := errors.Join(change(&now.Tenant), now.Validate(), d.topology.checkTenant(name)); err != nil {
-			return before, fmt.Errorf("%w: %w", config.ErrInvalid, err)
+			return before, fmt.Errorf("%w of %s:\n%w", ErrBadTenant, name, err)
 		}
 		if err := d.mayChange(ctx, before, now, exists); err != nil {
 			return before, err
@@ -110,7 +112,7 @@ func (d *Declarations) Set(ctx context.Context, name string, change func(*tenant
 // mayChange checks what depends on more than the record.
 func (d *Declarations) mayChange(ctx context.Context, before, now Declared, exists bool) error {
 	if before.Isolated != now.Isolated {
-		waiting, inFlight, err := d.inUse(ctx, now.Name)
+		waiting, inFlight, err := d.InUse(ctx, now.Name)
 		if err != nil {
 			return err
 		}
@@ -123,7 +125,7 @@ func (d *Declarations) mayChange(ctx context.Context, before, now Declared, exis
 	}
 	all, err := d.List(ctx)
 	if err == nil && len(all) >= tenantsMost {
-		err = fmt.Errorf("%w: there are %d tenants, the most that can be declared: remove one first", config.ErrInvalid, len(all))
+		err = fmt.Errorf("%w: there are %d tenants already, which is the most: remove one first", ErrBadTenant, len(all))
 	}
 	return err
 }
@@ -173,7 +175,7 @@ func (d *Declarations) replaceSubjects(ctx context.Context, change func([]string
 		return d.topology.replaceSubjects(ctx, d.conn.JetStream, change)
 	})
 	if api := new(jetstream.APIError); errors.As(err, &api) && api.ErrorCode == jsErrSubjectsOverlap {
-		err = fmt.Errorf("%w: a subject of the tenant is another stream's: give the tenant another name, or that stream other subjects: %w", config.ErrInvalid, err)
+		err = fmt.Errorf("%w: a subject of the tenant is another stream's: give the tenant another name, or that stream other subjects: %w", ErrBadTenant, err)
 	}
 	return d.wrap(err)
 }

@@ -80,9 +80,9 @@ func (d *Declarations) idle(ctx context.Context, name string, force bool) error 
 	if force {
 		return nil
 	}
-	waiting, inFlight, err := d.inUse(ctx, name)
+	waiting, inFlight, err := d.InUse(ctx, name)
 	if err == nil && waiting+inFlight > 0 {
-		err = fmt.Errorf("%s %w: %d wait and %d are in flight. Stop its backends and wait until they are answered; or have them lost, with --force", name, ErrInUse, waiting, inFlight)
+		err = fmt.Errorf("%s %w: %d wait and %d are in flight. Stop its backends and wait until they are answered; or have them lost, with --force --yes", name, ErrInUse, waiting, inFlight)
 	}
 	return err
 }
@@ -135,8 +135,8 @@ func purgeSubject(ctx context.Context, js jetstream.JetStream, q QueueConsumer) 
 	return info.State.Subjects[q.Config.FilterSubject], stream.Purge(ctx, jetstream.WithPurgeSubject(q.Config.FilterSubject))
 }
 
-// inUse counts a tenant's requests in its two queues.
-func (d *Declarations) inUse(ctx context.Context, name string) (waiting, inFlight uint64, err error) {
+// InUse counts a tenant's requests in its two queues. Errors: those of [Conn.Do].
+func (d *Declarations) InUse(ctx context.Context, name string) (waiting, inFlight uint64, err error) {
 	for _, q := range d.topology.Queues(name) {
 		depth, err := d.conn.DepthOf(ctx, q.Stream, q.Config.Durable)
 		switch {
@@ -173,7 +173,7 @@ func (d *Declarations) Lanes(name string, depths map[string]Depth) (interactive,
 // or of one.
 func (d *Declarations) QueueNames(depths map[string]Depth, only string) (names []string) {
 	for name := range depths {
-		tenant, ok := queueTenant(name)
+		tenant, _, ok := QueueOf(name)
 		if ok && (only == "" || tenant == only) {
 			names = append(names, name)
 		}

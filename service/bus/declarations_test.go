@@ -122,7 +122,7 @@ func TestBadDeclarations(t *testing.T) {
 		"acme":    func(t *tenant.Tenant) error { t.Weight, t.MaxInFlight = 0, -1; return errors.New("and another") },
 	} {
 		_, err := d.Set(b.Context(), name, change)
-		if !errors.Is(err, config.ErrInvalid) {
+		if !errors.Is(err, ErrBadTenant) {
 			t.Errorf("%s: %v", name, err)
 		}
 		if name == "acme" && (!strings.Contains(err.Error(), "weight: is 0") || !strings.Contains(err.Error(), "max_in_flight: is -1") || !strings.Contains(err.Error(), "and another")) {
@@ -132,7 +132,7 @@ func TestBadDeclarations(t *testing.T) {
 	if _, err := b.JS.CreateStream(b.Context(), jetstream.StreamConfig{Name: "OTHER", Subjects: []string{"llm.other"}}); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := d.Set(b.Context(), "other", weight(1)); !errors.Is(err, config.ErrInvalid) || !strings.Contains(err.Error(), "another stream's") {
+	if _, err := d.Set(b.Context(), "other", weight(1)); !errors.Is(err, ErrBadTenant) || !strings.Contains(err.Error(), "another stream's") {
 		t.Errorf("a subject of another stream: %v", err)
 	}
 	if all, err := d.List(b.Context()); err != nil || len(all) != 0 || b.subjects() != "llm llm.default.batch" {

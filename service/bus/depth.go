@@ -23,7 +23,7 @@ func (c *Conn) Depth(ctx context.Context, stream string) (Depth, error) {
 	return c.DepthOf(ctx, stream, Durable)
 }
 
-// DepthOf is Depth of one of a stream's queues. Errors: as Depth.
+// DepthOf is Depth of one of several queues. Errors: as Depth.
 func (c *Conn) DepthOf(ctx context.Context, stream, consumer string) (Depth, error) {
 	var info jetstream.ConsumerInfo
 	if err := c.ask(ctx, "CONSUMER.INFO."+stream+"."+consumer, nil, &info); err != nil {

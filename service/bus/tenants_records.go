@@ -19,6 +19,11 @@ import (
 // records, as many as one question can be answered with.
 const removedKept = time.Hour
 
+const (
+	recordsAtOnce = 500              // that are read with one pull
+	recordsIdle   = 10 * time.Second // how long a consumer that read them stays
+)
+
 // Declared is a tenant as it is declared.
 type Declared struct {
 	tenant.Tenant
@@ -28,35 +33,39 @@ type Declared struct {
 }
 
 // declaredTenants reads all records, by name. Where there is no bucket there are none.
-// Records under what is no tenant's name are left out. Errors: JetStream's.
-func declaredTenants(ctx context.Context, js jetstream.JetStream, n events.Names) ([]Declared, error) {
-	bucket, err := js.KeyValue(ctx, n.TenantsBucket())
-	if errors.Is(err, jetstream.ErrBucketNotFound) {
+// Records under what is no tenant's name are left out. It pulls: a consumer that pushes,
+// as a watch of the bucket makes, would need the right to answer its flow control. Errors:
+// JetStream's.
+func declaredTenants(ctx context.Context, js jetstream.JetStream, n events.Names) (all []Declared, err error) {
+	consumer, err := js.CreateConsumer(ctx, n.TenantsStream(), jetstream.ConsumerConfig{
+		DeliverPolicy: jetstream.DeliverLastPerSubjectPolicy, FilterSubject: n.TenantsAll(),
+		AckPolicy: jetstream.AckNonePolicy, MemoryStorage: true, InactiveThreshold: recordsIdle,
+	})
+	if errors.Is(err, jetstream.ErrStreamNotFound) {
 		return nil, nil
 	}
 	if err != nil {
 		return nil, err
 	}
-	watch, err := bucket.WatchAll(ctx, jetstream.IgnoreDeletes())
-	if err != nil {
-		return nil, err
-	}
-	defer watch.Stop() //nolint:errcheck // it ends with the connection
-	var all []Declared
-	for {
-		select {
-		case entry := <-watch.Updates():
-			if entry == nil { // that was all, or the connection is closed
-				slices.SortFunc(all, func(a, b Declared) int { return strings.Compare(a.Name, b.Name) })
-				return all, nil
+	for left := consumer.CachedInfo().NumPending; left > 0; {
+		batch, err := consumer.Fetch(int(min(left, recordsAtOnce)), jetstream.FetchContext(ctx))
+		if err != nil {
+			return nil, err
+		}
+		for m := range batch.Messages() {
+			left--
+			name := strings.TrimPrefix(m.Subject(), n.Tenant(""))
+			about, err := m.Metadata()
+			if err == nil && events.ValidTenant(name) && !(tenantRecord{header: m.Headers()}).gone() {
+				all = append(all, newDeclaredTenant(name, m.Data(), about.Sequence.Stream, about.Timestamp))
 			}
-			if events.ValidTenant(entry.Key()) {
-				all = append(all, newDeclaredTenant(entry.Key(), entry.Value(), entry.Revision(), entry.Created()))
-			}
-		case <-ctx.Done():
-			return nil, context.Cause(ctx)
+		}
+		if err := errors.Join(batch.Error(), context.Cause(ctx)); err != nil {
+			return nil, err
 		}
 	}
+	slices.SortFunc(all, func(a, b Declared) int { return strings.Compare(a.Name, b.Name) })
+	return all, js.DeleteConsumer(ctx, n.TenantsStream(), consumer.CachedInfo().Name)
 }
 
 func newDeclaredTenant(name string, data []byte, revision uint64, at time.Time) Declared {

@@ -32,14 +32,15 @@ func consumerName(tenant string, lane events.Lane) string {
 	return string(lane) + "_" + tenant
 }
 
-// queueTenant returns whose requests a consumer reads. ok is false if it has none of the
-// names that consumerName makes.
-func queueTenant(consumer string) (tenant string, ok bool) {
+// QueueOf returns whose requests a consumer reads, and in which lane. ok is false if it has
+// none of the names that consumers of the service's queues have.
+func QueueOf(consumer string) (tenant string, lane events.Lane, ok bool) {
 	if consumer == Durable {
-		return events.DefaultTenant, true
+		return events.DefaultTenant, events.LaneInteractive, true
 	}
-	lane, tenant, _ := strings.Cut(consumer, "_")
-	return tenant, events.ValidTenant(tenant) && (lane == string(events.LaneBatch) || lane == string(events.LaneInteractive))
+	word, tenant, _ := strings.Cut(consumer, "_")
+	lane = events.Lane(word)
+	return tenant, lane, events.ValidTenant(tenant) && consumerName(tenant, lane) == consumer && (lane == events.LaneBatch || lane == events.LaneInteractive)
 }
 
 // Queues are the two queues of a tenant, interactive before batch: a subject and a
