@@ -89,6 +89,7 @@ func open(ctx context.Context, conn *Conn, c config.Config, tel *telemetry.Telem
 	b.bodies = newBodies(s)
 	b.declared = newDeclared(conn, c.Names(), tel.Logger)
 	b.tenants = b.declared.registry
+	b.backlog.tenants = b.tenants
 	b.declared.first(ctx)
 	b.batches = &batches{streams: s, want: topology.Batch, create: c.Provision}
 	b.heartbeat = newHeartbeat(s, uuid.NewString(), ackWait)
