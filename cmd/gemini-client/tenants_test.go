@@ -146,3 +146,50 @@ func TestTenantsWithoutNATS(t *testing.T) {
 		t.Errorf("without streams: exit code %d: %s", code, errs)
 	}
 }
+
+// With the rights of nats.conf an admin declares tenants, and a worker, which may create
+// nothing, hears of each change.
+func TestTenantsInTheAccounts(t *testing.T) {
+	t.Parallel()
+	n := servicetest.RunStackNATS(t)
+	p := newProgram(t, map[string]any{"OPENROUTER_API_KEYS": []string{servicetest.Key}, "OPENROUTER_BASE_URL": nowhere, "HTTP_ADDR": "127.0.0.1:0", "LOG_FORMAT": "json", "LOG_LEVEL": "DEBUG"})
+	as := func(user, api string) string {
+		return contextFile(t, map[string]string{"url": n.URL, "user": user, "password": user, "inbox_prefix": "_INBOX_" + user, "jetstream_api_prefix": api})
+	}
+	admin := func(want int, args ...string) string {
+		t.Helper()
+		code, out, errs := p.invoke("", append([]string{"--context", as("admin", "")}, args...)...)
+		if code != want {
+			t.Errorf("%v: exit code %d: %s%s", args, code, out, errs)
+		}
+		return out + errs
+	}
+	admin(1, "provision", "--dry-run")
+	admin(0, "provision")
+	admin(0, "provision", "--dry-run")
+	admin(0, "tenants", "set", "acme", "--weight", "2")
+	p.set("NATS_PROVISION", false)
+	p.set("NATS_CONTEXT", as("worker", "gemini.js"))
+	out, stop := p.start("serve")
+	await(t, out, "answering requests", "model")
+	changes := func(n int) {
+		t.Helper()
+		(&servicetest.Backend{T: t}).Until("the worker hears of it", func() (string, bool) {
+			text := out.String()
+			return text, strings.Count(text, "declared tenants have changed") == n
+		})
+	}
+	changes(1) // at the start
+	admin(0, "tenants", "set", "beta")
+	changes(2)
+	contains(t, admin(0, "tenants", "list"), "acme", "beta")
+	contains(t, admin(0, "tenants", "show", "acme"), "0 waiting, 0 in flight")
+	admin(0, "pause", "--tenant", "acme", "--for", "1m")
+	contains(t, admin(0, "status"), "acme, batch: 0 waiting, 0 in flight, paused until")
+	admin(0, "resume")
+	admin(0, "tenants", "remove", "acme")
+	changes(3)
+	if code := stop(); code != 0 || strings.Contains(out.String(), "Permissions Violation") {
+		t.Errorf("serve: exit code %d: %s", code, out)
+	}
+}
