@@ -101,7 +101,7 @@ func flowMetrics() []definition {
 // stateMetrics show the current state.
 func stateMetrics() []definition {
 	return []definition{
-		{MetricQueueMessages, kindGauge, "{message}", []attribute.Key{labelQueue, labelState}, nil, "Messages by queue and state: waiting, in_flight (delivered and not settled), scheduled (waits for its time), dead (dead letters kept); every replica reports the same numbers, so take max(); absent while NATS is away."},
+		{MetricQueueMessages, kindGauge, "{message}", []attribute.Key{labelQueue, labelState}, nil, "Messages by queue and state: waiting, in_flight (delivered and not settled), scheduled (waits for its time), dead (dead letters kept), unsettled (of a tenant's lane, while any tenant is declared: waiting or in_flight; the first 100 tenants by name, the rest as the queue other); every replica reports the same numbers, so take max(); absent while NATS is away."},
 		{MetricQueueOldest, kindGauge, "s", []attribute.Key{labelQueue}, nil, "Age of the oldest message that waits for a worker, 0 if none waits; take max(); if it grows, the workers do not keep up or take nothing."},
 		{MetricQueueSize, kindGauge, "By", []attribute.Key{labelQueue}, nil, "Size in bytes of the results and of the dead letters; take max()."},
 		{metricQueueLimit, kindGauge, "By", []attribute.Key{labelQueue}, nil, "Size in bytes at which NATS stores no more results, or drops the oldest dead letters; absent where there is no limit (RESULTS_MAX_BYTES)."},

@@ -9,6 +9,7 @@ import (
 	"text/tabwriter"
 	"time"
 
+	"github.com/nats-io/nats.go/jetstream"
 	"github.com/spf13/cobra"
 
 	"gemini-client/service/bus"
@@ -20,6 +21,7 @@ import (
 // provisioning holds the flags of provision.
 type provisioning struct {
 	missing bool
+	dryRun  bool
 	readers []string // NAME or NAME=CALLBACK
 
 	consumers []bus.QueueConsumer // the readers'
@@ -34,8 +36,10 @@ func provisionCommand(from *source, std streams) *cobra.Command {
 those that exist. The service itself only creates; changing what exists is left
 to people. With --missing nothing that exists is changed, as fits a start script:
 a difference that the service cannot work with is reported, with exit code 2.
-Needs a NATS user that may manage streams.`,
-		Example: `  gemini-client provision
+With --dry-run every difference is shown and nothing is changed; exit code 1: something
+would be. What belongs to declared tenants stays. Needs a NATS user that may manage streams.`,
+		Example: `  gemini-client provision --dry-run   # exit code 1
+  gemini-client provision
   gemini-client provision --missing --reader backend
   gemini-client provision --reader team-a=gemini.responses.a --reader team-b=gemini.responses.b`,
 		Args: cobra.NoArgs,
@@ -53,6 +57,8 @@ Needs a NATS user that may manage streams.`,
 		},
 	}
 	cmd.Flags().BoolVar(&p.missing, "missing", false, "create what is missing and change nothing that exists")
+	cmd.Flags().BoolVar(&p.dryRun, "dry-run", false, "only show what would be created or changed: exit code 0 if nothing, 1 if something")
+	cmd.MarkFlagsMutuallyExclusive("missing", "dry-run")
 	cmd.Flags().StringArrayVar(&p.readers, "reader", nil, "also a durable consumer `NAME[=CALLBACK]` of the results, for a backend that may create none (default callback: RESPONSE_QUEUE); may be repeated")
 	return cmd
 }
@@ -81,10 +87,15 @@ func provision(ctx context.Context, c config.Config, p provisioning, std streams
 	}
 	defer conn.Close()
 	js, topology := conn.JetStream, bus.NewTopology(c, conn.MaxPayload())
+	if p.dryRun {
+		return showPlan(ctx, js, topology, p.consumers, std)
+	}
 	if p.missing {
-		err = topology.Ensure(ctx, js, true, log)
-	} else {
-		err = topology.Provision(ctx, js)
+		if topology, err = topology.WithTenants(ctx, js); err == nil {
+			err = topology.Ensure(ctx, js, true, log)
+		}
+	} else if err = topology.Provision(ctx, js); err == nil {
+		topology, err = topology.WithTenants(ctx, js)
 	}
 	if err != nil {
 		return err
@@ -103,6 +114,23 @@ func provision(ctx context.Context, c config.Config, p provisioning, std streams
 		_, _ = fmt.Fprintf(std.out, "reader    %-20s %s, %s\n", want.Stream, have.Durable, have.FilterSubject)
 	}
 	return nil
+}
+
+// showPlan prints what provision would do. The error is errFailed if that is anything.
+func showPlan(ctx context.Context, js jetstream.JetStream, topology bus.Topology, readers []bus.QueueConsumer, std streams) error {
+	plan, err := topology.Plan(ctx, js, readers)
+	if err != nil {
+		return err
+	}
+	for _, change := range plan {
+		_, _ = fmt.Fprintln(std.out, plain(change.String()))
+	}
+	if len(plan) == 0 {
+		_, _ = fmt.Fprintln(std.out, "nothing would change")
+		return nil
+	}
+	_, _ = fmt.Fprintf(std.out, "%d changes; nothing was changed\n", len(plan))
+	return errFailed
 }
 
 // outlookTime bounds how long config waits for OpenRouter's catalogue.

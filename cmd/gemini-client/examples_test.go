@@ -70,6 +70,7 @@ func newExamples(t *testing.T) *examples {
 	out, _ := b.start("serve")
 	http := await(t, out, "serving /healthz, /readyz and /metrics", "address")
 	await(t, out, "answering requests", "model")
+	b.command(0, "tenants", "set", "acme", "--weight", "3")
 	b.Publish(servicetest.Body(exampleID, "hello", nil), nil)
 	b.Result(exampleID)
 	for i := range 18 {

@@ -81,3 +81,30 @@ func TestProvisionReaders(t *testing.T) {
 		}
 	}
 }
+
+// A dry run shows what would change, and changes nothing.
+func TestProvisionDryRun(t *testing.T) {
+	t.Parallel()
+	p, js := provisioned(t)
+	names := servicetest.Names()
+	code, out, errs := p.invoke("", "provision", "--dry-run", "--reader", "backend")
+	if code != 1 || errs != "" || !strings.Contains(out, "stream GEMINI_REQUESTS: would be created") || !strings.Contains(out, "consumer backend of GEMINI_RESPONSES: would be created") {
+		t.Errorf("on an empty server: exit code %d: %s%s", code, out, errs)
+	}
+	if _, err := js.Stream(t.Context(), names.RequestsStream()); err == nil {
+		t.Error("a dry run makes streams")
+	}
+	if code, _, errs := p.invoke("", "provision"); code != 0 {
+		t.Fatalf("exit code %d: %s", code, errs)
+	}
+	if code, out, errs := p.invoke("", "provision", "--dry-run"); code != 0 || out != "nothing would change\n" {
+		t.Errorf("after provisioning: exit code %d: %s%s", code, out, errs)
+	}
+	p.set("RESULTS_MAX_AGE", "200h")
+	if code, out, _ := p.invoke("", "provision", "--dry-run"); code != 1 || !strings.Contains(out, "stream GEMINI_RESPONSES: max_age: the server has 168h0m0s, the configuration wants 200h0m0s\n") || !strings.Contains(out, "nothing was changed") {
+		t.Errorf("another age: exit code %d: %s", code, out)
+	}
+	if code, _, errs := p.invoke("", "provision", "--dry-run", "--missing"); code != 2 {
+		t.Errorf("both flags: exit code %d: %s", code, errs)
+	}
+}

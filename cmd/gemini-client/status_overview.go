@@ -27,6 +27,7 @@ type overview struct {
 	Time        time.Time              `json:"time"`
 	Requests    *queueState            `json:"requests"`
 	Retries     *queueState            `json:"retries"`
+	Lanes       []laneOverview         `json:"lanes,omitempty"` // the other queues of requests: of tenants, and the slow lane
 	Scheduled   *scheduledState        `json:"later"`
 	DeadLetters *deadLetterState       `json:"dead_letters"`
 	Batches     []batch.Description    `json:"batches"` // under way at OpenRouter, or about to be sent there
@@ -59,7 +60,7 @@ type deadLetterState struct {
 // overview reads everything concurrently and formats it.
 func (a *adminClient) overview(ctx context.Context, asJSON bool) ([]byte, error) {
 	o := &overview{Time: time.Now().UTC(), Workers: []service.WorkerStatus{}, Unseen: []string{}}
-	reads := []func(context.Context, *overview) error{a.readRequests, a.readRetries, a.readDeadLetters, a.readBatches, a.readWorkers}
+	reads := []func(context.Context, *overview) error{a.readRequests, a.readLanes, a.readRetries, a.readDeadLetters, a.readBatches, a.readWorkers}
 	errs := make([]error, len(reads))
 	var wg sync.WaitGroup
 	for i, read := range reads {
@@ -106,7 +107,7 @@ func (a *adminClient) queue(ctx context.Context, name, subject string) (jetstrea
 	if err != nil {
 		return nil, nil, err
 	}
-	depth, err := a.depth(ctx, name)
+	depth, err := a.depth(ctx, name, bus.Durable)
 	if err != nil {
 		return stream, nil, err
 	}
@@ -123,10 +124,10 @@ func (a *adminClient) queue(ctx context.Context, name, subject string) (jetstrea
 }
 
 // depth reads how many messages of a stream's queue wait and are in flight.
-func (a *adminClient) depth(ctx context.Context, stream string) (bus.Depth, error) {
-	depth, err := a.conn.Depth(ctx, stream)
+func (a *adminClient) depth(ctx context.Context, stream, consumer string) (bus.Depth, error) {
+	depth, err := a.conn.DepthOf(ctx, stream, consumer)
 	if err != nil {
-		return depth, fmt.Errorf("consumer %s of %s: %w", bus.Durable, stream, err)
+		return depth, fmt.Errorf("consumer %s of %s: %w", consumer, stream, err)
 	}
 	return depth, nil
 }

@@ -25,6 +25,9 @@ func (o *overview) text() []byte {
 	if o.Requests != nil {
 		row("requests", "%s (stream: %s)", o.Requests, humanize.IBytes(o.Requests.Bytes))
 	}
+	for _, text := range o.busiestLanes() {
+		row("tenant", "%s", text)
+	}
 	if o.Retries != nil {
 		row("retries", "%s", o.Retries)
 	}

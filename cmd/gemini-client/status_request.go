@@ -67,10 +67,8 @@ func (a *adminClient) requestStatus(ctx context.Context, id string, o statusOpti
 			w.Unseen = append(w.Unseen, plain(err.Error()))
 		}
 	}
-	for _, q := range []queueName{{a.names.RetriesStream(), a.names.Retries()}, {a.names.RequestsStream(), a.names.RequestQueue}} {
-		if err := a.findQueued(ctx, w, q, o.scan); err != nil {
-			w.Unseen = append(w.Unseen, plain(err.Error()))
-		}
+	if err := a.findInQueues(ctx, w, o.scan); err != nil {
+		w.Unseen = append(w.Unseen, plain(err.Error()))
 	}
 	var failed error
 	if !w.known() {
@@ -191,42 +189,6 @@ func (a *adminClient) findCancel(ctx context.Context, w *requestState) error {
 		w.CancelledAt = &at
 	}
 	return err
-}
-
-// queueName is the stream and the subject of a queue.
-type queueName struct{ stream, subject string }
-
-// findQueued searches a queue from its beginning, because messages are not stored
-// under their request_id.
-func (a *adminClient) findQueued(ctx context.Context, w *requestState, q queueName, most int) error {
-	s, err := a.stream(ctx, q.stream)
-	if err != nil {
-		return err
-	}
-	depth, err := a.depth(ctx, q.stream)
-	if err != nil {
-		return err
-	}
-	rules, waiting := a.config.Rules(0), 0
-	for sequence, n := uint64(1), 0; n < most; n++ {
-		m, err := a.next(ctx, s, sequence, q.subject)
-		if m == nil || err != nil {
-			return err
-		}
-		sequence = m.Sequence + 1
-		if bytes.Contains(bytes.ToLower(m.Data), []byte(w.ID)) {
-			if r, _ := rules.Decode(m.Data, m.Time); events.CanonicalID(r.ID) == w.ID {
-				w.Queued = append(w.Queued, messageState{Message: fmt.Sprintf("%s/%d", q.stream, m.Sequence), At: m.Time.UTC(), Delivered: m.Sequence <= depth.Delivered, Ahead: waiting})
-			}
-		}
-		if m.Sequence > depth.Delivered {
-			waiting++
-		}
-	}
-	if most > 0 && uint64(most) < s.CachedInfo().State.Msgs {
-		return fmt.Errorf("only the first %d messages of %s were searched (--scan)", most, q.stream)
-	}
-	return nil
 }
 
 // text formats the state of the request for people.

@@ -12,6 +12,7 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 
 	"gemini-client/events"
+	"gemini-client/service/tenant"
 	"gemini-client/telemetry"
 )
 
@@ -37,6 +38,7 @@ type backlog struct {
 	names events.Names
 	log   *slog.Logger
 
+	tenants   *tenant.Registry // of which lanes are read
 	evictions *evictions
 	seen      func(jetstream.StreamInfo) // called with every stream that is read
 
@@ -68,7 +70,7 @@ type oldestWaiting struct {
 
 func newBacklog(conn *Conn, names events.Names, log *slog.Logger, evicted func(context.Context, int64)) *backlog {
 	return &backlog{
-		conn: conn, names: names, log: log, evictions: &evictions{count: evicted, log: log}, seen: func(jetstream.StreamInfo) {},
+		conn: conn, names: names, log: log, tenants: tenant.NewRegistry(), evictions: &evictions{count: evicted, log: log}, seen: func(jetstream.StreamInfo) {},
 		denied: map[string]time.Time{}, silent: map[string]int{},
 		messages: map[queueState]reading{}, oldest: map[string]oldestWaiting{},
 		sizes: map[string]size{}, missing: map[string]bool{},
@@ -93,6 +95,7 @@ func (b *backlog) read(ctx context.Context) {
 	b.answered = false
 	n := b.names
 	b.readQueue(ctx, n.RequestsStream(), n.RequestQueue)
+	b.readLanes(ctx)
 	retries, ok := b.readQueue(ctx, n.RetriesStream(), n.Retries())
 	if all, there := b.readStream(ctx, n.RetriesStream()); there && ok {
 		b.set(n.Retries(), stateScheduled, retries.Scheduled(all.State.Msgs))

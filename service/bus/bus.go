@@ -73,6 +73,7 @@ func open(ctx context.Context, conn *Conn, c config.Config, tel *telemetry.Telem
 		bodies: newBodies(s), declared: newDeclared(conn, c.Names(), tel.Logger),
 	}
 	b.tenants = b.declared.registry
+	b.backlog.tenants = b.tenants
 	b.declared.first(ctx)
 	b.sources = newSources(b.tenants, bound.queues, func(want QueueConsumer) *queue {
 		q := newQueue(conn, want, c.Provision)

@@ -20,15 +20,45 @@ type Depth struct {
 // Depth asks how full the queue of a stream is. Errors: those of [Conn.Do], and
 // jetstream.ErrConsumerNotFound.
 func (c *Conn) Depth(ctx context.Context, stream string) (Depth, error) {
+	return c.DepthOf(ctx, stream, Durable)
+}
+
+// DepthOf is Depth of one of several queues. Errors: as Depth.
+func (c *Conn) DepthOf(ctx context.Context, stream, consumer string) (Depth, error) {
 	var info jetstream.ConsumerInfo
-	if err := c.ask(ctx, consumerInfo(stream), nil, &info); err != nil {
+	if err := c.ask(ctx, "CONSUMER.INFO."+stream+"."+consumer, nil, &info); err != nil {
 		return Depth{}, err
 	}
+	return depthOf(info), nil
+}
+
+// Depths asks how full all queues of a stream are, and returns it by the names of their
+// consumers. Errors: those of [Conn.Do], jetstream.ErrStreamNotFound.
+func (c *Conn) Depths(ctx context.Context, stream string) (map[string]Depth, error) {
+	all := map[string]Depth{}
+	for offset := 0; ; {
+		var page struct {
+			Total     int                      `json:"total"`
+			Consumers []jetstream.ConsumerInfo `json:"consumers"`
+		}
+		if err := c.ask(ctx, "CONSUMER.LIST."+stream, map[string]any{"offset": offset}, &page); err != nil {
+			return nil, err
+		}
+		for _, info := range page.Consumers {
+			all[info.Name] = depthOf(info)
+		}
+		if offset += len(page.Consumers); len(page.Consumers) == 0 || offset >= page.Total {
+			return all, nil
+		}
+	}
+}
+
+func depthOf(info jetstream.ConsumerInfo) Depth {
 	d := Depth{Waiting: info.NumPending, InFlight: uint64(max(0, info.NumAckPending)), Delivered: info.Delivered.Stream}
 	if info.Paused {
 		d.PausedUntil = info.Config.PauseUntil
 	}
-	return d, nil
+	return d
 }
 
 // OldestWaiting asks when the oldest message that waits in a queue was stored:

@@ -41,6 +41,7 @@ const (
 	jsErrNoMessage         = 10037
 	jsErrNoBatches         = 10174 // the stream does not allow them
 	jsErrStorageResources  = 10047
+	jsErrSubjectsOverlap   = 10065 // with another stream's
 	jsErrStoreFailed       = 10077 // full, or a fault of the disk
 )
 

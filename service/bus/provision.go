@@ -48,30 +48,67 @@ func (t Topology) Ensure(ctx context.Context, js jetstream.JetStream, create boo
 }
 
 // Provision applies the configuration to the server: it creates what is
-// missing and updates what differs. For a person to call. Errors: config.ErrInvalid,
-// those of JetStream.
+// missing and updates what differs, and leaves declared tenants what is theirs. For a
+// person to call. Errors: config.ErrInvalid, those of JetStream.
 func (t Topology) Provision(ctx context.Context, js jetstream.JetStream) error {
 	if err := t.check(); err != nil {
 		return err
 	}
-	needed := len(t.needed().Streams) // what can be done without comes last, and keeps nothing else from being made
-	update := func(streams []jetstream.StreamConfig) error {
-		for _, want := range streams {
-			if _, err := js.CreateOrUpdateStream(ctx, want); err != nil {
-				return refused("stream "+want.Name, err)
-			}
-		}
-		return nil
-	}
-	if err := update(t.Streams[:needed]); err != nil {
+	t, err := t.WithTenants(ctx, js)
+	if err != nil {
 		return err
 	}
+	rest, err := t.provisionLanes(ctx, js)
+	if err != nil {
+		return err
+	}
+	needed := len(t.needed().Streams) // what can be done without comes last, and keeps nothing else from being made
+	if err := updateStreams(ctx, js, t.Streams[:needed]); err != nil {
+		return err
+	}
+	if err := updateConsumers(ctx, js, rest); err != nil {
+		return err
+	}
+	if err := updateStreams(ctx, js, t.Streams[needed:]); err != nil {
+		return err
+	}
+	return t.settle(ctx, js)
+}
+
+// provisionLanes makes the consumers of lanes and tenants before the stream has their
+// subjects, so that nothing is stored that nobody reads. It returns those that are left:
+// where there is no stream yet, all.
+func (t Topology) provisionLanes(ctx context.Context, js jetstream.JetStream) (rest []QueueConsumer, err error) {
 	for _, want := range t.Consumers {
+		var err error = jetstream.ErrStreamNotFound
+		if want.spare() {
+			err = updateConsumers(ctx, js, []QueueConsumer{want})
+		}
+		if errors.Is(err, jetstream.ErrStreamNotFound) {
+			rest = append(rest, want)
+		} else if err != nil {
+			return nil, err
+		}
+	}
+	return rest, nil
+}
+
+func updateStreams(ctx context.Context, js jetstream.JetStream, streams []jetstream.StreamConfig) error {
+	for _, want := range streams {
+		if _, err := js.CreateOrUpdateStream(ctx, want); err != nil {
+			return refused("stream "+want.Name, err)
+		}
+	}
+	return nil
+}
+
+func updateConsumers(ctx context.Context, js jetstream.JetStream, consumers []QueueConsumer) error {
+	for _, want := range consumers {
 		if _, err := js.CreateOrUpdateConsumer(ctx, want.Stream, want.Config); err != nil {
 			return fmt.Errorf("consumer %s of %s: %w", want.Config.Durable, want.Stream, err)
 		}
 	}
-	return update(t.Streams[needed:])
+	return nil
 }
 
 // ensureStream returns the configuration in force.

@@ -95,7 +95,7 @@ func (d *declared) changed() {
 
 // listen hears of changes. Where this user may not, they are found by the next reading.
 func (d *declared) listen() (stop func()) {
-	sub, err := d.conn.Subscribe(d.names.TenantsAll(), func(*nats.Msg) { d.changed() })
+	sub, err := d.conn.Subscribe(d.names.Tenant("*"), func(*nats.Msg) { d.changed() })
 	if err != nil {
 		d.log.Debug("changes of declared tenants are not heard, but found within a minute", "error", err)
 		return func() {}

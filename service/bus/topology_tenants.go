@@ -32,17 +32,28 @@ func consumerName(tenant string, lane events.Lane) string {
 	return string(lane) + "_" + tenant
 }
 
+// QueueOf returns whose requests a consumer reads, and in which lane. ok is false if it has
+// none of the names that consumers of the service's queues have.
+func QueueOf(consumer string) (tenant string, lane events.Lane, ok bool) {
+	if consumer == Durable {
+		return events.DefaultTenant, events.LaneInteractive, true
+	}
+	word, tenant, _ := strings.Cut(consumer, "_")
+	lane = events.Lane(word)
+	return tenant, lane, events.ValidTenant(tenant) && consumerName(tenant, lane) == consumer && (lane == events.LaneBatch || lane == events.LaneInteractive)
+}
+
 // Queues are the two queues of a tenant, interactive before batch: a subject and a
 // consumer each, in the stream of requests.
 func (t Topology) Queues(tenant string) []QueueConsumer {
-	var both []QueueConsumer
-	for _, lane := range []events.Lane{events.LaneInteractive, events.LaneBatch} {
-		both = append(both, QueueConsumer{
-			Stream: t.names.RequestsStream(), Tenant: tenant, Lane: lane,
-			Config: queueConsumer(consumerName(tenant, lane), t.names.Requests(tenant, lane), t.ackWait),
-		})
+	return []QueueConsumer{t.queue(tenant, events.LaneInteractive), t.queue(tenant, events.LaneBatch)}
+}
+
+func (t Topology) queue(tenant string, lane events.Lane) QueueConsumer {
+	return QueueConsumer{
+		Stream: t.names.RequestsStream(), Tenant: tenant, Lane: lane,
+		Config: queueConsumer(consumerName(tenant, lane), t.names.Requests(tenant, lane), t.ackWait),
 	}
-	return both
 }
 
 // defaultQueues are those of the default tenant, which is always there.

@@ -127,3 +127,35 @@ func TestOldDeploymentGoesOn(t *testing.T) {
 		t.Errorf("without REQUEST_QUEUE: %v, %v", bus, err)
 	}
 }
+
+// provision keeps the queues of declared tenants, makes what is missing of them, and ends
+// what is left of one that is not.
+func TestProvisionKeepsTenants(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	b.provision()
+	b.put("acme", `{"weight":3}`)
+	change(b, b.Names.RequestsStream(), func(c *jetstream.StreamConfig) {
+		c.Subjects = append(c.Subjects, "gemini.requests.left", "gemini.requests.coming")
+	})
+	coming := NewTopology(b.config, b.NC.MaxPayload()).Queues("coming")[0]
+	if _, err := b.JS.CreateConsumer(b.Context(), coming.Stream, coming.Config); err != nil {
+		t.Fatal(err)
+	}
+	for range 2 {
+		b.provision()
+		stream, err := b.JS.Stream(b.Context(), b.Names.RequestsStream())
+		if err != nil {
+			t.Fatal(err)
+		}
+		got := strings.Join(stream.CachedInfo().Config.Subjects, " ")
+		if want := "gemini.requests gemini.requests.default.batch gemini.requests.acme gemini.requests.acme.batch gemini.requests.coming"; got != want {
+			t.Errorf("subjects: got %s, want %s", got, want)
+		}
+	}
+	for _, name := range []string{"interactive_acme", "batch_acme"} {
+		if _, err := b.JS.Consumer(b.Context(), b.Names.RequestsStream(), name); err != nil {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+}

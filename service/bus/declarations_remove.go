@@ -1,0 +1,183 @@
+package bus
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+
+	"github.com/nats-io/nats.go/jetstream"
+
+	"gemini-client/events"
+)
+
+// Remove ends a tenant: first the record, then the subjects, then the consumers. With
+// force the requests that it has in its queues go with it, and lost is how many that were.
+// Of the default tenant only the record goes. Errors: ErrUndeclared, ErrInUse (whose text
+// says how many there are), those of [Conn.Do], JetStream's.
+func (d *Declarations) Remove(ctx context.Context, name string, force bool) (lost uint64, err error) {
+	for range recordTries {
+		before, exists, err := d.record(ctx, name)
+		if err != nil {
+			return 0, err
+		}
+		if name == events.DefaultTenant {
+			return 0, d.removeRecord(ctx, before, exists)
+		}
+		lost, err = d.remove(ctx, before, exists, force)
+		if !errors.Is(err, errConflict) {
+			return lost, err
+		}
+	}
+	return 0, errors.New("others keep changing it: try again")
+}
+
+func (d *Declarations) removeRecord(ctx context.Context, before Declared, exists bool) error {
+	if !exists {
+		return fmt.Errorf("%s %w", before.Name, ErrUndeclared)
+	}
+	_, err := d.drop(ctx, before)
+	return d.wrap(err)
+}
+
+// remove ends a tenant that is not the default one. The error is errConflict if its record
+// was changed meanwhile.
+func (d *Declarations) remove(ctx context.Context, before Declared, exists, force bool) (lost uint64, err error) {
+	queues := d.topology.Queues(before.Name)
+	if err := d.idle(ctx, before.Name, force); err != nil {
+		return 0, err
+	}
+	gone := before
+	if exists {
+		if gone.Revision, err = d.drop(ctx, before); err != nil {
+			return 0, d.wrap(err)
+		}
+	}
+	had := false
+	err = d.replaceSubjects(ctx, func(have []string) []string {
+		rest := without(have, []string{queues[0].Config.FilterSubject, queues[1].Config.FilterSubject})
+		had = len(rest) < len(have)
+		return rest
+	})
+	if err != nil {
+		return 0, err
+	}
+	if err := d.idle(ctx, before.Name, force); err != nil { // something came at the last moment
+		return 0, errors.Join(err, d.putBack(ctx, before, gone, exists))
+	}
+	lost, deleted, err := d.deleteQueues(ctx, queues, force)
+	if err != nil {
+		return lost, err
+	}
+	if !exists && !had && !deleted {
+		return lost, fmt.Errorf("%s %w", before.Name, ErrUndeclared)
+	}
+	return lost, d.settle(ctx)
+}
+
+// idle returns ErrInUse if a tenant has requests in its queues, unless that is no matter.
+func (d *Declarations) idle(ctx context.Context, name string, force bool) error {
+	if force {
+		return nil
+	}
+	waiting, inFlight, err := d.InUse(ctx, name)
+	if err == nil && waiting+inFlight > 0 {
+		err = fmt.Errorf("%s %w: %d wait and %d are in flight. Stop its backends and wait until they are answered; or have them lost, with --force --yes", name, ErrInUse, waiting, inFlight)
+	}
+	return err
+}
+
+// putBack undoes a removal.
+func (d *Declarations) putBack(ctx context.Context, before, gone Declared, exists bool) error {
+	if err := d.makeQueues(ctx, before.Name); err != nil || !exists {
+		return err
+	}
+	before.Revision = gone.Revision
+	_, err := d.put(ctx, before)
+	return d.wrap(err)
+}
+
+// deleteQueues deletes the consumers of a tenant, and what waits for them.
+func (d *Declarations) deleteQueues(ctx context.Context, queues []QueueConsumer, force bool) (lost uint64, deleted bool, err error) {
+	js := d.conn.JetStream
+	for _, q := range queues {
+		err := d.conn.Do(ctx, "."+q.Stream, func(ctx context.Context) error {
+			if force {
+				n, err := purgeSubject(ctx, js, q)
+				if lost += n; err != nil {
+					return err
+				}
+			}
+			err := js.DeleteConsumer(ctx, q.Stream, q.Config.Durable)
+			if errors.Is(err, jetstream.ErrConsumerNotFound) {
+				return nil
+			}
+			deleted = deleted || err == nil
+			return err
+		})
+		if err != nil {
+			return lost, deleted, d.wrap(err)
+		}
+	}
+	return lost, deleted, nil
+}
+
+// purgeSubject deletes what a queue has, and returns how much that was.
+func purgeSubject(ctx context.Context, js jetstream.JetStream, q QueueConsumer) (n uint64, err error) {
+	stream, err := js.Stream(ctx, q.Stream)
+	if err != nil {
+		return 0, err
+	}
+	info, err := stream.Info(ctx, jetstream.WithSubjectFilter(q.Config.FilterSubject))
+	if err != nil {
+		return 0, err
+	}
+	return info.State.Subjects[q.Config.FilterSubject], stream.Purge(ctx, jetstream.WithPurgeSubject(q.Config.FilterSubject))
+}
+
+// InUse counts a tenant's requests in its two queues. Errors: those of [Conn.Do].
+func (d *Declarations) InUse(ctx context.Context, name string) (waiting, inFlight uint64, err error) {
+	for _, q := range d.topology.Queues(name) {
+		depth, err := d.conn.DepthOf(ctx, q.Stream, q.Config.Durable)
+		switch {
+		case errors.Is(err, jetstream.ErrConsumerNotFound), errors.Is(err, jetstream.ErrStreamNotFound):
+			continue
+		case err != nil:
+			return 0, 0, fmt.Errorf("consumer %s of %s: %w", q.Config.Durable, q.Stream, err)
+		}
+		waiting, inFlight = waiting+depth.Waiting, inFlight+depth.InFlight
+	}
+	return waiting, inFlight, nil
+}
+
+// Depths returns how full the queues of all tenants are, by the names of their consumers.
+// Errors: those of [Conn.Do].
+func (d *Declarations) Depths(ctx context.Context) (map[string]Depth, error) {
+	return d.conn.Depths(ctx, d.names.RequestsStream())
+}
+
+// Lanes returns the depths of a tenant's two queues, interactive before batch; none for
+// one that is not there.
+func (d *Declarations) Lanes(name string, depths map[string]Depth) (interactive, slow *Depth) {
+	find := func(lane events.Lane) *Depth {
+		depth, ok := depths[consumerName(name, lane)]
+		if !ok {
+			return nil
+		}
+		return &depth
+	}
+	return find(events.LaneInteractive), find(events.LaneBatch)
+}
+
+// QueueNames are the consumers of the requests among those of the stream: of all tenants,
+// or of one.
+func (d *Declarations) QueueNames(depths map[string]Depth, only string) (names []string) {
+	for name := range depths {
+		tenant, _, ok := QueueOf(name)
+		if ok && (only == "" || tenant == only) {
+			names = append(names, name)
+		}
+	}
+	slices.Sort(names)
+	return names
+}
