@@ -12,6 +12,7 @@ import (
 	"gemini-client/events"
 	"gemini-client/events/bodies"
 	"gemini-client/service/config"
+	"gemini-client/service/tenant"
 	"gemini-client/telemetry"
 )
 
@@ -35,6 +36,7 @@ type Bus struct {
 	batches     *batches
 	bodies      *bodies.Store
 	backlog     *backlog
+	tenants     *tenant.Registry
 	taking      atomic.Bool // Run takes messages
 }
 
@@ -77,10 +79,12 @@ func open(ctx context.Context, conn *Conn, c config.Config, tel *telemetry.Telem
 	}
 	conn.waited = conn.waited || waited
 	b := &Bus{
-		conn: conn, names: c.Names(), tel: tel, queues: queues, slots: newSlots(c.Concurrency), memory: newMemory(c.Budget()),
+		tenants: tenant.NewRegistry(),
+		conn:    conn, names: c.Names(), tel: tel, queues: queues, slots: newSlots(c.Concurrency), memory: newMemory(c.Budget()),
 		results:   &results{streams: s, source: "/gemini-client/" + c.RequestQueue, tel: tel},
-		schedules: &schedules{s}, cancels: newCancels(s), deadletters: &deadletters{s}, backlog: newBacklog(conn, c.Names(), tel.Logger, tel.Instruments.DeadLettersEvicted),
+		schedules: &schedules{s}, deadletters: &deadletters{s}, backlog: newBacklog(conn, c.Names(), tel.Logger, tel.Instruments.DeadLettersEvicted),
 	}
+	b.cancels = newCancels(s, b.tenants)
 	b.bodies = newBodies(s)
 	b.batches = &batches{streams: s, want: topology.Batch, create: c.Provision}
 	b.heartbeat = newHeartbeat(s, uuid.NewString(), ackWait)
@@ -104,6 +108,9 @@ func (b *Bus) claimLost(subject string) {
 // Closed is closed when the connection is: by Close, or because the NATS client
 // has given it up for good, which the options leave to protocol violations alone.
 func (b *Bus) Closed() <-chan struct{} { return b.conn.closed }
+
+// Tenants is what this process knows of the declared tenants.
+func (b *Bus) Tenants() *tenant.Registry { return b.tenants }
 
 // Close closes the connection.
 func (b *Bus) Close() { b.conn.Close() }
@@ -130,9 +137,9 @@ type Handlers struct {
 	// Deliver works on a delivery and settles it. It runs on a goroutine of its
 	// own for each slot, under Run's work context.
 	Deliver func(ctx context.Context, d *Delivery)
-	// Cancelled is called with the id of every request that is cancelled from now on.
-	// It must not block.
-	Cancelled func(id string)
+	// Cancelled is called with every request that is cancelled from now on: its id, and its
+	// tenant if that is isolated, else "". It must not block.
+	Cancelled func(tenant, id string)
 	// Resumed is called when this process is back after it was cut off NATS:
 	// cancellations may have been missed. It must not block.
 	Resumed func()

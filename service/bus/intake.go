@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"gemini-client/events"
+	"gemini-client/service/tenant"
 	"gemini-client/telemetry"
 )
 
@@ -24,6 +25,7 @@ const maxPull = 256
 type intake struct {
 	*slots
 	memory   *memory
+	tenants  *tenant.Registry
 	full     *repeats // says that memory is used up
 	queues   []*queue // in the order in which they are asked
 	handlers Handlers
@@ -43,7 +45,7 @@ type intake struct {
 
 func (b *Bus) newIntake(h Handlers) *intake {
 	return &intake{
-		slots: b.slots, memory: b.memory, full: newRepeats(b.tel.Logger), queues: b.queues, handlers: h, pause: b.pause(h.Pause), alive: b.heartbeat.assure, answered: b.backlog.setMissing, settle: b.Settle, conn: b.conn, inbox: &inbox{nc: b.conn.Conn}, runners: newRunners(),
+		slots: b.slots, memory: b.memory, tenants: b.tenants, full: newRepeats(b.tel.Logger), queues: b.queues, handlers: h, pause: b.pause(h.Pause), alive: b.heartbeat.assure, answered: b.backlog.setMissing, settle: b.Settle, conn: b.conn, inbox: &inbox{nc: b.conn.Conn}, runners: newRunners(),
 		tel: b.tel, log: b.tel.Logger, revived: make(chan struct{}, 1),
 	}
 }
@@ -215,6 +217,7 @@ func (in *intake) begin(work context.Context, q *queue, m pulled) bool {
 	}
 	d.Tenant, d.Lane = q.tenant, q.lane
 	d.guardReplay()
+	d.isolate(in.tenants)
 	in.memory.take(s, m.Msg)
 	m.lighten()
 	in.runners.run(func() { in.process(work, s, d) })
