@@ -2,12 +2,14 @@ package main
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"slices"
 	"time"
 
+	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 
 	"gemini-client/events"
@@ -18,6 +20,7 @@ import (
 // null or empty.
 type requestState struct {
 	ID          string          `json:"request_id"`
+	Tenant      string          `json:"tenant"`  // whose it is, as far as it is known
 	Answers     []answerState   `json:"answers"` // the last one of each callback
 	Claims      []claimState    `json:"claims"`
 	Schedules   []scheduleState `json:"later"`
@@ -67,7 +70,7 @@ func (a *adminClient) requestStatus(ctx context.Context, id string, o statusOpti
 			w.Unseen = append(w.Unseen, plain(err.Error()))
 		}
 	}
-	for _, q := range []queueName{{a.names.RetriesStream(), a.names.Retries()}, {a.names.RequestsStream(), a.names.RequestQueue}} {
+	for _, q := range []queueName{{a.names.RetriesStream(), a.names.Retries()}, {a.names.RequestsStream(), ">"}} {
 		if err := a.findQueued(ctx, w, q, o.scan); err != nil {
 			w.Unseen = append(w.Unseen, plain(err.Error()))
 		}
@@ -94,7 +97,7 @@ func (a *adminClient) each(ctx context.Context, stream string, subject func(call
 	if err != nil {
 		return err
 	}
-	for _, callback := range a.config.Callbacks() {
+	for _, callback := range a.callbacks() {
 		m, err := a.last(ctx, s, subject(callback))
 		if err != nil {
 			return err
@@ -112,6 +115,7 @@ func (a *adminClient) each(ctx context.Context, stream string, subject func(call
 func (a *adminClient) findAnswers(ctx context.Context, w *requestState) error {
 	subject := func(callback string) string { return events.AnyResult(callback, w.ID) }
 	return a.each(ctx, a.names.ResponsesStream(), subject, func(_ context.Context, _ jetstream.Stream, _ string, m *jetstream.RawStreamMsg) error {
+		w.of(m.Header)
 		answer := answerState{Subject: m.Subject, Sequence: m.Sequence, At: m.Time.UTC()}
 		if r, err := events.DecodeResult(m.Data); err == nil && r.ErrorCode != nil {
 			answer.Code = *r.ErrorCode
@@ -165,6 +169,7 @@ func (a *adminClient) hostname(ctx context.Context, instance string) string {
 func (a *adminClient) findSchedules(ctx context.Context, w *requestState) error {
 	subject := func(callback string) string { return a.names.Later(callback, w.ID) }
 	return a.each(ctx, a.names.RetriesStream(), subject, func(_ context.Context, _ jetstream.Stream, callback string, m *jetstream.RawStreamMsg) error {
+		w.of(m.Header)
 		at, _ := firesAt(m)
 		retry, _ := events.RetryCount(m.Header)
 		w.Schedules = append(w.Schedules, scheduleState{Callback: callback, At: at, Retry: retry, Batched: events.Batch(m.Header).Since})
@@ -173,8 +178,9 @@ func (a *adminClient) findSchedules(ctx context.Context, w *requestState) error 
 }
 
 func (a *adminClient) findDeadLetter(ctx context.Context, w *requestState) error {
-	deadLetters, err := a.deadLetters(ctx, selection{code: "*", id: w.ID})
+	deadLetters, err := a.deadLetters(ctx, selection{code: "*", id: w.ID, tenant: a.tenantOnly})
 	if len(deadLetters) > 0 {
+		w.Tenant = cmp.Or(w.Tenant, deadLetters[len(deadLetters)-1].Tenant)
 		w.DeadLetter = &deadLetters[len(deadLetters)-1]
 	}
 	return err
@@ -193,7 +199,14 @@ func (a *adminClient) findCancel(ctx context.Context, w *requestState) error {
 	return err
 }
 
-// queueName is the stream and the subject of a queue.
+// of notes whose request it is by the headers of what the service has stored.
+func (w *requestState) of(h nats.Header) {
+	if h.Get(events.HeaderTenant) != "" {
+		w.Tenant, _ = events.TenantOf(h)
+	}
+}
+
+// queueName is the stream and the subject of a queue; > for those of all tenants.
 type queueName struct{ stream, subject string }
 
 // findQueued searches a queue from its beginning, because messages are not stored
@@ -207,7 +220,7 @@ func (a *adminClient) findQueued(ctx context.Context, w *requestState, q queueNa
 	if err != nil {
 		return err
 	}
-	rules, waiting := a.config.Rules(0), 0
+	rules, waiting := a.config.Rules(0), map[string]int{} // by subject
 	for sequence, n := uint64(1), 0; n < most; n++ {
 		m, err := a.next(ctx, s, sequence, q.subject)
 		if m == nil || err != nil {
@@ -215,18 +228,29 @@ func (a *adminClient) findQueued(ctx context.Context, w *requestState, q queueNa
 		}
 		sequence = m.Sequence + 1
 		if bytes.Contains(bytes.ToLower(m.Data), []byte(w.ID)) {
-			if r, _ := rules.Decode(m.Data, m.Time); events.CanonicalID(r.ID) == w.ID {
-				w.Queued = append(w.Queued, messageState{Message: fmt.Sprintf("%s/%d", q.stream, m.Sequence), At: m.Time.UTC(), Delivered: m.Sequence <= depth.Delivered, Ahead: waiting})
+			of := a.tenantOf(m)
+			if r, _ := rules.Decode(m.Data, m.Time); events.CanonicalID(r.ID) == w.ID && (a.tenantOnly == "" || of == a.tenantOnly) {
+				w.Tenant = cmp.Or(w.Tenant, of)
+				w.Queued = append(w.Queued, messageState{Message: fmt.Sprintf("%s/%d", q.stream, m.Sequence), At: m.Time.UTC(), Delivered: m.Sequence <= depth.Delivered, Ahead: waiting[m.Subject]})
 			}
 		}
 		if m.Sequence > depth.Delivered {
-			waiting++
+			waiting[m.Subject]++
 		}
 	}
 	if most > 0 && uint64(most) < s.CachedInfo().State.Msgs {
 		return fmt.Errorf("only the first %d messages of %s were searched (--scan)", most, q.stream)
 	}
 	return nil
+}
+
+// tenantOf returns whose message it is in a queue.
+func (a *adminClient) tenantOf(m *jetstream.RawStreamMsg) string {
+	tenant, _, ok := a.config.Names().ParseRequests(m.Subject)
+	if !ok {
+		tenant, _ = events.TenantOf(m.Header)
+	}
+	return tenant
 }
 
 // text formats the state of the request for people.
@@ -236,6 +260,9 @@ func (w *requestState) text() []byte {
 		fmt.Fprintf(&b, "%-12s%s\n", name, plain(fmt.Sprintf(format, args...)))
 	}
 	row("request", "%s", w.ID)
+	if w.Tenant != "" {
+		row("tenant", "%s", w.Tenant)
+	}
 	for _, a := range w.Answers {
 		code := ""
 		if a.Code != "" {
