@@ -1,6 +1,7 @@
 package events
 
 import (
+	"cmp"
 	"fmt"
 	"strings"
 	"time"
@@ -33,7 +34,7 @@ func ResultHeader(r Result, msgID, source string, now time.Time) Header {
 	if r.Status == StatusSuccess {
 		kind = TypeCompleted
 	}
-	const most = 9
+	const most = 10
 	h, values := make(Header, most+3), make([]string, 0, most) // room for a trace, and one array for all values
 	set := func(name, value string) {
 		values = append(values, value)
@@ -47,6 +48,7 @@ func ResultHeader(r Result, msgID, source string, now time.Time) Header {
 	set(HeaderTime, formatTime(now))
 	set(HeaderSubject, percentEncode(r.RequestID))
 	set(HeaderDataContentType, "application/json")
+	set(HeaderTenant, cmp.Or(r.Tenant, DefaultTenant))
 	if r.ModelRequested != "" {
 		set(HeaderModelRequested, percentEncode(r.ModelRequested))
 	}

@@ -99,11 +99,12 @@ func (d *decoder) envelope(now time.Time) {
 func (d *decoder) callback() {
 	d.request.CallbackQueue = d.rules.DefaultCallback
 	callback, ok := d.top.text("callback_queue")
-	switch {
-	case !ok:
-	case slices.Contains(d.rules.Callbacks, callback):
-		d.request.CallbackQueue = callback
-	default:
+	if !ok {
+		return
+	}
+	if to, allowed := d.rules.callback(callback); allowed {
+		d.request.CallbackQueue = to
+	} else {
 		d.denied = true
 		d.broken.add("callback_queue", "is %s, which is not allowed; give one of %s or leave it out",
 			quote(callback), quoteAll(d.rules.Callbacks))

@@ -23,6 +23,7 @@ func TestResultHeader(t *testing.T) {
 		"ce-time":            {"2026-11-23T08:30:00.123456Z"},
 		"ce-subject":         {someID},
 		"ce-datacontenttype": {"application/json"},
+		"Gemini-Tenant":      {"default"},
 	}
 	request := events.Request{ID: someID}
 	got := events.ResultHeader(request.Completed("Hi", now().Add(-time.Second)), msgID, "/gemini-client", local)
@@ -36,6 +37,7 @@ func TestResultHeader(t *testing.T) {
 		t.Errorf("ResultHeader of another model's answer: -want +got\n%s", diff)
 	}
 	delete(want, "Gemini-Model-Requested")
+	request.Tenant, want["Gemini-Tenant"] = "acme", []string{"acme"}
 	want["ce-type"] = []string{"gemini.request.failed.v1"}
 	got = events.ResultHeader(request.Failed(events.Failure{Code: events.Internal}, now()), msgID, "/gemini-client", local)
 	if diff := cmp.Diff(want, got); diff != "" {

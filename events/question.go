@@ -14,6 +14,9 @@ func (d *decoder) question() {
 	d.request.Model = ModelName(d.rules.DefaultModel)
 	if model, ok := d.top.text("model"); ok {
 		d.request.Model, d.request.NamesModel = d.model("model", model), true
+	} else if !d.rules.tenantMayName(d.request.Model) {
+		d.broken.add("model", "is not given, and tenant %s may not use the default, %s; give a model that matches one of %s",
+			quote(d.rules.Tenant), quote(d.request.Model), quoteAll(d.rules.TenantModels))
 	}
 	d.request.SystemInstruction, _ = d.top.secret("system_instruction")
 	if ref, ok := d.top.getOrNull("body_ref"); ok || d.top.repeated["body_ref"] {
@@ -144,6 +147,9 @@ func (d *decoder) model(path, name string) string {
 	if !d.rules.matchesModel(full) {
 		d.broken.add(path, "is %s, which is not allowed; give a model that matches one of %s",
 			quote(name), quoteAll(d.rules.Models))
+	} else if !d.rules.tenantMayName(full) {
+		d.broken.add(path, "is %s, which tenant %s may not use; give a model that matches one of %s",
+			quote(name), quote(d.rules.Tenant), quoteAll(d.rules.TenantModels))
 	} else if hasSuffix(full, "online") && !d.rules.allowsPlugin("web") {
 		d.broken.add(path, "is %s, whose suffix :online turns on the plugin \"web\", which is not allowed; leave the suffix out",
 			quote(name))

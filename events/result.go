@@ -42,6 +42,9 @@ type Result struct {
 	// ModelRequested is the model that the request asked for, if another one answered;
 	// else empty. It is not in the body but in the header HeaderModelRequested.
 	ModelRequested string `json:"-"`
+	// Tenant is whose request it was: see Request.Tenant. It is not in the body but in the
+	// header HeaderTenant.
+	Tenant string `json:"-"`
 	// Metadata is the request's, byte for byte; nil in a result that
 	// WithoutUnpaidMetadata has made smaller.
 	Metadata json.RawMessage `json:"metadata"`
@@ -105,6 +108,7 @@ func (r Request) Completed(content string, at time.Time) Result {
 	return Result{
 		RequestID:  r.ID,
 		Status:     StatusSuccess,
+		Tenant:     r.Tenant,
 		Content:    &content,
 		Timestamp:  at,
 		Metadata:   r.Metadata,
@@ -119,6 +123,7 @@ func (r Request) Failed(failure Failure, at time.Time) Result {
 	return Result{
 		RequestID:  r.ID,
 		Status:     StatusError,
+		Tenant:     r.Tenant,
 		Error:      &failure.Message,
 		Timestamp:  at,
 		Metadata:   r.Metadata,

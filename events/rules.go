@@ -30,6 +30,18 @@ type Rules struct {
 	BodiesBucket string
 	// MaxBody bounds the object of a body_ref. 0 means no limit.
 	MaxBody int
+	// Tenant is whose requests these rules are for; see Of.
+	Tenant string
+	// TenantModels are patterns like Models, of which a model has to match one as well. None
+	// allow all.
+	TenantModels []string
+	// Isolated reports whether a tenant is isolated, so that only its own requests may
+	// name its callback. Nil: none is.
+	Isolated func(tenant string) bool
+	// Names are those of the service, by which such a callback is known.
+	Names Names
+
+	own bool // the one callback is an isolated tenant's
 }
 
 // Validate checks the rules themselves. The error joins one error for each
@@ -72,8 +84,32 @@ func ModelName(name string) string {
 // needs the plugin "web" among Plugins as well; :nitro asks for the tier "priority"
 // and needs it among Tiers.
 func (r Rules) AllowsModel(name string) bool {
-	return r.matchesModel(ModelName(name)) && (!hasSuffix(name, "online") || r.allowsPlugin("web")) &&
+	return r.matchesModel(ModelName(name)) && r.tenantMayName(ModelName(name)) && (!hasSuffix(name, "online") || r.allowsPlugin("web")) &&
 		(!hasSuffix(name, "nitro") || r.allowsTier(tierPriority))
+}
+
+// Of returns the rules for the requests of a tenant: with its models, and, if it is
+// isolated, with its own callback in the place of all others.
+func (r Rules) Of(tenant string, isolated bool, models []string) Rules {
+	r.Tenant, r.TenantModels = tenant, models
+	if isolated {
+		r.DefaultCallback, r.Isolated, r.own = r.Names.Of(tenant).ResponseQueue, nil, true
+		r.Callbacks = []string{r.DefaultCallback}
+	}
+	return r
+}
+
+// callback returns where the result of a request goes that names a callback; false if it
+// may not name that one. An isolated tenant's backend may name RESPONSE_QUEUE, which is
+// its own callback as it sees it.
+func (r Rules) callback(name string) (string, bool) {
+	if r.own && name == r.Names.ResponseQueue {
+		return r.DefaultCallback, true
+	}
+	if !slices.Contains(r.Callbacks, name) || r.Isolated != nil && r.Isolated(r.Names.IsolatedBy(name)) {
+		return "", false
+	}
+	return name, true
 }
 
 // presetMark begins the name of a preset: @preset/x alone, or after a model's.
@@ -81,16 +117,23 @@ const presetMark = "@preset/"
 
 // matchesModel wants a model and a preset behind it to match on their own: the
 // preset may put another model in its place.
-func (r Rules) matchesModel(name string) bool {
-	model, preset, both := strings.Cut(name, presetMark)
-	if both && model != "" {
-		return r.matches(model) && r.matches(presetMark+preset)
-	}
-	return r.matches(name)
+func (r Rules) matchesModel(name string) bool { return matchesModel(r.Models, name) }
+
+// tenantMayName reports whether the model is one of the tenant's.
+func (r Rules) tenantMayName(name string) bool {
+	return len(r.TenantModels) == 0 || matchesModel(r.TenantModels, name)
 }
 
-func (r Rules) matches(name string) bool {
-	return slices.ContainsFunc(r.Models, func(pattern string) bool {
+func matchesModel(patterns []string, name string) bool {
+	model, preset, both := strings.Cut(name, presetMark)
+	if both && model != "" {
+		return matches(patterns, model) && matches(patterns, presetMark+preset)
+	}
+	return matches(patterns, name)
+}
+
+func matches(patterns []string, name string) bool {
+	return slices.ContainsFunc(patterns, func(pattern string) bool {
 		// A bad pattern matches nothing; Validate reports it.
 		matched, err := path.Match(pattern, name)
 		return err == nil && matched

@@ -16,6 +16,8 @@ type Names struct {
 	SubjectPrefix string
 	// StreamPrefix begins every stream name (STREAM_PREFIX).
 	StreamPrefix string
+
+	tenant string // whose cancellations and deltas these are; see Of
 }
 
 // DefaultNames are the names of a service whose settings name no others.
@@ -74,22 +76,32 @@ func (n Names) Deadletter(code Code, id string) string {
 }
 
 // Deltas is the subject on which a request's answer can be watched live.
-func (n Names) Deltas(id string) string { return n.own(deltas, CanonicalID(id)) }
+func (n Names) Deltas(id string) string { return n.ofTenant(deltas, CanonicalID(id)) }
 
 // CancelsAll is the filter for every cancellation.
-func (n Names) CancelsAll() string { return n.own(cancels, "*") }
+func (n Names) CancelsAll() string { return n.own(cancels, ">") }
+
+// Cancels are the subjects of all cancellations: of requests whose tenants are not
+// isolated, and of the others.
+func (n Names) Cancels() (plain, isolated string) {
+	return n.own(cancels, "*"), n.own(cancels, "*", "*")
+}
 
 // Cancel is the subject on which a request is cancelled.
-func (n Names) Cancel(id string) string { return n.own(cancels, CanonicalID(id)) }
+func (n Names) Cancel(id string) string { return n.ofTenant(cancels, CanonicalID(id)) }
 
-// CancelledID returns the request id in a subject made by Cancel, in lower case.
-// ok is false if there is no valid one: any backend may publish there.
-func (n Names) CancelledID(subject string) (id string, ok bool) {
+// ParseCancel returns which request a subject cancels that was made by Cancel: its id in
+// lower case, and its tenant if that is isolated, else "". ok is false if there is no valid
+// one: any backend may publish there.
+func (n Names) ParseCancel(subject string) (tenant, id string, ok bool) {
 	id, ok = strings.CutPrefix(subject, n.own(cancels, ""))
-	if !ok || !ValidID(id) {
-		return "", false
+	if before, last, two := cutLast(id); two {
+		tenant, id, ok = before, last, ok && ValidTenant(before)
 	}
-	return CanonicalID(id), true
+	if !ok || !ValidID(id) {
+		return "", "", false
+	}
+	return tenant, CanonicalID(id), true
 }
 
 // BatchAll is the filter for everything that is kept of batches.
@@ -149,6 +161,14 @@ func (n Names) BodiesStream() string { return "OBJ_" + n.BodiesBucket() }
 // the information about each.
 func (n Names) BodiesAll() []string {
 	return []string{"$O." + n.BodiesBucket() + ".C.>", "$O." + n.BodiesBucket() + ".M.>"}
+}
+
+// ofTenant is own, with the tenant behind the word where the names are an isolated one's.
+func (n Names) ofTenant(word, id string) string {
+	if n.tenant == "" {
+		return n.own(word, id)
+	}
+	return n.own(word, n.tenant, id)
 }
 
 func (n Names) own(tokens ...string) string {

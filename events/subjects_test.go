@@ -30,7 +30,7 @@ func TestNames(t *testing.T) {
 	want := []string{
 		"gemini.retries", "gemini.later.>", "gemini.later.gemini.responses." + someID, "gemini.claims.>",
 		"gemini.claims.gemini.responses." + someID, "gemini.deadletters.>", "gemini.deadletters.rate_limited." + someID,
-		"gemini.deadletters.invalid_request.none", "gemini.deltas." + someID, "gemini.cancels.*", "gemini.cancels." + someID,
+		"gemini.deadletters.invalid_request.none", "gemini.deltas." + someID, "gemini.cancels.>", "gemini.cancels." + someID,
 		"gemini.status", "gemini.responses.>",
 		"GEMINI_REQUESTS", "GEMINI_RETRIES", "GEMINI_RESPONSES", "GEMINI_CLAIMS", "GEMINI_DEADLETTERS", "GEMINI_CANCELS", "OBJ_GEMINI_BODIES", "$O.GEMINI_BODIES.C.>", "$O.GEMINI_BODIES.M.>",
 		"gemini.responses.completed." + someID, "gemini.responses.failed." + someID, "gemini.responses.*." + someID,
@@ -57,7 +57,9 @@ func TestNamesValidate(t *testing.T) {
 			[]string{`REQUEST_QUEUE: "": is not a subject`, `RESPONSE_QUEUE: "": is not a subject`, `SUBJECT_PREFIX: "": is not a subject`, `STREAM_PREFIX: "": give 1 to 128`},
 		},
 		"129 characters": {
-			func(n *events.Names) { *n = events.Names{long, long, long, long} },
+			func(n *events.Names) {
+				*n = events.Names{RequestQueue: long, ResponseQueue: long, SubjectPrefix: long, StreamPrefix: long}
+			},
 			[]string{"REQUEST_QUEUE: ", "RESPONSE_QUEUE: ", "SUBJECT_PREFIX: ", "STREAM_PREFIX: "},
 		},
 		"wildcards": {
@@ -153,18 +155,25 @@ func TestParseResult(t *testing.T) {
 	}
 }
 
-func TestCancelledID(t *testing.T) {
+// TestParseCancel: a cancellation is read back as Cancel made it, and names a tenant only
+// where an isolated one's subject does.
+func TestParseCancel(t *testing.T) {
 	t.Parallel()
-	for subject, want := range map[string]string{
-		names().Cancel(someID):                      someID,
-		"gemini.cancels." + strings.ToUpper(someID): someID,
-		"gemini.cancels.x":                          "",
-		"gemini.cancels." + someID + ".x":           "",
-		"gemini.cancels":                            "",
-		"other.cancels." + someID:                   "",
+	for subject, want := range map[string][2]string{
+		names().Cancel(someID):                           {"", someID},
+		names().Of("acme").Cancel(someID):                {"acme", someID},
+		"gemini.cancels." + strings.ToUpper(someID):      {"", someID},
+		"gemini.cancels.acme." + strings.ToUpper(someID): {"acme", someID},
+		"gemini.cancels.x":                               {},
+		"gemini.cancels." + someID + ".x":                {},
+		"gemini.cancels.a.b." + someID:                   {},
+		"gemini.cancels.." + someID:                      {},
+		"gemini.cancels.>." + someID:                     {},
+		"gemini.cancels":                                 {},
+		"other.cancels." + someID:                        {},
 	} {
-		if got, ok := names().CancelledID(subject); got != want || ok != (want != "") {
-			t.Errorf("CancelledID(%q)\n got %q, %v\nwant %q, %v", subject, got, ok, want, want != "")
+		if tenant, id, ok := names().ParseCancel(subject); tenant != want[0] || id != want[1] || ok != (id != "") {
+			t.Errorf("ParseCancel(%q)\n got %q, %q, %v\nwant %q", subject, tenant, id, ok, want)
 		}
 	}
 }

@@ -56,6 +56,29 @@ func (n Names) ParseRequests(subject string) (tenant string, lane Lane, ok bool)
 	return tenant, LaneInteractive, true
 }
 
+// Of returns the names of an isolated tenant, which has requests, results, cancellations
+// and deltas apart from others': the queues are REQUEST_QUEUE and RESPONSE_QUEUE with the
+// tenant behind them. For "" they are n's own. A backend in an account whose imports map
+// the plain names to its tenant's needs none of this.
+func (n Names) Of(tenant string) Names {
+	if tenant == "" {
+		return n
+	}
+	n.RequestQueue, n.ResponseQueue, n.tenant = n.RequestQueue+"."+tenant, n.ResponseQueue+"."+tenant, tenant
+	return n
+}
+
+// IsolatedBy returns the tenant whose callback, if it is isolated, a callback is or lies
+// below; "" if there can be none.
+func (n Names) IsolatedBy(callback string) string {
+	rest, ok := strings.CutPrefix(callback, n.ResponseQueue+".")
+	if !ok {
+		return ""
+	}
+	tenant, _, _ := strings.Cut(rest, ".")
+	return tenant
+}
+
 // RequestsAll is the filter for the requests of every tenant but the default one, and of
 // its slow lane.
 func (n Names) RequestsAll() string { return n.RequestQueue + ".>" }

@@ -92,7 +92,7 @@ func (h batchItems) end(ctx context.Context, group string, i batch.Item, decide 
 	if h.inFlight.has(i.Callback, i.ID) {
 		return false, nil
 	}
-	ctx = withRequestID(h.tel.Extract(ctx, d.Header), j.request.ID)
+	ctx = withRequest(h.tel.Extract(ctx, d.Header), j)
 	var v verdict
 	switch h.bus.Admit(ctx, bus.Ask{Delivery: d, Callback: i.Callback, ID: j.request.ID, Deadline: j.request.Deadline})[0].State {
 	case bus.Admitted:
@@ -109,10 +109,23 @@ func (h batchItems) end(ctx context.Context, group string, i batch.Item, decide 
 		return false, context.Cause(ctx)
 	}
 	r := h.conclude(ctx, j, &v)
-	r.job = j
+	if r.job = j; r.outcome != Nacked {
+		h.charge(ctx, j)
+	}
 	h.nack(ctx, d, r)
 	r.record(ctx, h.tel)
 	return r.outcome != Nacked, context.Cause(ctx)
+}
+
+// charge counts what a batch's answer has cost its tenant.
+func (h batchItems) charge(ctx context.Context, j *job) {
+	bill := j.reply.Usage.Bill
+	if bill.Cost != nil {
+		h.tel.Instruments.Charged(ctx, j.delivery.Tenant, j.request.Model, *bill.Cost)
+	}
+	if t := bill.Usage; t != nil {
+		h.tel.Instruments.TokensUsed(ctx, j.delivery.Tenant, t.PromptTokens, t.CompletionTokens)
+	}
 }
 
 // isOver reports whether a request that does not wait in a group is answered, or waits for

@@ -40,7 +40,7 @@ func BenchmarkHandle(b *testing.B) {
 	if err != nil {
 		b.Fatal(err)
 	}
-	h := &handler{rules: c.Rules(0), decode: c.Rules(0).Decode, queue: c.Queue, maxCrashLoops: 3, bus: &cheapBus{}, inFlight: newInFlight(), tel: tel}
+	h := &handler{rules: c.Rules(0), decode: events.Rules.Decode, queue: c.Queue, maxCrashLoops: 3, bus: &cheapBus{}, inFlight: newInFlight(), tel: tel}
 	h.upstream = fakeUpstream(func(context.Context, events.Request) upstream.Reply {
 		return upstream.Reply{
 			Answer: &upstream.Answer{Content: "hello", Model: "google/gemini-2.5-flash", FinishReason: "stop"}, Attempts: 1,

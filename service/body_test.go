@@ -101,7 +101,7 @@ func TestFetchEnds(t *testing.T) {
 		b := &fakeBus{}
 		l := newLine(t, b, nil)
 		b.body = func(ctx context.Context, _ events.BodyRef) ([]byte, error) {
-			l.inFlight.cancel(anID, cause)
+			l.inFlight.cancel(cancellation{id: anID}, cause)
 			<-ctx.Done()
 			return nil, context.Cause(ctx)
 		}

@@ -17,20 +17,26 @@ const cancelBacklog = 1024
 // answer, which also removes the schedule.
 type cancelledWaiting struct {
 	handler *handler
-	ids     chan string
+	names   events.Names
+	due     chan cancellation
 	missed  chan struct{} // some may have been
 }
 
+// cancellation names the request that is cancelled: by its id, and by its tenant if that
+// is isolated, else "".
+type cancellation struct{ tenant, id string }
+
 func newCancelledWaiting(h *handler) *cancelledWaiting {
-	return &cancelledWaiting{handler: h, ids: make(chan string, cancelBacklog), missed: make(chan struct{}, 1)}
+	return &cancelledWaiting{handler: h, names: h.rules.Names, due: make(chan cancellation, cancelBacklog), missed: make(chan struct{}, 1)}
 }
 
-// add cancels the calls for a request and queues its id for run. It never
-// blocks: it is called where cancellations are read.
-func (w *cancelledWaiting) add(id string) {
-	w.handler.inFlight.cancel(id, upstream.ErrCancelled)
+// add cancels the calls for a request and queues it for run. It never blocks: it is called
+// where cancellations are read.
+func (w *cancelledWaiting) add(tenant, id string) {
+	one := cancellation{tenant, id}
+	w.handler.inFlight.cancel(one, upstream.ErrCancelled)
 	select {
-	case w.ids <- id:
+	case w.due <- one:
 	default:
 		w.handler.tel.Logger.Debug("too many cancellations at once: this one takes effect when its schedule fires", "request_id", id)
 	}
@@ -47,11 +53,11 @@ func (w *cancelledWaiting) resumed() {
 
 // catchUp cancels the calls whose requests were cancelled unheard.
 func (w *cancelledWaiting) catchUp(ctx context.Context) {
-	for _, id := range w.handler.inFlight.ids() {
-		if cancelled, err := w.handler.bus.IsCancelled(ctx, id); err != nil {
+	for _, one := range w.handler.inFlight.all() {
+		if cancelled, err := w.handler.bus.IsCancelled(ctx, one.tenant, one.id); err != nil {
 			return // we are stopping
 		} else if cancelled {
-			w.handler.inFlight.cancel(id, upstream.ErrCancelled)
+			w.handler.inFlight.cancel(one, upstream.ErrCancelled)
 		}
 	}
 }
@@ -65,28 +71,36 @@ func (w *cancelledWaiting) run(ctx context.Context) {
 			return
 		case <-w.missed:
 			w.catchUp(ctx)
-		case id := <-w.ids:
-			for _, callback := range w.handler.queue.Callbacks() {
-				w.handler.cancelWaiting(ctx, callback, id)
+		case one := <-w.due:
+			for _, callback := range w.callbacks(one.tenant) {
+				w.handler.cancelWaiting(ctx, callback, one)
 			}
 		}
 	}
+}
+
+// callbacks are those on which a cancelled request may wait to be answered.
+func (w *cancelledWaiting) callbacks(tenant string) []string {
+	if tenant == "" {
+		return w.handler.queue.Callbacks()
+	}
+	return []string{w.names.Of(tenant).ResponseQueue}
 }
 
 // cancelWaiting answers a request as cancelled if it waits as a schedule and
 // no worker has it in flight. It is not entered into the registry of requests in
 // flight: a message whose schedule fires in this moment would be acknowledged as a
 // duplicate of work that has no message of its own to be redelivered.
-func (h *handler) cancelWaiting(ctx context.Context, callback, id string) {
-	d, err := h.bus.Waiting(ctx, callback, id)
-	if d == nil || err != nil {
+func (h *handler) cancelWaiting(ctx context.Context, callback string, one cancellation) {
+	d, err := h.bus.Waiting(ctx, callback, one.id)
+	if d == nil || err != nil || d.Scope() != one.tenant {
 		return
 	}
 	j := h.read(ctx, d)
-	if events.CanonicalID(j.request.ID) != id || j.request.CallbackQueue != callback || h.inFlight.has(callback, id) {
+	if events.CanonicalID(j.request.ID) != one.id || j.request.CallbackQueue != callback || h.inFlight.has(callback, one.id) {
 		return
 	}
-	ctx = withRequestID(h.tel.Extract(ctx, d.Header), j.request.ID)
+	ctx = withRequest(h.tel.Extract(ctx, d.Header), j)
 	switch h.bus.Admit(ctx, bus.Ask{Delivery: d, Callback: callback, ID: j.request.ID})[0].State {
 	case bus.Admitted, bus.Cancelled, bus.Rescheduled:
 		r := h.conclude(ctx, j, new(failed(events.Cancelled, "The request was cancelled while it waited to be tried again."))) // also of what is broken by now

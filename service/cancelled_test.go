@@ -15,10 +15,10 @@ func TestTooManyCancellations(t *testing.T) {
 	t.Parallel()
 	w := newCancelledWaiting(newLine(t, &fakeBus{}, nil).handler)
 	for range cancelBacklog + 10 {
-		w.add(anID)
+		w.add("", anID)
 	}
-	if len(w.ids) != cancelBacklog {
-		t.Errorf("cancellations kept: %d, want %d", len(w.ids), cancelBacklog)
+	if len(w.due) != cancelBacklog {
+		t.Errorf("cancellations kept: %d, want %d", len(w.due), cancelBacklog)
 	}
 }
 
@@ -59,7 +59,7 @@ func TestCancelWaiting(t *testing.T) {
 				leave, _ := l.inFlight.enter("gemini.responses", anID, call{&bus.Delivery{}, func(error) {}})
 				defer leave()
 			}
-			l.cancelWaiting(t.Context(), "gemini.responses", anID)
+			l.cancelWaiting(t.Context(), "gemini.responses", cancellation{id: anID})
 			stored := 0
 			for _, end := range l.bus.settled() {
 				if end.Result != nil {
@@ -96,7 +96,7 @@ func TestCancellationIsHeard(t *testing.T) {
 	cause := make(chan error, 1)
 	leave, _ := l.inFlight.enter("gemini.responses.a", anID, call{&bus.Delivery{}, func(err error) { cause <- err }})
 	defer leave()
-	w.add(anID)
+	w.add("", anID)
 	if err := <-cause; !errors.Is(err, upstream.ErrCancelled) {
 		t.Errorf("the call ended with %v", err)
 	}

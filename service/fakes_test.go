@@ -15,6 +15,7 @@ import (
 	"gemini-client/events"
 	"gemini-client/service/bus"
 	"gemini-client/service/config"
+	"gemini-client/service/tenant"
 	"gemini-client/service/upstream"
 	"gemini-client/telemetry"
 )
@@ -34,6 +35,8 @@ type fakeBus struct {
 	taken   bool // another worker has taken over what was admitted
 	body    func(ctx context.Context, ref events.BodyRef) ([]byte, error)
 	put     func(result []byte) (events.BodyRef, error)
+
+	tenants tenant.Registry
 
 	mu   sync.Mutex
 	asks []bus.Ask
@@ -70,11 +73,13 @@ func (b *fakeBus) Settle(ctx context.Context, _ *bus.Delivery, end bus.End) (bus
 	return bus.Settled{Stored: end.Result != nil, DeadLettered: end.DeadLetter != nil}, nil
 }
 
-func (b *fakeBus) Deltas(*events.Request) *bus.Deltas { return &bus.Deltas{} }
+func (b *fakeBus) Deltas(*bus.Delivery, *events.Request) *bus.Deltas { return &bus.Deltas{} }
+
+func (b *fakeBus) Tenants() *tenant.Registry { return &b.tenants }
 
 func (b *fakeBus) Holds(context.Context, *bus.Delivery) (bool, error) { return !b.taken, nil }
 
-func (b *fakeBus) IsCancelled(_ context.Context, id string) (bool, error) {
+func (b *fakeBus) IsCancelled(_ context.Context, _, id string) (bool, error) {
 	if b.cancels == nil {
 		return false, nil
 	}
@@ -168,7 +173,7 @@ func newLine(t *testing.T, b *fakeBus, up fakeUpstream) line {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = tel.Shutdown(context.Background()) })
-	l.handler = &handler{rules: c.Rules(0), decode: c.Rules(0).Decode, queue: c.Queue, maxCrashLoops: 3, bus: b, upstream: up, inFlight: newInFlight(), tel: tel}
+	l.handler = &handler{rules: c.Rules(0), decode: events.Rules.Decode, queue: c.Queue, maxCrashLoops: 3, bus: b, upstream: up, inFlight: newInFlight(), tel: tel}
 	return l
 }
 

@@ -8,6 +8,7 @@ import (
 	"gemini-client/events"
 	"gemini-client/service/bus"
 	"gemini-client/service/config"
+	"gemini-client/service/tenant"
 	"gemini-client/service/upstream"
 	"gemini-client/telemetry"
 )
@@ -26,7 +27,7 @@ const noteAnswered = "already answered"
 // handler takes one delivery from its bytes to its stored result.
 type handler struct {
 	rules         events.Rules
-	decode        decoder // the rules'
+	decode        decoder // events.Rules.Decode
 	queue         config.Queue
 	maxCrashLoops int
 	longestWait   time.Duration // of a rescheduled request; 0: any
@@ -34,6 +35,7 @@ type handler struct {
 	upstream      answerer
 	inFlight      *inFlight
 	batch         *batching
+	tenants       *tenant.Registry // declared; nil: none is
 	tel           *telemetry.Telemetry
 }
 
@@ -59,7 +61,7 @@ func (h *handler) deliver(ctx context.Context, d *bus.Delivery) {
 
 func (h *handler) startProcess(ctx context.Context, d *bus.Delivery) (context.Context, *telemetry.Span) {
 	return h.tel.StartProcess(h.tel.Extract(ctx, d.Header), telemetry.ProcessInfo{
-		Destination: d.Queue, Consumer: bus.Durable, Stream: d.Stream, StreamSequence: d.Sequence, DeliveryCount: d.Deliveries,
+		Tenant: d.Tenant, Destination: d.Queue, Consumer: bus.Durable, Stream: d.Stream, StreamSequence: d.Sequence, DeliveryCount: d.Deliveries,
 	})
 }
 
@@ -67,7 +69,7 @@ func (h *handler) startProcess(ctx context.Context, d *bus.Delivery) (context.Co
 // settles it.
 func (h *handler) handle(ctx context.Context, d *bus.Delivery) *report {
 	j := h.read(ctx, d)
-	ctx = withRequestID(ctx, j.request.ID)
+	ctx = withRequest(ctx, j)
 	var r *report
 	if errors.Is(j.broken, events.ErrNoID) {
 		r = h.keepUnusable(ctx, d, j.broken)
@@ -85,7 +87,7 @@ func (h *handler) answer(ctx context.Context, j *job) *report {
 	request := &j.request
 	calls, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
-	leave, other := h.inFlight.enter(request.CallbackQueue, events.CanonicalID(request.ID), call{j.delivery, cancel})
+	leave, other := h.inFlight.enter(request.CallbackQueue, events.CanonicalID(request.ID), call{delivery: j.delivery, cancel: cancel})
 	defer leave()
 	a := h.admit(ctx, j, other)
 	if r := h.turnedAway(ctx, j, a); r != nil {
@@ -137,7 +139,7 @@ func (h *handler) lookingAgain(ctx context.Context, j *job, cancel context.Cance
 			cancel(errTaken)
 			return
 		}
-		if cancelled, err := h.bus.IsCancelled(ctx, j.request.ID); err == nil && cancelled {
+		if cancelled, err := h.bus.IsCancelled(ctx, j.delivery.Scope(), j.request.ID); err == nil && cancelled {
 			cancel(upstream.ErrCancelled)
 		}
 	})
@@ -179,7 +181,7 @@ func (h *handler) call(ctx context.Context, j *job, a bus.Admission) {
 	if h.withoutCall(ctx, j, a) {
 		return
 	}
-	deltas := h.bus.Deltas(&j.request)
+	deltas := h.bus.Deltas(j.delivery, &j.request)
 	ctx = upstream.WithRoom(ctx, j.delivery.Room)
 	if timeouts, _ := events.Timeouts(j.delivery.Header); timeouts > 0 {
 		ctx = upstream.WithTimedOut(ctx)

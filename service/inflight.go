@@ -2,8 +2,6 @@ package service
 
 import (
 	"context"
-	"maps"
-	"slices"
 	"sync"
 
 	"gemini-client/service/bus"
@@ -68,19 +66,27 @@ func (f *inFlight) has(callback, id string) bool {
 	return ok
 }
 
-// ids are the requests that this process works on.
-func (f *inFlight) ids() []string {
+// all are the requests that this process works on, as a cancellation names them.
+func (f *inFlight) all() []cancellation {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	return slices.Collect(maps.Keys(f.calls))
+	all := make([]cancellation, 0, len(f.calls))
+	for id, calls := range f.calls {
+		for _, c := range calls {
+			all = append(all, cancellation{c.delivery.Scope(), id})
+		}
+	}
+	return all
 }
 
-// cancel ends the work for a request, on whatever callback.
-func (f *inFlight) cancel(id string, cause error) {
+// cancel ends the work for a request, on whatever callback that is its tenant's.
+func (f *inFlight) cancel(one cancellation, cause error) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	for _, c := range f.calls[id] {
-		c.cancel(cause)
+	for _, c := range f.calls[one.id] {
+		if c.delivery.Scope() == one.tenant {
+			c.cancel(cause)
+		}
 	}
 }
 

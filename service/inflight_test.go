@@ -88,14 +88,14 @@ func TestCancelByID(t *testing.T) {
 	if _, other := f.enter("a", "one", call{}); other == nil {
 		t.Error("a/one entered twice")
 	}
-	f.cancel("one", errors.New("cancelled"))
-	f.cancel("unknown", errors.New("cancelled"))
+	f.cancel(cancellation{id: "one"}, errors.New("cancelled"))
+	f.cancel(cancellation{id: "unknown"}, errors.New("cancelled"))
 	if !maps.Equal(ended, map[string]int{"a/one": 1, "b/one": 1}) {
 		t.Errorf("ended: %v", ended)
 	}
 	leaves["a/one"]()
-	if f.has("a", "one") || !f.has("b", "one") || len(f.ids()) != 2 {
-		t.Errorf("after one has left: %v", f.ids())
+	if f.has("a", "one") || !f.has("b", "one") || len(f.all()) != 2 {
+		t.Errorf("after one has left: %v", f.all())
 	}
 	leaves["b/one"]()
 	leaves["a/two"]()
@@ -114,7 +114,7 @@ func BenchmarkCancelOfAStranger(b *testing.B) {
 				f.enter("gemini.responses", fmt.Sprint(i), call{&bus.Delivery{}, func(error) {}})
 			}
 			for b.Loop() {
-				f.cancel(anID, upstream.ErrCancelled)
+				f.cancel(cancellation{id: anID}, upstream.ErrCancelled)
 			}
 		})
 	}

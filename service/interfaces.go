@@ -6,6 +6,7 @@ import (
 	"gemini-client/events"
 	"gemini-client/service/batch"
 	"gemini-client/service/bus"
+	"gemini-client/service/tenant"
 	"gemini-client/service/upstream"
 )
 
@@ -16,11 +17,11 @@ type messageBus interface {
 	// Settle stores the end of a request.
 	Settle(ctx context.Context, d *bus.Delivery, end bus.End) (bus.Settled, error)
 	// Deltas publishes the answer while it is being written.
-	Deltas(r *events.Request) *bus.Deltas
+	Deltas(d *bus.Delivery, r *events.Request) *bus.Deltas
 	// Holds reports whether an admitted request is still this process's.
 	Holds(ctx context.Context, d *bus.Delivery) (bool, error)
 	// IsCancelled asks the record of cancellations, as long as ctx lasts.
-	IsCancelled(ctx context.Context, id string) (bool, error)
+	IsCancelled(ctx context.Context, tenant, id string) (bool, error)
 	// Waiting finds a request that waits as a schedule.
 	Waiting(ctx context.Context, callback, id string) (*bus.Delivery, error)
 	bodyStore
@@ -75,4 +76,6 @@ type openBus interface {
 	InFlight() (n, slots int)
 	// Instance names this process.
 	Instance() string
+	// Tenants is what this process knows of the declared tenants.
+	Tenants() *tenant.Registry
 }

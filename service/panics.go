@@ -38,7 +38,9 @@ func (h *handler) guard(ctx context.Context, do func()) (panicked bool) {
 // alone, and is kept as a dead letter if even that cannot be read.
 func (h *handler) read(ctx context.Context, d *bus.Delivery) *job {
 	j := &job{delivery: d}
-	if !h.guard(ctx, func() { j.request, j.broken = h.decode(d.Body, d.Taken) }) {
+	rules := h.rulesOf(d)
+	defer func() { j.request.Tenant, j.request.Lane = d.Tenant, d.Lane }()
+	if !h.guard(ctx, func() { j.request, j.broken = h.decode(rules, d.Body, d.Taken) }) {
 		return j
 	}
 	var named struct {
@@ -48,13 +50,23 @@ func (h *handler) read(ctx context.Context, d *bus.Delivery) *job {
 	panicked := h.guard(ctx, func() {
 		_ = json.Unmarshal(d.Body, &named)
 		body, _ := json.Marshal(named) // of what was just read
-		j.request, j.broken = h.decode(body, d.Taken)
+		j.request, j.broken = h.decode(rules, body, d.Taken)
 	})
 	if panicked || errors.Is(j.broken, events.ErrNoID) {
-		return &job{delivery: d, broken: fmt.Errorf("%w: it makes the service panic", events.ErrNoID)}
+		j.request, j.broken = events.Request{}, fmt.Errorf("%w: it makes the service panic", events.ErrNoID)
+		return j
 	}
 	j.broken = events.Failure{Code: events.Internal, Message: panicMessage}
 	return j
+}
+
+// rulesOf returns the rules for a delivery. Those of a tenant of which nothing is declared
+// are the service's.
+func (h *handler) rulesOf(d *bus.Delivery) events.Rules {
+	if h.tenants == nil || !h.tenants.Any() {
+		return h.rules
+	}
+	return h.rules.Of(d.Tenant, d.Isolated, h.tenants.Of(d.Tenant).Models)
 }
 
 // settle stores the end of a verdict. The error is errPanicked, or Settle's.
@@ -84,4 +96,4 @@ func (h *handler) cannotStore(ctx context.Context, j *job, exhausted bool) *repo
 }
 
 // decoder is events.Rules.Decode.
-type decoder func(body []byte, now time.Time) (events.Request, error)
+type decoder func(rules events.Rules, body []byte, now time.Time) (events.Request, error)

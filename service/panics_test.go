@@ -27,11 +27,11 @@ func TestPanicInDecoding(t *testing.T) {
 			t.Parallel()
 			l := newLine(t, &fakeBus{}, nil)
 			decode := l.decode
-			l.decode = func(body []byte, now time.Time) (events.Request, error) {
+			l.decode = func(rules events.Rules, body []byte, now time.Time) (events.Request, error) {
 				if tt.panics(string(body)) {
 					panic("boom")
 				}
-				return decode(body, now)
+				return decode(rules, body, now)
 			}
 			l.deliver(t.Context(), delivery(`,"callback_queue":"gemini.responses"`))
 			end := l.only(t)

@@ -1,6 +1,7 @@
 package service
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"log/slog"
@@ -36,23 +37,24 @@ func (r *report) describe(span *telemetry.Span) {
 	span.End("", nil)
 }
 
-// withRequestID adds the id of a request, if it has one, to what is logged.
-func withRequestID(ctx context.Context, id string) context.Context {
-	if id == "" {
-		return ctx
+// withRequest adds the id of a request, if it has one, and its tenant to what is logged.
+func withRequest(ctx context.Context, j *job) context.Context {
+	tenant := slog.String("tenant", cmp.Or(j.delivery.Tenant, events.DefaultTenant))
+	if j.request.ID == "" {
+		return telemetry.WithLogAttrs(ctx, tenant)
 	}
-	return telemetry.WithLogAttrs(ctx, slog.String("request_id", id))
+	return telemetry.WithLogAttrs(ctx, slog.String("request_id", j.request.ID), tenant)
 }
 
 // record counts the delivery and writes the one line that a request has at INFO.
 func (r *report) record(ctx context.Context, tel *telemetry.Telemetry) {
 	d, request, reply := r.job.delivery, &r.job.request, &r.job.reply
-	tel.Instruments.RequestSettled(ctx, r.outcome, string(r.code), request.Model)
+	tel.Instruments.RequestSettled(ctx, d.Tenant, r.outcome, string(r.code), request.Model)
 	level := r.level()
 	if !tel.Logger.Enabled(ctx, level) {
 		return
 	}
-	ctx = withRequestID(ctx, request.ID)
+	ctx = withRequest(ctx, r.job)
 	attrs := append(make([]slog.Attr, 0, 16),
 		slog.String("verdict", r.outcome.String()),
 		slog.String("model", request.Model),

@@ -6,6 +6,7 @@ import (
 	"net/http"
 	"sync"
 
+	"gemini-client/events"
 	"gemini-client/service/batch"
 	"gemini-client/service/bus"
 	"gemini-client/service/config"
@@ -80,8 +81,10 @@ func (s *Service) newHandler(b openBus, maxRequest, maxBody int) *handler {
 	}
 	rules := s.config.Rules(maxRequest)
 	rules.MaxBody = maxBody
+	tenants := b.Tenants()
+	rules.Isolated = func(name string) bool { return tenants.Of(name).Isolated }
 	return &handler{
-		rules: rules, decode: rules.Decode, queue: s.config.Queue, maxCrashLoops: s.config.MaxStrikes,
+		rules: rules, decode: events.Rules.Decode, tenants: tenants, queue: s.config.Queue, maxCrashLoops: s.config.MaxStrikes,
 		bus: b, upstream: s.upstream, inFlight: newInFlight(), tel: s.tel,
 	}
 }

@@ -34,10 +34,3 @@ func (i *Instruments) BatchEnded(ctx context.Context, outcome string) {
 func (i *Instruments) BatchItem(ctx context.Context, outcome string) {
 	i.batchItems.Add(ctx, 1, metric.WithAttributes(labelOutcome.String(outcome)))
 }
-
-// BatchCharged adds what a batch cost, in USD; nil is unknown.
-func (i *Instruments) BatchCharged(ctx context.Context, model string, cost *float64) {
-	if cost != nil {
-		i.Charged(ctx, model, *cost)
-	}
-}

@@ -86,9 +86,9 @@ func BenchmarkInstruments(b *testing.B) {
 	b.ReportAllocs()
 	for b.Loop() {
 		i.InFlight(ctx, 1)
-		i.CallFinished(ctx, OutcomeSuccess, "google/gemini-2.5-flash")
-		i.Charged(ctx, "google/gemini-2.5-flash", 0.00063)
-		i.RequestSettled(ctx, outcome("completed"), "", "google/gemini-2.5-flash")
+		i.CallFinished(ctx, "acme", OutcomeSuccess, "google/gemini-2.5-flash")
+		i.Charged(ctx, "acme", "google/gemini-2.5-flash", 0.00063)
+		i.RequestSettled(ctx, "acme", outcome("completed"), "", "google/gemini-2.5-flash")
 		i.InFlight(ctx, -1)
 	}
 }

@@ -14,6 +14,7 @@ import (
 // sent.
 type ChatInfo struct {
 	Model         string
+	Tenant        string // whose request it is
 	Temperature   *float64
 	TopP          *float64
 	TopK          *int
@@ -35,7 +36,7 @@ type ChatInfo struct {
 }
 
 func (c ChatInfo) parameters() []attribute.KeyValue {
-	attrs := make([]attribute.KeyValue, 0, 10)
+	attrs := append(make([]attribute.KeyValue, 0, 11), tenantOf(c.Tenant)...)
 	if c.Temperature != nil {
 		attrs = append(attrs, keyRequestTemp.Float64(*c.Temperature))
 	}

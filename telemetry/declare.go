@@ -20,7 +20,7 @@ func (i *Instruments) DeclareModels(models ...string) {
 // increase.
 func (i *Instruments) DeclareFailures(ctx context.Context, failed fmt.Stringer, model string, codes ...string) {
 	for _, code := range codes {
-		key := settledKey{failed.String(), code, i.models.fold(model)}
+		key := settledKey{failed.String(), code, i.models.fold(model), defaultTenant}
 		i.requests.Add(ctx, 0, i.cached.settled.get(key, settledKey.labels).add...)
 	}
 }

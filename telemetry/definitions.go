@@ -23,6 +23,7 @@ const (
 const (
 	metricRequests       = "gemini.requests"
 	metricCost           = "gemini.cost"
+	metricTokens         = "gemini.tokens"
 	metricCalls          = "gemini.calls"
 	metricCacheLookups   = "gemini.cache.lookups"
 	metricInFlight       = "gemini.inflight"
@@ -81,9 +82,10 @@ func definitions() []definition {
 // flowMetrics count what happens to requests.
 func flowMetrics() []definition {
 	return []definition{
-		{metricRequests, kindCounter, "{request}", []attribute.Key{labelVerdict, labelCode, keyRequestModel}, nil, "Deliveries settled, by verdict (completed, failed, rescheduled, duplicate, nacked) and failure code; the rate of failed is the first thing to look at, and code=cancelled counts cancellations."},
-		{metricCalls, kindCounter, "{call}", []attribute.Key{labelOutcome, keyRequestModel}, nil, "Attempts to call OpenRouter, by outcome: success or a failure code; failures of attempts that are retried with success never reach a requester."},
-		{metricCost, kindCounter, "{USD}", []attribute.Key{keyRequestModel}, nil, "Cost in USD of every attempt for which OpenRouter reported one, failed ones too; its rate is what the service spends."},
+		{metricRequests, kindCounter, "{request}", []attribute.Key{labelVerdict, labelCode, keyRequestModel, labelTenant}, nil, "Deliveries settled, by verdict (completed, failed, rescheduled, duplicate, nacked) and failure code; the rate of failed is the first thing to look at, and code=cancelled counts cancellations."},
+		{metricCalls, kindCounter, "{call}", []attribute.Key{labelOutcome, keyRequestModel, labelTenant}, nil, "Attempts to call OpenRouter, by outcome: success or a failure code; failures of attempts that are retried with success never reach a requester."},
+		{metricCost, kindCounter, "{USD}", []attribute.Key{keyRequestModel, labelTenant}, nil, "Cost in USD of every attempt for which OpenRouter reported one, failed ones too; its rate is what the service spends."},
+		{metricTokens, kindCounter, "{token}", []attribute.Key{labelType, labelTenant}, nil, "Tokens of every attempt for which OpenRouter reported them, by type (input, output) and tenant."},
 		{metricCacheLookups, kindCounter, "{call}", []attribute.Key{labelOutcome}, nil, "Answers to calls that asked OpenRouter's response cache, by outcome: hit, which cost nothing, or miss; OpenRouter keeps the cache for each API key apart."},
 		{metricSubstituted, kindCounter, "{answer}", []attribute.Key{labelRequested, labelServed}, nil, "Answers of another model than the request asked for, a fallback: the one that was asked for is retired, sick or at its limit; a dated name of the same model, and what an alias or a preset stands for, do not count."},
 		{metricRetries, kindCounter, "{retry}", []attribute.Key{labelReason}, nil, "Calls repeated within the same delivery, by the failure code that made it necessary."},

@@ -16,13 +16,15 @@ import (
 // have no span; the metrics of a span are recorded when it ends. Give them the
 // context of the span they belong to.
 type Instruments struct {
-	models *modelSet
-	cached cachedLabels
+	models  *modelSet
+	tenants *tenantSet
+	cached  cachedLabels
 
 	chatDuration   metric.Float64Histogram
 	chatTokens     metric.Int64Histogram
 	chatFirstChunk metric.Float64Histogram
 	cost           metric.Float64Counter
+	tokens         metric.Int64Counter
 
 	httpDuration    metric.Float64Histogram
 	processDuration metric.Float64Histogram
@@ -61,12 +63,14 @@ func newInstruments(meter metric.Meter) (*Instruments, error) {
 		b.known[d.name] = d
 	}
 	i := &Instruments{
-		models: newModelSet(),
+		models:  newModelSet(),
+		tenants: newTenantSet(),
 
 		chatDuration:   b.seconds(metricChatDuration),
 		chatTokens:     b.tokens(metricChatTokens),
 		chatFirstChunk: b.seconds(metricChatFirstChunk),
 		cost:           b.money(metricCost),
+		tokens:         b.counter(metricTokens),
 
 		httpDuration:    b.seconds(metricHTTPDuration),
 		processDuration: b.seconds(metricProcessDuration),
@@ -119,43 +123,45 @@ func (i *Instruments) begin(ctx context.Context) {
 type cachedLabels struct {
 	settled cache[settledKey, labels]
 	called  cache[calledKey, labels]
-	charged cache[string, labels]
+	charged cache[chargedKey, labels]
+	used    cache[string, tokenLabels]
 	looked  cache[string, labels]
 	chatted cache[chatKey, chatLabels]
 }
 
 type (
-	settledKey struct{ outcome, code, model string }
-	calledKey  struct{ outcome, model string }
+	settledKey struct{ outcome, code, model, tenant string }
+	calledKey  struct{ outcome, model, tenant string }
+	chargedKey struct{ model, tenant string }
 )
 
-// RequestSettled counts a delivery by its outcome, whose text is the label. The
-// code is empty unless the request failed or was rescheduled because of an error.
-func (i *Instruments) RequestSettled(ctx context.Context, outcome fmt.Stringer, code, model string) {
-	key := settledKey{outcome.String(), code, i.models.fold(model)}
+// RequestSettled counts a delivery of a tenant by its outcome, whose text is the label.
+// The code is empty unless the request failed or was rescheduled because of an error.
+func (i *Instruments) RequestSettled(ctx context.Context, tenant string, outcome fmt.Stringer, code, model string) {
+	key := settledKey{outcome.String(), code, i.models.fold(model), i.tenants.fold(tenant)}
 	i.requests.Add(ctx, 1, i.cached.settled.get(key, settledKey.labels).add...)
 }
 
 func (k settledKey) labels() labels {
-	attrs := append([]attribute.KeyValue{labelVerdict.String(k.outcome)}, optional(labelCode, k.code)...)
+	attrs := append([]attribute.KeyValue{labelVerdict.String(k.outcome), labelTenant.String(k.tenant)}, optional(labelCode, k.code)...)
 	return newLabels(append(attrs, optional(keyRequestModel, k.model)...)...)
 }
 
 // OutcomeSuccess is the outcome of a call that answered.
 const OutcomeSuccess = "success"
 
-// CallFinished counts one attempt to call OpenRouter. The outcome is
+// CallFinished counts one attempt to call OpenRouter for a tenant. The outcome is
 // OutcomeSuccess or a failure of a small closed set.
-func (i *Instruments) CallFinished(ctx context.Context, outcome, model string) {
+func (i *Instruments) CallFinished(ctx context.Context, tenant, outcome, model string) {
 	if outcome == OutcomeSuccess {
 		i.models.answered(model)
 	}
-	key := calledKey{outcome, i.models.fold(model)}
+	key := calledKey{outcome, i.models.fold(model), i.tenants.fold(tenant)}
 	i.calls.Add(ctx, 1, i.cached.called.get(key, calledKey.labels).add...)
 }
 
 func (k calledKey) labels() labels {
-	return newLabels(append(optional(keyRequestModel, k.model), labelOutcome.String(k.outcome))...)
+	return newLabels(append(optional(keyRequestModel, k.model), labelOutcome.String(k.outcome), labelTenant.String(k.tenant))...)
 }
 
 // CacheLookedUp counts an answer to a call that asked OpenRouter's response cache.
@@ -167,15 +173,6 @@ func (i *Instruments) CacheLookedUp(ctx context.Context, hit bool) {
 	i.cacheLookups.Add(ctx, 1, i.cached.looked.get(outcome, func(outcome string) labels {
 		return newLabels(labelOutcome.String(outcome))
 	}).add...)
-}
-
-// Charged adds what an attempt cost, in USD.
-func (i *Instruments) Charged(ctx context.Context, model string, cost float64) {
-	if cost >= 0 { // a counter can only grow
-		i.cost.Add(ctx, cost, i.cached.charged.get(i.models.fold(model), func(model string) labels {
-			return newLabels(optional(keyRequestModel, model)...)
-		}).add...)
-	}
 }
 
 // Substituted counts an answer of another model than the request asked for.

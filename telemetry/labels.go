@@ -21,9 +21,9 @@ func newLabels(attrs ...attribute.KeyValue) labels {
 	return labels{add: []metric.AddOption{set}, record: []metric.RecordOption{set}}
 }
 
-// maxCached bounds a cache. Labels come from closed lists and from the models, which
-// are bounded too; whatever is beyond is made each time.
-const maxCached = 1024
+// maxCached bounds a cache. Labels come from closed lists and from the models and tenants,
+// which are bounded too; whatever is beyond is made each time.
+const maxCached = 4096
 
 // cache keeps what has been made of a key. Reading it takes no lock, which several
 // do for each request; the zero value is empty.

@@ -19,9 +19,11 @@ func useEverything(t *testing.T, b bundle) {
 	ctx, process := b.StartProcess(t.Context(), sampleProcess())
 	chatCtx, chat := b.StartChat(ctx, sampleChat())
 	i := b.Instruments
-	i.Charged(chatCtx, "google/gemini-2.5-flash", 0.25)
-	i.Charged(chatCtx, "google/gemini-2.5-flash", -1) // counts nothing
-	i.CallFinished(chatCtx, "rate_limited", "google/gemini-2.5-flash")
+	i.Charged(chatCtx, "acme", "google/gemini-2.5-flash", 0.25)
+	i.Charged(chatCtx, "acme", "google/gemini-2.5-flash", -1) // counts nothing
+	i.CallFinished(chatCtx, "acme", "rate_limited", "google/gemini-2.5-flash")
+	i.TokensUsed(chatCtx, "acme", 11, 7)
+	i.TokensUsed(chatCtx, "acme", 0, -1) // counts nothing
 	i.CacheLookedUp(chatCtx, true)
 	i.Substituted(chatCtx, "google/gemini-2.5-flash", "google/gemini-3.5-flash-lite-20260721")
 	i.CallRetried(chatCtx, 1, "rate_limited", time.Second)
@@ -31,8 +33,8 @@ func useEverything(t *testing.T, b bundle) {
 	publish.End("", nil)
 	_, settle := b.StartSettle(ctx, "ack", "gemini.requests")
 	settle.End("", nil)
-	i.RequestSettled(ctx, outcome("failed"), "rate_limited", "google/gemini-2.5-flash")
-	i.RequestSettled(ctx, outcome("duplicate"), "", "")
+	i.RequestSettled(ctx, "acme", outcome("failed"), "rate_limited", "google/gemini-2.5-flash")
+	i.RequestSettled(ctx, "acme", outcome("duplicate"), "", "")
 	i.RequestScheduled(ctx, "rate_limited")
 	i.InFlight(ctx, 3)
 	i.InFlight(ctx, -1)
@@ -88,10 +90,12 @@ func TestMetrics(t *testing.T) {
 		`messaging_client_sent_messages_total` + published + ` 1.0`,
 		`messaging_client_operation_duration_seconds_count` + published + ` 1`,
 		`messaging_client_operation_duration_seconds_count` + nats(`messaging_destination_name="gemini.requests",`, "ack", `messaging_operation_type="settle",`) + ` 1`,
-		`gemini_requests_total{code="rate_limited",gen_ai_request_model="google/gemini-2.5-flash",verdict="failed"} 1.0`,
-		`gemini_requests_total{verdict="duplicate"} 1.0`,
-		`gemini_cost_total{gen_ai_request_model="google/gemini-2.5-flash"} 0.25`,
-		`gemini_calls_total{gen_ai_request_model="google/gemini-2.5-flash",outcome="rate_limited"} 1.0`,
+		`gemini_requests_total{code="rate_limited",gen_ai_request_model="google/gemini-2.5-flash",tenant="acme",verdict="failed"} 1.0`,
+		`gemini_requests_total{tenant="acme",verdict="duplicate"} 1.0`,
+		`gemini_cost_total{gen_ai_request_model="google/gemini-2.5-flash",tenant="acme"} 0.25`,
+		`gemini_tokens_total{tenant="acme",type="input"} 11.0`,
+		`gemini_tokens_total{tenant="acme",type="output"} 7.0`,
+		`gemini_calls_total{gen_ai_request_model="google/gemini-2.5-flash",outcome="rate_limited",tenant="acme"} 1.0`,
 		`gemini_cache_lookups_total{outcome="hit"} 1.0`,
 		`gemini_cache_lookups_total{outcome="miss"} 0.0`,
 		`gemini_inflight 2.0`,

@@ -13,9 +13,9 @@ func TestModelLabelIsBounded(t *testing.T) {
 	for n := range 3 * maxModels {
 		_, chat := b.StartChat(t.Context(), ChatInfo{Model: fmt.Sprintf("google/m-%d", n)})
 		chat.End(ChatResult{Model: fmt.Sprintf("google/m-%d", n)})
-		b.Instruments.Charged(t.Context(), fmt.Sprintf("google/m-%d", n), 1)
-		b.Instruments.RequestSettled(t.Context(), outcome("completed"), "", fmt.Sprintf("google/m-%d", n))
-		b.Instruments.CallFinished(t.Context(), "success", fmt.Sprintf("google/m-%d", n))
+		b.Instruments.Charged(t.Context(), "", fmt.Sprintf("google/m-%d", n), 1)
+		b.Instruments.RequestSettled(t.Context(), "", outcome("completed"), "", fmt.Sprintf("google/m-%d", n))
+		b.Instruments.CallFinished(t.Context(), "", "success", fmt.Sprintf("google/m-%d", n))
 	}
 	text := b.scrape(t, openMetrics)
 	for _, metric := range []string{"gemini_cost_total", "gemini_requests_total", "gemini_calls_total", "gen_ai_client_operation_duration_seconds_count"} {
@@ -24,7 +24,7 @@ func TestModelLabelIsBounded(t *testing.T) {
 			t.Errorf("%s has %d series, want %d and one for the others", metric, len(series), maxModels)
 		}
 	}
-	if want := fmt.Sprintf(`gemini_cost_total{gen_ai_request_model="other"} %d.0`, 2*maxModels); !strings.Contains(text, want) {
+	if want := fmt.Sprintf(`gemini_cost_total{gen_ai_request_model="other",tenant="default"} %d.0`, 2*maxModels); !strings.Contains(text, want) {
 		t.Errorf("scrape lacks %s", want)
 	}
 	if got := b.span(t, "chat google/m-149"); attributesOf(got.Attributes)["gen_ai.request.model"] != "google/m-149" {

@@ -110,6 +110,7 @@ const (
 	keyProtocol      = semconv.NetworkProtocolNameKey
 	keyHTTPVersion   = semconv.NetworkProtocolVersionKey
 	keyRequestID     = attribute.Key("gemini.request.id")
+	keyTenant        = attribute.Key("gemini.tenant")
 	keySpanVerdict   = attribute.Key("gemini.verdict")
 	keySpanCode      = attribute.Key("gemini.code")
 	keyRetryAttempt  = attribute.Key("gemini.retry.attempt")
@@ -126,6 +127,8 @@ const (
 	labelReason  = attribute.Key("reason")
 	labelState   = attribute.Key("state")
 	labelQueue   = attribute.Key("queue")
+	labelTenant  = attribute.Key("tenant")
+	labelType    = attribute.Key("type")
 
 	labelRequested = attribute.Key("requested")
 	labelServed    = attribute.Key("served")

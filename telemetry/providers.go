@@ -93,7 +93,7 @@ func (t *Telemetry) startMetrics(ctx context.Context, s signal, r *resource.Reso
 	if err != nil {
 		return fmt.Errorf("start prometheus exporter: %w", err)
 	}
-	options := []sdkmetric.Option{sdkmetric.WithResource(r), sdkmetric.WithReader(reader)}
+	options := []sdkmetric.Option{sdkmetric.WithResource(r), sdkmetric.WithReader(reader), sdkmetric.WithCardinalityLimit(maxSeries)}
 	for _, name := range s.exporters {
 		if name == exporterPrometheus {
 			continue

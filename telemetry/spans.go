@@ -146,6 +146,7 @@ type ProcessInfo struct {
 	StreamSequence uint64
 	DeliveryCount  uint64
 	RequestID      string // empty if not known yet, see Span.SetRequestID
+	Tenant         string // whose request it is
 }
 
 func (p ProcessInfo) attributes(attrs []attribute.KeyValue) []attribute.KeyValue {
@@ -159,6 +160,7 @@ func (p ProcessInfo) attributes(attrs []attribute.KeyValue) []attribute.KeyValue
 		keyDeliveryCount.Int64(signed(p.DeliveryCount)),
 		keyMessageID.String(id),
 	)
+	attrs = append(attrs, tenantOf(p.Tenant)...)
 	if p.RequestID != "" {
 		attrs = append(attrs, keyRequestID.String(p.RequestID), keyConversation.String(p.RequestID))
 	}

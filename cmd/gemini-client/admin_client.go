@@ -28,6 +28,8 @@ type adminClient struct {
 	js     jetstream.JetStream
 	out    io.Writer
 	err    io.Writer
+
+	tenantOnly string // whose requests a command is about; "" for anybody's
 }
 
 // openAdminClient connects to NATS. The caller closes the client.

@@ -12,15 +12,18 @@ import (
 )
 
 func cancelCommand(from *source, std streams) *cobra.Command {
-	return &cobra.Command{
+	var tenant string
+	cmd := &cobra.Command{
 		Use:   "cancel ID...",
 		Short: "Cancel requests: waiting, in flight or scheduled",
 		Long: `Cancel requests by their request_id. A call in flight is cut off. A request that is
 scheduled for a retry is answered at once. One in the queue is answered without a
 call when its turn comes. Each gets the failed result "cancelled", on every
-callback. One that has its result already keeps it.`,
-		Example: `  gemini-client cancel 0190f5a1-7c3e-7b1a-9a55-2f6e1c0d4b3a`,
-		Args:    cobra.MinimumNArgs(1),
+callback. One that has its result already keeps it. The requests of an isolated tenant
+are cancelled with --tenant alone.`,
+		Example: `  gemini-client cancel 0190f5a1-7c3e-7b1a-9a55-2f6e1c0d4b3a
+  gemini-client cancel --tenant acme 0190f5a1-7c3e-7b1a-9a55-2f6e1c0d4b3a`,
+		Args: cobra.MinimumNArgs(1),
 		RunE: func(cmd *cobra.Command, ids []string) error {
 			for _, id := range ids {
 				if !events.ValidID(id) {
@@ -32,9 +35,15 @@ callback. One that has its result already keeps it.`,
 				return err
 			}
 			defer a.close()
+			if err := a.scope(cmd.Context(), tenant); err != nil {
+				return err
+			}
 			return a.cancel(cmd.Context(), ids)
 		},
 	}
+	cmd.Flags().StringVar(&tenant, "tenant", "", "whose requests they are: an isolated tenant has ids of its own")
+	completes(cmd, "tenant", only(func() []string { return nil }))
+	return cmd
 }
 
 func (a *adminClient) cancel(ctx context.Context, ids []string) error {

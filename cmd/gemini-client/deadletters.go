@@ -80,9 +80,9 @@ func (a *adminClient) list(ctx context.Context, s selection, asJSON bool) error 
 		return nil
 	}
 	w := tabwriter.NewWriter(a.out, 0, 4, 2, ' ', 0)
-	_, _ = fmt.Fprintln(w, "SEQUENCE\tTIME\tCODE\tREQUEST_ID\tFROM\tREASON")
+	_, _ = fmt.Fprintln(w, "SEQUENCE\tTIME\tTENANT\tCODE\tREQUEST_ID\tFROM\tREASON")
 	for _, l := range deadLetters {
-		_, _ = fmt.Fprintf(w, "%d\t%s\t%s\t%s\t%s\t%s\n", l.Sequence, clock(l.Time), l.Code, cmp.Or(l.RequestID, "-"), l.From, shorten(l.Reason, reasonShown))
+		_, _ = fmt.Fprintf(w, "%d\t%s\t%s\t%s\t%s\t%s\t%s\n", l.Sequence, clock(l.Time), l.Tenant, l.Code, cmp.Or(l.RequestID, "-"), l.From, shorten(l.Reason, reasonShown))
 	}
 	if err := w.Flush(); err != nil {
 		return err

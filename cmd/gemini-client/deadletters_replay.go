@@ -47,7 +47,6 @@ that may publish to the retries.`,
 // replayer replays dead letters, at most one for a request.
 type replayer struct {
 	*adminClient
-	rules         events.Rules
 	dead, results jetstream.Stream
 	taken         map[string]uint64 // dead letter replayed, by callback and id
 	dryRun        bool
@@ -56,7 +55,7 @@ type replayer struct {
 // replay works on the dead letters that were stored when it began, so that one
 // that fails again is not replayed again.
 func (a *adminClient) replay(ctx context.Context, deadLetters []deadLetter, dryRun bool) (err error) {
-	r := &replayer{adminClient: a, rules: a.config.Rules(0), taken: map[string]uint64{}, dryRun: dryRun}
+	r := &replayer{adminClient: a, taken: map[string]uint64{}, dryRun: dryRun}
 	if r.dead, err = a.stream(ctx, a.names.DeadlettersStream()); err != nil {
 		return err
 	}
@@ -106,7 +105,7 @@ func (r *replayer) one(ctx context.Context, l deadLetter) (replayed bool, note s
 	if m == nil {
 		return false, "skipped: it is gone", nil
 	}
-	request, err := r.read(m.Data)
+	request, err := r.read(ctx, m)
 	if err != nil {
 		return false, "", err
 	}
@@ -137,8 +136,8 @@ func (r *replayer) one(ctx context.Context, l deadLetter) (replayed bool, note s
 
 // read returns a dead letter's request as the service would decode it. A request
 // that the service would refuse is an error: its replay would only lose it.
-func (r *replayer) read(body []byte) (events.Request, error) {
-	request, err := r.rules.Decode(body, time.Now())
+func (r *replayer) read(ctx context.Context, m *jetstream.RawStreamMsg) (events.Request, error) {
+	request, err := r.adminClient.read(ctx, m.Header, m.Data, time.Now())
 	var failure events.Failure
 	switch {
 	case errors.Is(err, events.ErrNoID):
@@ -169,7 +168,7 @@ func (r *replayer) send(ctx context.Context, dead *jetstream.RawStreamMsg, follo
 }
 
 // replayHeader returns the original's headers without those of NATS and of the
-// service, so that its retries are counted from 0 and its bill begins anew: the
+// service but whose it is, so that its retries are counted from 0 and its bill begins anew: the
 // failure has told what came before. Names are compared in any case,
 // as the service reads them.
 func replayHeader(dead nats.Header, follows uint64) nats.Header {

@@ -25,6 +25,8 @@ type deadLetter struct {
 	RequestID string      `json:"request_id"` // empty if the message has no usable one
 	From      string      `json:"from"`       // <stream>/<sequence> it was taken from
 	Reason    string      `json:"reason"`
+	Tenant    string      `json:"tenant"`
+	Lane      events.Lane `json:"lane"`
 }
 
 // newDeadLetter reads a dead letter from its subject and headers.
@@ -34,7 +36,8 @@ func (a *adminClient) newDeadLetter(subject string, header map[string][]string, 
 		id = ""
 	}
 	one := func(name string) string { return plain(strings.Join(header[name], " ")) }
-	return deadLetter{Sequence: sequence, Time: at.UTC(), Code: events.Code(plain(code)), RequestID: id, From: one(events.HeaderMsgID), Reason: one(events.HeaderReason)}
+	tenant, lane := events.TenantOf(header)
+	return deadLetter{Tenant: tenant, Lane: lane, Sequence: sequence, Time: at.UTC(), Code: events.Code(plain(code)), RequestID: id, From: one(events.HeaderMsgID), Reason: one(events.HeaderReason)}
 }
 
 // String is the dead letter in one line.
@@ -45,6 +48,7 @@ func (l deadLetter) String() string {
 // deadLetterFilter holds the flags that select dead letters.
 type deadLetterFilter struct {
 	code, id, since, before string
+	tenant                  string
 	limit                   int
 	all                     bool
 }
@@ -52,6 +56,7 @@ type deadLetterFilter struct {
 func (f *deadLetterFilter) flags(flags *pflag.FlagSet, limit int) {
 	flags.StringVar(&f.code, "code", "", "with this failure code, such as upstream_timeout")
 	flags.StringVar(&f.id, "id", "", "of this request_id")
+	flags.StringVar(&f.tenant, "tenant", "", "of this tenant's requests")
 	flags.StringVar(&f.since, "since", "", "not older than: a duration such as 2h, or a time such as 2026-01-31T08:00:00Z")
 	flags.StringVar(&f.before, "before", "", "older than: a duration such as 2h, or a time such as 2026-01-31T08:00:00Z")
 	flags.IntVar(&f.limit, "limit", limit, "at most so many, the oldest first; 0 = all")
@@ -61,6 +66,7 @@ func (f *deadLetterFilter) flags(flags *pflag.FlagSet, limit int) {
 func (f *deadLetterFilter) completes(cmd *cobra.Command, from *source) {
 	completes(cmd, "code", only(codes))
 	completes(cmd, "id", from.deadLetterNames(0, false))
+	completes(cmd, "tenant", only(func() []string { return nil }))
 }
 
 // addAll adds the flag --all, for commands that change something.
@@ -68,7 +74,7 @@ func (f *deadLetterFilter) addAll(flags *pflag.FlagSet) {
 	flags.BoolVar(&f.all, "all", false, "every dead letter")
 }
 
-func (f *deadLetterFilter) empty() bool { return f.code+f.id+f.since+f.before == "" }
+func (f *deadLetterFilter) empty() bool { return f.code+f.id+f.since+f.before+f.tenant == "" }
 
 // check refuses a command that changes something unless it has a selection.
 func (f *deadLetterFilter) check(args []string) error {
@@ -77,7 +83,7 @@ func (f *deadLetterFilter) check(args []string) error {
 	case len(args) > 0 && filtered:
 		return errors.New("name dead letters or give filters, not both")
 	case len(args) == 0 && !filtered:
-		return errors.New("nothing is selected: give sequences or request_ids, filters (--code, --since, --before, --id), or --all")
+		return errors.New("nothing is selected: give sequences or request_ids, filters (--code, --since, --before, --id, --tenant), or --all")
 	}
 	_, err := f.selection(time.Now())
 	return err
@@ -104,12 +110,13 @@ func (f *deadLetterFilter) act(ctx context.Context, args []string, open func(con
 // selection is a parsed filter.
 type selection struct {
 	code, id      string // subject tokens, * for any
+	tenant        string // "" for any
 	since, before time.Time
 	limit         int
 }
 
 func (f *deadLetterFilter) selection(now time.Time) (selection, error) {
-	s := selection{code: "*", id: "*", limit: f.limit}
+	s := selection{code: "*", id: "*", tenant: f.tenant, limit: f.limit}
 	var errs []error
 	if f.code != "" {
 		s.code = f.code
@@ -122,6 +129,9 @@ func (f *deadLetterFilter) selection(now time.Time) (selection, error) {
 		if !events.ValidID(f.id) {
 			errs = append(errs, fmt.Errorf("--id %q: want a UUID", f.id))
 		}
+	}
+	if f.tenant != "" && !events.ValidTenant(f.tenant) {
+		errs = append(errs, fmt.Errorf("--tenant %q: want 1 to 64 characters of A-Z, a-z, 0-9, _ and -", f.tenant))
 	}
 	if f.limit < 0 {
 		errs = append(errs, fmt.Errorf("--limit %d: want 0 or more", f.limit))
@@ -200,7 +210,9 @@ func (a *adminClient) readSelected(ctx context.Context, messages jetstream.Messa
 		if !s.before.IsZero() && !meta.Timestamp.Before(s.before) {
 			break
 		}
-		found = append(found, a.newDeadLetter(m.Subject(), m.Headers(), meta.Sequence.Stream, meta.Timestamp))
+		if l := a.newDeadLetter(m.Subject(), m.Headers(), meta.Sequence.Stream, meta.Timestamp); s.tenant == "" || l.Tenant == s.tenant {
+			found = append(found, l)
+		}
 		if meta.NumPending == 0 {
 			break
 		}

@@ -84,7 +84,7 @@ func (a *adminClient) show(ctx context.Context, arg string, body, asJSON bool) e
 	case body:
 		a.printBody(m.Data)
 	default:
-		a.describe(l, m, header)
+		a.describe(ctx, l, m, header)
 	}
 	return nil
 }
@@ -101,12 +101,13 @@ func (a *adminClient) printBody(body []byte) {
 	}
 }
 
-func (a *adminClient) describe(l deadLetter, m *jetstream.RawStreamMsg, header map[string][]string) {
+func (a *adminClient) describe(ctx context.Context, l deadLetter, m *jetstream.RawStreamMsg, header map[string][]string) {
 	a.printf("dead letter  %d, kept %s\n", l.Sequence, since(l.Time))
 	a.printf("request_id   %s\n", cmp.Or(l.RequestID, "none that is usable"))
 	a.printf("failed       %s: %s\n", l.Code, l.Reason)
 	a.printf("from         %s\n", l.From)
-	if r, err := a.config.Rules(0).Decode(m.Data, m.Time); err == nil {
+	a.printf("tenant       %s, lane %s\n", l.Tenant, l.Lane)
+	if r, err := a.read(ctx, m.Header, m.Data, m.Time); err == nil {
 		a.printf("model        %s, callback %s\n", plain(r.Model), r.CallbackQueue)
 		if !r.Deadline.IsZero() {
 			a.printf("deadline     %s\n", since(r.Deadline))

@@ -76,7 +76,7 @@ func TestReplayCompletes(t *testing.T) {
 	if !bytes.Equal(replay.Data, body) {
 		t.Errorf("replayed body: got %q, want %q", replay.Data, body)
 	}
-	want := nats.Header{"X-Own": {"kept"}, "traceparent": {trace}, events.HeaderReplay: {fmt.Sprint(failed.Sequence)}}
+	want := nats.Header{"X-Own": {"kept"}, "traceparent": {trace}, events.HeaderReplay: {fmt.Sprint(failed.Sequence)}, events.HeaderTenant: {"default"}, events.HeaderLane: {"interactive"}}
 	for name, values := range replay.Header {
 		if strings.HasPrefix(name, "Nats-") { // of this message, and of looking at it
 			continue

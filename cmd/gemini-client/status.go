@@ -17,6 +17,7 @@ import (
 type statusOptions struct {
 	watch, json bool
 	interval    time.Duration
+	tenant      string
 	scan        int
 }
 
@@ -34,7 +35,8 @@ With a request_id: whether the request is queued, in flight (where), scheduled
 it.`,
 		Example: `  gemini-client status --watch
   gemini-client status --json | jq .requests.waiting
-  gemini-client status 0190f5a1-7c3e-7b1a-9a55-2f6e1c0d4b3a`,
+  gemini-client status 0190f5a1-7c3e-7b1a-9a55-2f6e1c0d4b3a
+  gemini-client status --tenant acme 0190f5a1-7c3e-7b1a-9a55-2f6e1c0d4b3a`,
 		Args:              cobra.MaximumNArgs(1),
 		ValidArgsFunction: from.deadLetterNames(1, false),
 		RunE: func(cmd *cobra.Command, args []string) error {
@@ -48,6 +50,9 @@ it.`,
 			defer a.close()
 			show := func(ctx context.Context) ([]byte, error) { return a.overview(ctx, o.json) }
 			if len(args) > 0 {
+				if err := a.scope(cmd.Context(), o.tenant); err != nil {
+					return err
+				}
 				show = func(ctx context.Context) ([]byte, error) { return a.requestStatus(ctx, args[0], o) }
 			}
 			if o.watch {
@@ -62,6 +67,8 @@ it.`,
 	f.BoolVar(&o.watch, "watch", false, "show it again and again, until Ctrl-C")
 	f.DurationVar(&o.interval, "interval", 2*time.Second, "how often with --watch")
 	f.BoolVar(&o.json, "json", false, "a JSON object (with --watch, one a line)")
+	f.StringVar(&o.tenant, "tenant", "", "with ID: whose request it is; an isolated tenant has ids of its own")
+	completes(cmd, "tenant", only(func() []string { return nil }))
 	f.IntVar(&o.scan, "scan", 10000, "with ID: search so many messages of each queue")
 	return cmd
 }
@@ -70,6 +77,9 @@ func (o statusOptions) check(args []string) error {
 	var errs []error
 	if o.interval <= 0 {
 		errs = append(errs, fmt.Errorf("--interval %s: want more than 0, such as 2s", o.interval))
+	}
+	if o.tenant != "" && len(args) == 0 {
+		errs = append(errs, errors.New("--tenant: give a request_id with it"))
 	}
 	if o.scan < 0 {
 		errs = append(errs, fmt.Errorf("--scan %d: want 0 or more", o.scan))

@@ -2,9 +2,12 @@ package main
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
+
+	"github.com/nats-io/nats.go/jetstream"
 
 	"gemini-client/events"
 	"gemini-client/service/bus"
@@ -53,7 +56,9 @@ func (a *adminClient) findQueued(ctx context.Context, w *requestState, q queueNa
 		}
 		sequence = m.Sequence + 1
 		if bytes.Contains(bytes.ToLower(m.Data), []byte(w.ID)) {
-			if r, _ := rules.Decode(m.Data, m.Time); events.CanonicalID(r.ID) == w.ID {
+			of := a.tenantOf(m)
+			if r, _ := rules.Decode(m.Data, m.Time); events.CanonicalID(r.ID) == w.ID && (a.tenantOnly == "" || of == a.tenantOnly) {
+				w.Tenant = cmp.Or(w.Tenant, of)
 				w.Queued = append(w.Queued, messageState{Message: fmt.Sprintf("%s/%d", q.stream, m.Sequence), At: m.Time.UTC(), Delivered: m.Sequence <= depth.Delivered, Ahead: waiting})
 			}
 		}
@@ -65,4 +70,13 @@ func (a *adminClient) findQueued(ctx context.Context, w *requestState, q queueNa
 		return fmt.Errorf("only the first %d messages of %s on %s were searched (--scan)", most, q.stream, q.subject)
 	}
 	return nil
+}
+
+// tenantOf returns whose message it is in a queue.
+func (a *adminClient) tenantOf(m *jetstream.RawStreamMsg) string {
+	tenant, _, ok := a.config.Names().ParseRequests(m.Subject)
+	if !ok {
+		tenant, _ = events.TenantOf(m.Header)
+	}
+	return tenant
 }

@@ -2,12 +2,14 @@ package main
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"slices"
 	"time"
 
+	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 
 	"gemini-client/events"
@@ -18,6 +20,7 @@ import (
 // null or empty.
 type requestState struct {
 	ID          string          `json:"request_id"`
+	Tenant      string          `json:"tenant"`  // whose it is, as far as it is known
 	Answers     []answerState   `json:"answers"` // the last one of each callback
 	Claims      []claimState    `json:"claims"`
 	Schedules   []scheduleState `json:"later"`
@@ -92,7 +95,7 @@ func (a *adminClient) each(ctx context.Context, stream string, subject func(call
 	if err != nil {
 		return err
 	}
-	for _, callback := range a.config.Callbacks() {
+	for _, callback := range a.callbacks() {
 		m, err := a.last(ctx, s, subject(callback))
 		if err != nil {
 			return err
@@ -110,6 +113,7 @@ func (a *adminClient) each(ctx context.Context, stream string, subject func(call
 func (a *adminClient) findAnswers(ctx context.Context, w *requestState) error {
 	subject := func(callback string) string { return events.AnyResult(callback, w.ID) }
 	return a.each(ctx, a.names.ResponsesStream(), subject, func(_ context.Context, _ jetstream.Stream, _ string, m *jetstream.RawStreamMsg) error {
+		w.of(m.Header)
 		answer := answerState{Subject: m.Subject, Sequence: m.Sequence, At: m.Time.UTC()}
 		if r, err := events.DecodeResult(m.Data); err == nil && r.ErrorCode != nil {
 			answer.Code = *r.ErrorCode
@@ -163,6 +167,7 @@ func (a *adminClient) hostname(ctx context.Context, instance string) string {
 func (a *adminClient) findSchedules(ctx context.Context, w *requestState) error {
 	subject := func(callback string) string { return a.names.Later(callback, w.ID) }
 	return a.each(ctx, a.names.RetriesStream(), subject, func(_ context.Context, _ jetstream.Stream, callback string, m *jetstream.RawStreamMsg) error {
+		w.of(m.Header)
 		at, _ := firesAt(m)
 		retry, _ := events.RetryCount(m.Header)
 		w.Schedules = append(w.Schedules, scheduleState{Callback: callback, At: at, Retry: retry, Batched: events.Batch(m.Header).Since})
@@ -171,8 +176,9 @@ func (a *adminClient) findSchedules(ctx context.Context, w *requestState) error 
 }
 
 func (a *adminClient) findDeadLetter(ctx context.Context, w *requestState) error {
-	deadLetters, err := a.deadLetters(ctx, selection{code: "*", id: w.ID})
+	deadLetters, err := a.deadLetters(ctx, selection{code: "*", id: w.ID, tenant: a.tenantOnly})
 	if len(deadLetters) > 0 {
+		w.Tenant = cmp.Or(w.Tenant, deadLetters[len(deadLetters)-1].Tenant)
 		w.DeadLetter = &deadLetters[len(deadLetters)-1]
 	}
 	return err
@@ -191,6 +197,13 @@ func (a *adminClient) findCancel(ctx context.Context, w *requestState) error {
 	return err
 }
 
+// of notes whose request it is by the headers of what the service has stored.
+func (w *requestState) of(h nats.Header) {
+	if h.Get(events.HeaderTenant) != "" {
+		w.Tenant, _ = events.TenantOf(h)
+	}
+}
+
 // text formats the state of the request for people.
 func (w *requestState) text() []byte {
 	var b bytes.Buffer
@@ -198,6 +211,9 @@ func (w *requestState) text() []byte {
 		fmt.Fprintf(&b, "%-12s%s\n", name, plain(fmt.Sprintf(format, args...)))
 	}
 	row("request", "%s", w.ID)
+	if w.Tenant != "" {
+		row("tenant", "%s", w.Tenant)
+	}
 	for _, a := range w.Answers {
 		code := ""
 		if a.Code != "" {

@@ -94,6 +94,6 @@ func (c *Client) decode(ctx context.Context, m *nats.Msg) (events.Result, error)
 			return r, err
 		}
 	}
-	r.ModelRequested = m.Header.Get(events.HeaderModelRequested)
+	r.ModelRequested, r.Tenant = m.Header.Get(events.HeaderModelRequested), m.Header.Get(events.HeaderTenant)
 	return r, failure(r)
 }

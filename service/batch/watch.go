@@ -83,7 +83,6 @@ func (r *Runner) complete(ctx context.Context, j *Job, b upstream.Batch) (next t
 		j.Rounds++
 		return time.Now().Add(r.unit), r.put(ctx, j)
 	}
-	r.tel.Instruments.BatchCharged(ctx, j.Model, b.Bill.Cost)
 	return next, r.end(ctx, j, completed, "cost", dollars(b.Bill), "failed_there", b.FailedItems)
 }
 

@@ -155,7 +155,7 @@ func (b *Bus) claimed(ctx context.Context, ask Ask) State {
 			return Rescheduled
 		}
 	}
-	cancelled, err := b.cancels.has(ctx, ask.ID)
+	cancelled, err := b.cancels.has(ctx, cancellation{ask.Delivery.Scope(), ask.ID})
 	switch {
 	case err != nil:
 		return b.unanswered(ctx, err)
@@ -172,5 +172,9 @@ func (b *Bus) claimed(ctx context.Context, ask Ask) State {
 // and is admitted and settled like a delivery: what would acknowledge it removes
 // the schedule. Errors: ErrRefused, ctx's cause.
 func (b *Bus) Waiting(ctx context.Context, callback, id string) (*Delivery, error) {
-	return b.schedules.find(ctx, callback, id)
+	d, err := b.schedules.find(ctx, callback, id)
+	if d != nil {
+		d.isolate(b.tenants)
+	}
+	return d, err
 }

@@ -69,10 +69,11 @@ func open(ctx context.Context, conn *Conn, c config.Config, tel *telemetry.Telem
 	b := &Bus{
 		conn: conn, names: c.Names(), tel: tel, queues: bound.queues, slots: newSlots(c.Concurrency), memory: newMemory(c.Budget()), lanes: newLanes(c.Lanes, c.Concurrency),
 		results:   &results{streams: s, source: "/gemini-client/" + c.RequestQueue, tel: tel},
-		schedules: &schedules{s}, cancels: newCancels(s), deadletters: &deadletters{s}, backlog: newBacklog(conn, c.Names(), tel.Logger, tel.Instruments.DeadLettersEvicted),
+		schedules: &schedules{s}, deadletters: &deadletters{s}, backlog: newBacklog(conn, c.Names(), tel.Logger, tel.Instruments.DeadLettersEvicted),
 		bodies: newBodies(s), declared: newDeclared(conn, c.Names(), tel.Logger),
 	}
 	b.tenants = b.declared.registry
+	b.cancels = newCancels(s, b.tenants)
 	b.backlog.tenants = b.tenants
 	b.declared.first(ctx)
 	b.sources = newSources(b.tenants, bound.queues, func(want QueueConsumer) *queue {
@@ -103,6 +104,9 @@ func (b *Bus) claimLost(subject string) {
 // has given it up for good, which the options leave to protocol violations alone.
 func (b *Bus) Closed() <-chan struct{} { return b.conn.closed }
 
+// Tenants is what this process knows of the declared tenants.
+func (b *Bus) Tenants() *tenant.Registry { return b.tenants }
+
 // Close closes the connection.
 func (b *Bus) Close() { b.conn.Close() }
 
@@ -128,9 +132,9 @@ type Handlers struct {
 	// Deliver works on a delivery and settles it. It runs on a goroutine of its
 	// own for each slot, under Run's work context.
 	Deliver func(ctx context.Context, d *Delivery)
-	// Cancelled is called with the id of every request that is cancelled from now on.
-	// It must not block.
-	Cancelled func(id string)
+	// Cancelled is called with every request that is cancelled from now on: its id, and its
+	// tenant if that is isolated, else "". It must not block.
+	Cancelled func(tenant, id string)
 	// Resumed is called when this process is back after it was cut off NATS:
 	// cancellations may have been missed. It must not block.
 	Resumed func()

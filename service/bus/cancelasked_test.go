@@ -5,9 +5,12 @@ import (
 	"sync"
 	"testing"
 
+	"github.com/google/uuid"
+
 	"gemini-client/events"
 	"gemini-client/service/config"
 	"gemini-client/service/servicetest"
+	"gemini-client/service/tenant"
 )
 
 // In the ordinary case nothing is asked for a request, whether it was cancelled or
@@ -25,11 +28,11 @@ func TestNothingIsAskedAboutARequest(t *testing.T) {
 	}
 	cancel(cancelID(0))
 	news, resumed := make(chan string, 10), make(chan struct{}, 10)
-	b.run(bus, Handlers{Cancelled: func(id string) { news <- id }, Resumed: func() { resumed <- struct{}{} }})
+	b.run(bus, Handlers{Cancelled: func(_, id string) { news <- id }, Resumed: func() { resumed <- struct{}{} }})
 	current := func() {
 		t.Helper()
 		b.Until("the set is current", func() (string, bool) {
-			_, known := bus.cancels.known(servicetest.NewID())
+			_, known := bus.cancels.known(uuid.MustParse(servicetest.NewID()), false)
 			return "", known
 		})
 	}
@@ -38,7 +41,7 @@ func TestNothingIsAskedAboutARequest(t *testing.T) {
 	wants := func(cancelled ...bool) {
 		t.Helper()
 		for i, want := range cancelled {
-			if got, err := bus.IsCancelled(t.Context(), cancelID(i)); got != want || err != nil {
+			if got, err := bus.IsCancelled(t.Context(), "", cancelID(i)); got != want || err != nil {
 				t.Errorf("id %d: cancelled %v, %v; want %v", i, got, err, want)
 			}
 		}
@@ -54,7 +57,7 @@ func TestNothingIsAskedAboutARequest(t *testing.T) {
 	wants(true, true, false)
 	between.Cut()
 	b.Until("nothing is known", func() (string, bool) {
-		_, known := bus.cancels.known(servicetest.NewID())
+		_, known := bus.cancels.known(uuid.MustParse(servicetest.NewID()), false)
 		return "", !known
 	})
 	cancel(cancelID(2))
@@ -80,7 +83,7 @@ func TestCancelledBeforePublished(t *testing.T) {
 		bus := b.open()
 		b.run(bus, Handlers{})
 		b.Until("the set is current", func() (string, bool) {
-			_, known := bus.cancels.known(servicetest.NewID())
+			_, known := bus.cancels.known(uuid.MustParse(servicetest.NewID()), false)
 			return "", known
 		})
 	}
@@ -127,14 +130,14 @@ func TestCancellationsOfOtherAccounts(t *testing.T) {
 	b := setupOn(t, n, func(c *config.Config) {
 		c.User, c.Password, c.InboxPrefix, c.APIPrefix = "worker", "worker", "_INBOX_worker", "gemini.js"
 	})
-	c := newCancels(b.streams())
+	c := newCancels(b.streams(), tenant.NewRegistry())
 	heard := make(chan string, 10)
-	stop, err := c.follow(t.Context(), func(id string) { heard <- id })
+	stop, err := c.follow(t.Context(), func(_, id string) { heard <- id })
 	if err != nil {
 		t.Fatal(err)
 	}
 	b.Until("the set is current", func() (string, bool) {
-		_, known := c.known(cancelID(99))
+		_, known := c.known(uuid.MustParse(cancelID(99)), false)
 		return b.log.String(), known
 	})
 	for i, user := range []string{"admin", "backend"} {
@@ -146,7 +149,7 @@ func TestCancellationsOfOtherAccounts(t *testing.T) {
 		}
 	}
 	stop()
-	if err := c.verify(t.Context(), func(id string) { t.Errorf("%s was not heard", id) }); err != nil || b.log.String() != "" {
+	if err := c.verify(t.Context(), func(_, id string) { t.Errorf("%s was not heard", id) }); err != nil || b.log.String() != "" {
 		t.Errorf("%v; the log says: %s", err, b.log)
 	}
 }

@@ -12,8 +12,10 @@ import (
 	"github.com/nats-io/nats-server/v2/server"
 	"github.com/nats-io/nats.go"
 
+	"gemini-client/events"
 	"gemini-client/service/config"
 	"gemini-client/service/servicetest"
+	"gemini-client/service/tenant"
 )
 
 // Nothing is known on another connection, nor after messages were dropped, nor so long
@@ -27,7 +29,7 @@ func TestWhatMayHaveBeenMissed(t *testing.T) {
 		return current
 	}
 	s.verify(time.Now(), on)
-	if !current(on) || current(feed{2, 2}) || current(feed{1, 3}) {
+	if !current(on) || current(feed{connection: 2, dropped: 2}) || current(feed{connection: 1, dropped: 3}) {
 		t.Error("want it current on that connection, as long as nothing is dropped")
 	}
 	s.verify(time.Now().Add(-cancelsFresh), on)
@@ -50,7 +52,7 @@ func TestOverflowWhileAllIsRead(t *testing.T) {
 	}
 	s.hear(uuid.MustParse(cancelID(1)))
 	s.hear(uuid.MustParse(cancelID(2)))
-	if _, room := s.replace(nil, feed{}); room {
+	if _, room := s.replace(events.DefaultNames(), nil, feed{}); room {
 		t.Error("want no room")
 	}
 	s.verify(time.Now(), feed{})
@@ -69,7 +71,7 @@ func TestOnlyOneServerKeepsTheOrder(t *testing.T) {
 	b.bridge("bridge", func(_ string, answer []byte) []byte {
 		return bytes.Replace(answer, []byte(`"cluster":{"leader":"test"}`), []byte(cluster.Load().(string)), 1)
 	})
-	c := newCancels(b.streams())
+	c := newCancels(b.streams(), tenant.NewRegistry())
 	(&watched{cancels: c, t: t}).feedFrom("nobody")
 	if err := c.verify(t.Context(), nil); err == nil {
 		t.Error("sure of a record without a leader")
@@ -79,7 +81,7 @@ func TestOnlyOneServerKeepsTheOrder(t *testing.T) {
 		if err := c.verify(t.Context(), nil); err != nil {
 			t.Error(err)
 		}
-		if _, known := c.known(cancelID(0)); known != strings.HasSuffix(other, `{"leader":"test"}`) {
+		if _, known := c.known(uuid.MustParse(cancelID(0)), false); known != strings.HasSuffix(other, `{"leader":"test"}`) {
 			t.Errorf("%s: known %v", other, known)
 		}
 	}
@@ -93,7 +95,7 @@ func TestCancellationsThatAreNotHeard(t *testing.T) {
 	w := newWatched(t)
 	known := func(want bool) {
 		t.Helper()
-		if _, known := w.known(cancelID(9999)); known != want {
+		if _, known := w.known(uuid.MustParse(cancelID(9999)), false); known != want {
 			t.Errorf("known: %v", known)
 		}
 	}
@@ -128,18 +130,18 @@ func TestCancellationsThatMayNotBeHeard(t *testing.T) {
 		_, _, current := bus.cancels.set.look(uuid.New(), feed{})
 		return b.log.String(), current && strings.Contains(b.log.String(), "NATS refuses what the service needs")
 	})
-	if _, known := bus.cancels.known(cancelID(0)); known {
+	if _, known := bus.cancels.known(uuid.MustParse(cancelID(0)), false); known {
 		t.Error("known")
 	}
 	for i := range 2 {
-		if got, err := bus.IsCancelled(t.Context(), cancelID(i)); got || err != nil {
+		if got, err := bus.IsCancelled(t.Context(), "", cancelID(i)); got || err != nil {
 			t.Errorf("id %d: %v, %v", i, got, err)
 		}
 	}
 	if _, err := b.JS.Publish(t.Context(), b.Names.Cancel(cancelID(1)), nil); err != nil {
 		t.Fatal(err)
 	}
-	if got, err := bus.IsCancelled(t.Context(), cancelID(1)); !got || err != nil {
+	if got, err := bus.IsCancelled(t.Context(), "", cancelID(1)); !got || err != nil {
 		t.Errorf("cancelled: %v, %v", got, err)
 	}
 }
@@ -149,9 +151,9 @@ func TestCancellationsThatMayNotBeHeard(t *testing.T) {
 func TestCancellationsThatWait(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
-	c := newCancels(b.streams())
+	c := newCancels(b.streams(), tenant.NewRegistry())
 	held, release := make(chan string), make(chan struct{})
-	stop, err := c.follow(t.Context(), func(id string) {
+	stop, err := c.follow(t.Context(), func(_, id string) {
 		if id == cancelID(0) {
 			held <- id
 			<-release
@@ -162,7 +164,7 @@ func TestCancellationsThatWait(t *testing.T) {
 	}
 	defer stop()
 	current := func() (string, bool) {
-		_, known := c.known(cancelID(99))
+		_, known := c.known(uuid.MustParse(cancelID(99)), false)
 		return "", known
 	}
 	b.Until("the set is current", current)
@@ -185,16 +187,16 @@ func TestCancellationsThatWait(t *testing.T) {
 		})
 	}
 	for i := range 5 {
-		if got, err := c.has(t.Context(), cancelID(i)); got != (i < 4) || err != nil {
+		if got, err := c.has(t.Context(), cancellation{id: cancelID(i)}); got != (i < 4) || err != nil {
 			t.Errorf("id %d: %v, %v", i, got, err)
 		}
 	}
 	close(release)
 	b.Until("what waited is taken up", func() (string, bool) {
-		cancelled, known := c.known(cancelID(1))
+		cancelled, known := c.known(uuid.MustParse(cancelID(1)), false)
 		return "", cancelled && known
 	})
-	if got, err := c.has(t.Context(), cancelID(3)); !got || err != nil {
+	if got, err := c.has(t.Context(), cancellation{id: cancelID(3)}); !got || err != nil {
 		t.Errorf("what was dropped: %v, %v", got, err)
 	}
 	b.Until("the set is current again", current)

@@ -6,6 +6,8 @@ import (
 	"testing"
 
 	"github.com/nats-io/nats.go/jetstream"
+
+	"gemini-client/service/tenant"
 )
 
 // What was cancelled before the start is known, and is not heard of again.
@@ -21,8 +23,8 @@ func TestOnlyLiveCancellationsAreHeard(t *testing.T) {
 	}
 	cancel(before)
 	live := make(chan string, 10)
-	c := newCancels(b)
-	stop, err := c.follow(t.Context(), func(id string) { live <- id })
+	c := newCancels(b, tenant.NewRegistry())
+	stop, err := c.follow(t.Context(), func(_, id string) { live <- id })
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -32,7 +34,7 @@ func TestOnlyLiveCancellationsAreHeard(t *testing.T) {
 		t.Errorf("heard %s, want %s", id, after)
 	}
 	for id, want := range map[string]bool{before: true, after: true, "00000000-0000-4000-8000-000000000003": false} {
-		if got, err := c.has(t.Context(), id); got != want || err != nil {
+		if got, err := c.has(t.Context(), cancellation{id: id}); got != want || err != nil {
 			t.Errorf("has %s: got %v, %v, want %v", id, got, err, want)
 		}
 	}
@@ -63,9 +65,9 @@ func TestFullRecordOfCancellations(t *testing.T) {
 	if _, err := js.Publish(t.Context(), b.names.Cancel(id(0)), nil); err != nil {
 		t.Errorf("again: %v", err)
 	}
-	c := newCancels(b)
+	c := newCancels(b, tenant.NewRegistry())
 	for i := range 20 {
-		if got, err := c.has(t.Context(), id(i)); got != (i < 10) || err != nil {
+		if got, err := c.has(t.Context(), cancellation{id: id(i)}); got != (i < 10) || err != nil {
 			t.Errorf("has %d: %v, %v", i, got, err)
 		}
 	}

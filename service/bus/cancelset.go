@@ -5,6 +5,8 @@ import (
 	"time"
 
 	"github.com/google/uuid"
+
+	"gemini-client/events"
 )
 
 const (
@@ -18,8 +20,8 @@ const (
 	cancelsFresh = 5 * verifyEvery
 )
 
-// cancelSet is the ids of cancelled requests, in memory. It is safe for concurrent
-// use.
+// cancelSet is the keys of cancelled requests, in memory: their ids, mostly. It is safe for
+// concurrent use.
 type cancelSet struct {
 	most  int
 	epoch time.Time
@@ -49,11 +51,11 @@ func (s *cancelSet) hear(key uuid.UUID) {
 }
 
 // find takes up an id that the stream has, and returns whether it is news.
-func (s *cancelSet) find(key uuid.UUID, on feed) (news bool) {
+func (s *cancelSet) find(one cancellation, key uuid.UUID, on feed) (news bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if news = s.put(key); news {
-		s.miss(key, on)
+		s.miss(one, key, on)
 	}
 	return news
 }
@@ -75,8 +77,8 @@ func (s *cancelSet) put(key uuid.UUID) (news bool) {
 // miss notes an id that should have been heard. It may still come. If it does not, this
 // process cannot rely on what it hears: accounts that do not pass all cancellations on,
 // for one. The lock is held.
-func (s *cancelSet) miss(key uuid.UUID, on feed) {
-	if !s.verified.IsZero() && s.on == on {
+func (s *cancelSet) miss(one cancellation, key uuid.UUID, on feed) {
+	if !s.verified.IsZero() && s.on == on && (on.isolated || one.tenant == "") {
 		s.unheard = key
 	}
 }
@@ -156,21 +158,25 @@ func (s *cancelSet) keep() (dropped bool) {
 
 // replace takes up what the stream has, beside what has just come and may not be there
 // yet. It returns what was not here; false if there is no room for all of it.
-func (s *cancelSet) replace(ids []uuid.UUID, on feed) (news []uuid.UUID, room bool) {
+func (s *cancelSet) replace(n events.Names, subjects []string, on feed) (news []cancellation, room bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if !s.dropped.IsZero() {
 		return nil, false
 	}
 	now := s.now()
-	fresh := make(map[uuid.UUID]uint32, len(ids))
-	for _, id := range ids {
-		at, there := s.ids[id]
-		if !there {
-			at, news = now, append(news, id)
-			s.miss(id, on)
+	fresh := make(map[uuid.UUID]uint32, len(subjects))
+	for _, subject := range subjects {
+		one, key, ok := parseCancel(n, subject)
+		if !ok {
+			continue
 		}
-		fresh[id] = at
+		at, there := s.ids[key]
+		if !there {
+			at, news = now, append(news, one)
+			s.miss(one, key, on)
+		}
+		fresh[key] = at
 	}
 	for id, at := range s.ids {
 		if time.Duration(now-at)*time.Second <= cancelYoung {

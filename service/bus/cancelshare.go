@@ -83,17 +83,17 @@ func (s *share) run(ctx context.Context, in *shared, question func(context.Conte
 // askTogether has the stream say whether a request was cancelled: for all requests at
 // once whether it has more than the set, and where it has, or the set has this request,
 // for each one. Errors: ErrRefused, ctx's cause.
-func (c *cancels) askTogether(ctx context.Context, id string) (cancelled bool, err error) {
+func (c *cancels) askTogether(ctx context.Context, one cancellation, key uuid.UUID) (cancelled bool, err error) {
 	info, failed := c.share.ask(ctx, func(ctx context.Context) (cancelsInfo, error) {
-		one, cancel := context.WithTimeout(ctx, requestTimeout)
+		limited, cancel := context.WithTimeout(ctx, requestTimeout)
 		defer cancel()
-		return c.info(one, nil)
-	}, func() { cancelled, err = c.ask(ctx, id) })
+		return c.info(limited, nil)
+	}, func() { cancelled, err = c.ask(ctx, one) })
 	switch {
 	case errors.Is(failed, errAlone):
 		return cancelled, err
-	case failed == nil && c.set.lacks(uuid.MustParse(id), info):
+	case failed == nil && c.set.lacks(key, info):
 		return false, nil
 	}
-	return c.ask(ctx, id)
+	return c.ask(ctx, one)
 }

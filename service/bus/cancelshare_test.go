@@ -12,6 +12,7 @@ import (
 	"testing/synctest"
 
 	"gemini-client/service/config"
+	"gemini-client/service/tenant"
 )
 
 // Each asker's question is put after it asked, and one serves all who wait for it.
@@ -74,7 +75,7 @@ func TestCancellationsInACluster(t *testing.T) {
 		}
 		return bytes.Replace(answer, []byte(`"cluster":{"leader":"test"}`), []byte(`"cluster":{"name":"C","leader":"test"}`), 1)
 	})
-	w := &watched{cancels: newCancels(b.streams()), t: t, js: b.nats.JetStream()}
+	w := &watched{cancels: newCancels(b.streams(), tenant.NewRegistry()), t: t, js: b.nats.JetStream()}
 	w.feedFrom("nobody")
 	w.cancel(0, 1)
 	w.verifies(0) // what was there at the start is no news
@@ -86,7 +87,7 @@ func TestCancellationsInACluster(t *testing.T) {
 		var lookers sync.WaitGroup
 		for i := range all {
 			lookers.Go(func() {
-				if got, err := w.has(t.Context(), cancelID(i)); err != nil || got != (i < cancelled) {
+				if got, err := w.has(t.Context(), cancellation{id: cancelID(i)}); err != nil || got != (i < cancelled) {
 					t.Errorf("id %d: cancelled %v, %v", i, got, err)
 				}
 			})

@@ -6,12 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"io"
-	"strings"
 	"time"
-
-	"github.com/google/uuid"
-
-	"gemini-client/events"
 )
 
 const (
@@ -28,10 +23,11 @@ const (
 
 // watch makes sure of the set again and again until ctx ends. It begins once the
 // subscription is there, so that what it has not found comes live.
-func (c *cancels) watch(ctx context.Context, cancelled func(id string)) {
+func (c *cancels) watch(ctx context.Context, cancelled func(tenant, id string)) {
 	again := time.NewTicker(verifyEvery)
 	defer again.Stop()
 	for {
+		c.listenToIsolated(cancelled)
 		if c.streams.conn.IsConnected() {
 			one, end := context.WithTimeout(ctx, requestTimeout)
 			if err := c.verify(one, cancelled); err != nil {
@@ -52,9 +48,9 @@ func (c *cancels) watch(ctx context.Context, cancelled func(id string)) {
 type cancelsInfo struct {
 	Created time.Time `json:"created"`
 	State   struct {
-		Messages int          `json:"messages"`
-		Last     uint64       `json:"last_seq"`
-		IDs      cancelledIDs `json:"subjects"` // if they were asked for
+		Messages int        `json:"messages"`
+		Last     uint64     `json:"last_seq"`
+		Subjects subjectSet `json:"subjects"` // if they were asked for
 	} `json:"state"`
 	Total   int `json:"total"` // of these subjects, of which an answer has 100,000 at most
 	Cluster *struct {
@@ -71,10 +67,10 @@ func (i cancelsInfo) orders(server string) bool {
 	return i.Cluster != nil && i.Cluster.Name == "" && i.Cluster.Leader == server
 }
 
-// cancelledIDs are read from an object whose keys are subjects.
-type cancelledIDs []uuid.UUID
+// subjectSet are the keys of an object, whose values are left aside.
+type subjectSet []string
 
-func (ids *cancelledIDs) UnmarshalJSON(object []byte) error {
+func (subjects *subjectSet) UnmarshalJSON(object []byte) error {
 	for d := json.NewDecoder(bytes.NewReader(object)); ; {
 		token, err := d.Token()
 		if errors.Is(err, io.EOF) {
@@ -82,9 +78,8 @@ func (ids *cancelledIDs) UnmarshalJSON(object []byte) error {
 		} else if err != nil {
 			return err
 		}
-		subject, _ := token.(string)
-		if id := subject[strings.LastIndexByte(subject, '.')+1:]; events.ValidID(id) {
-			*ids = append(*ids, uuid.MustParse(id))
+		if subject, ok := token.(string); ok {
+			*subjects = append(*subjects, subject)
 		}
 	}
 }
@@ -92,7 +87,7 @@ func (ids *cancelledIDs) UnmarshalJSON(object []byte) error {
 // verify reads what the stream has and the set has not, and calls cancelled with each
 // that is news. Where the stream's server keeps the order, the set is current from the
 // moment on in which this began, because whatever is stored later comes live.
-func (c *cancels) verify(ctx context.Context, cancelled func(id string)) error {
+func (c *cancels) verify(ctx context.Context, cancelled func(tenant, id string)) error {
 	begun := time.Now()
 	on, _ := c.feed()
 	c.sayDeaf()
@@ -128,7 +123,7 @@ func (c *cancels) verify(ctx context.Context, cancelled func(id string)) error {
 // reader is told what is read and was not heard on its feed.
 type reader struct {
 	on        feed
-	cancelled func(id string)
+	cancelled func(tenant, id string)
 }
 
 // info asks the stream. Where it has no leader, another answers, whose copy may lag
@@ -162,7 +157,7 @@ func (c *cancels) readAll(ctx context.Context, r reader) error {
 		c.set.drop()
 		return errNoRoom
 	}
-	news, room := c.set.replace(info.State.IDs, r.on)
+	news, room := c.set.replace(c.streams.names, info.State.Subjects, r.on)
 	if !room {
 		return errNoRoom
 	}
@@ -175,8 +170,8 @@ func (c *cancels) readAll(ctx context.Context, r reader) error {
 		c.behind = false
 		return nil
 	}
-	for _, id := range news {
-		r.cancelled(id.String())
+	for _, one := range news {
+		r.cancelled(one.tenant, one.id)
 	}
 	return nil
 }
@@ -193,8 +188,8 @@ func (c *cancels) walk(ctx context.Context, last uint64, r reader) error {
 			c.through = last
 			continue
 		}
-		if id, ok := s.names.CancelledID(m.Subject); ok && c.set.find(uuid.MustParse(id), r.on) {
-			r.cancelled(id)
+		if one, key, ok := parseCancel(s.names, m.Subject); ok && c.set.find(one, key, r.on) {
+			r.cancelled(one.tenant, one.id)
 		}
 		c.through = m.Sequence
 	}

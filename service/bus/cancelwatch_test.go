@@ -9,6 +9,8 @@ import (
 	"github.com/google/uuid"
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
+
+	"gemini-client/service/tenant"
 )
 
 // cancelID is the n-th of some ids.
@@ -26,7 +28,7 @@ type watched struct {
 func newWatched(t *testing.T) *watched {
 	t.Helper()
 	s, n := testStreams(t)
-	w := &watched{cancels: newCancels(s), t: t, js: n.JetStream()}
+	w := &watched{cancels: newCancels(s, tenant.NewRegistry()), t: t, js: n.JetStream()}
 	w.feedFrom("nobody")
 	return w
 }
@@ -62,7 +64,7 @@ func (w *watched) look(want int) {
 func (w *watched) verifies(want int) {
 	w.t.Helper()
 	w.news, w.read = nil, time.Time{}
-	if err := w.verify(w.t.Context(), func(id string) { w.news = append(w.news, id) }); err != nil {
+	if err := w.verify(w.t.Context(), func(_, id string) { w.news = append(w.news, id) }); err != nil {
 		w.t.Fatal(err)
 	}
 	slices.Sort(w.news)
@@ -76,7 +78,7 @@ func (w *watched) verifies(want int) {
 func (w *watched) wants(cancelled ...bool) {
 	w.t.Helper()
 	for i, want := range cancelled {
-		if got, known := w.known(cancelID(i)); got != want || !known {
+		if got, known := w.known(uuid.MustParse(cancelID(i)), false); got != want || !known {
 			w.t.Errorf("id %d: cancelled %v, known %v; want %v", i, got, known, want)
 		}
 	}
@@ -87,7 +89,7 @@ func (w *watched) wants(cancelled ...bool) {
 func TestMissedCancellationsAreFound(t *testing.T) {
 	t.Parallel()
 	w := newWatched(t)
-	if _, known := w.known(cancelID(0)); known {
+	if _, known := w.known(uuid.MustParse(cancelID(0)), false); known {
 		t.Error("something is known before anything was read")
 	}
 	w.cancel(0, 1)
@@ -99,10 +101,10 @@ func TestMissedCancellationsAreFound(t *testing.T) {
 	w.cancel(2, 3+walkMost)
 	w.look(1 + walkMost)
 	w.wants(true, true, true)
-	if got, known := w.known(cancelID(2 + walkMost)); !got || !known {
+	if got, known := w.known(uuid.MustParse(cancelID(2+walkMost)), false); !got || !known {
 		t.Error("the last is missing")
 	}
-	if got, known := w.known(cancelID(3 + walkMost)); got || !known {
+	if got, known := w.known(uuid.MustParse(cancelID(3+walkMost)), false); got || !known {
 		t.Error("one too many")
 	}
 }
@@ -147,7 +149,7 @@ func TestForgottenCancellations(t *testing.T) {
 	}
 	w.set.epoch = w.set.epoch.Add(-2 * cancelYoung) // they are old now
 	for i, want := range []bool{false, true} {
-		if got, err := w.has(t.Context(), cancelID(i)); got != want || err != nil {
+		if got, err := w.has(t.Context(), cancellation{id: cancelID(i)}); got != want || err != nil {
 			t.Errorf("has %d: got %v, %v, want %v", i, got, err, want)
 		}
 	}
@@ -160,7 +162,7 @@ func TestForgottenCancellations(t *testing.T) {
 		t.Errorf("ids in the set: %d, want the new one alone", n)
 	}
 	w.wants(false, false)
-	if got, known := w.known(cancelID(9999)); !got || !known {
+	if got, known := w.known(uuid.MustParse(cancelID(9999)), false); !got || !known {
 		t.Error("what was just heard, and is not stored yet, is not cancelled")
 	}
 }
@@ -184,7 +186,7 @@ func TestTooManyCancellations(t *testing.T) {
 				w.look(0)
 			}
 			for i := range 5 {
-				if _, known := w.known(cancelID(i)); known {
+				if _, known := w.known(uuid.MustParse(cancelID(i)), false); known {
 					t.Errorf("id %d is known", i)
 				}
 			}
@@ -197,7 +199,7 @@ func TestTooManyCancellations(t *testing.T) {
 			}
 			w.cancel(4, 6)
 			w.look(0)
-			if _, known := w.known(cancelID(0)); known {
+			if _, known := w.known(uuid.MustParse(cancelID(0)), false); known {
 				t.Error("no rest")
 			}
 			w.set.dropped = time.Now().Add(-cancelsRest)

@@ -27,7 +27,8 @@ type deadletters struct{ streams *streams }
 // Errors: ErrTooLarge, ErrRefused, ctx's cause.
 func (l *deadletters) put(ctx context.Context, d *Delivery, kept DeadLetter) error {
 	body := d.Body
-	own := events.Header{events.HeaderReason: {oneLine(kept.Reason)}, jetstream.MsgIDHeader: {d.message()}}
+	own := d.ofTenant()
+	own[events.HeaderReason], own[jetstream.MsgIDHeader] = []string{oneLine(kept.Reason)}, []string{d.message()}
 	if d.asked.ID == "" && len(body) > unusableBody {
 		own[events.HeaderTruncated] = []string{strconv.Itoa(len(body))}
 		body = body[:unusableBody]

@@ -1,6 +1,7 @@
 package bus
 
 import (
+	"cmp"
 	"fmt"
 	"maps"
 	"slices"
@@ -8,6 +9,7 @@ import (
 	"time"
 
 	"gemini-client/events"
+	"gemini-client/service/tenant"
 )
 
 // Delivery is one message of a queue: what was sent and where it lies. It has to
@@ -26,6 +28,8 @@ type Delivery struct {
 	// says so, or, of what came through the retries, the header.
 	Tenant string
 	Lane   events.Lane
+	// Isolated says that its tenant has a callback, cancellations and deltas of its own.
+	Isolated bool
 
 	// Retried says that it came through the retries, where only the service and
 	// operators may publish: it may be the only trace of its request.
@@ -43,6 +47,27 @@ type Delivery struct {
 	asked Ask       // with which it was admitted
 	found State     // how it was admitted
 	due   time.Time // of the schedule that waits for its request, where it is known
+}
+
+// Scope is the tenant to whom alone its request's callback, cancellations and deltas
+// belong: its own if that is isolated, else "".
+func (d *Delivery) Scope() string {
+	if d.Isolated {
+		return d.Tenant
+	}
+	return ""
+}
+
+// isolate notes whether the tenant is isolated.
+func (d *Delivery) isolate(tenants *tenant.Registry) {
+	d.Isolated = d.Tenant != events.DefaultTenant && tenants.Of(d.Tenant).Isolated
+}
+
+// ofTenant are the headers by which a copy of the message is known as the tenant's.
+func (d *Delivery) ofTenant() events.Header {
+	return events.Header{
+		events.HeaderTenant: {cmp.Or(d.Tenant, events.DefaultTenant)}, events.HeaderLane: {string(cmp.Or(d.Lane, events.LaneInteractive))},
+	}
 }
 
 // guardReplay reads the replay header of what came through the retries. It drops

@@ -22,11 +22,11 @@ type Deltas struct {
 }
 
 // Deltas returns the deltas of one delivery of a request.
-func (b *Bus) Deltas(r *events.Request) *Deltas {
+func (b *Bus) Deltas(d *Delivery, r *events.Request) *Deltas {
 	if !r.Stream {
 		return &Deltas{}
 	}
-	return &Deltas{conn: b.conn, log: b.tel.Logger, subject: b.names.Deltas(r.ID), id: r.ID, run: uuid.NewString()}
+	return &Deltas{conn: b.conn, log: b.tel.Logger, subject: b.names.Of(d.Scope()).Deltas(r.ID), id: r.ID, run: uuid.NewString()}
 }
 
 // Piece publishes the next piece; a new attempt begins again at index 0.

@@ -22,10 +22,10 @@ func TestDeltas(t *testing.T) {
 	if err := b.NC.Flush(); err != nil {
 		t.Fatal(err)
 	}
-	quiet := bus.Deltas(&events.Request{ID: r.ID})
+	quiet := bus.Deltas(&Delivery{}, &events.Request{ID: r.ID})
 	quiet.Piece(1, "not asked for")
 	quiet.Done()
-	d := bus.Deltas(&r)
+	d := bus.Deltas(&Delivery{}, &r)
 	d.Piece(1, "a")
 	d.Piece(1, "b")
 	d.Piece(2, "c")

@@ -25,7 +25,7 @@ func streamDifferences(have, want jetstream.StreamConfig, leastAge time.Duration
 	requests := queue && !want.AllowMsgSchedules
 	compare := differences{}
 	compare.add("retention", have.Retention, want.Retention, "messages would be kept or dropped at the wrong time")
-	compare.subjects(have.Subjects, want.Subjects, requests)
+	compare.subjects(have.Subjects, want.Subjects, requests || ofCancels(want))
 	compare.add("allow_direct", have.AllowDirect || !want.AllowDirect, true, "the look-up before a call would not work")
 	compare.add("allow_msg_ttl", have.AllowMsgTTL || !want.AllowMsgTTL, true, "claims would never expire")
 	compare.add("allow_msg_counter", have.AllowMsgCounter, want.AllowMsgCounter, "limits and budgets could not be counted")
@@ -48,7 +48,7 @@ func streamDifferences(have, want jetstream.StreamConfig, leastAge time.Duration
 		compare.full(have, want)
 		compare.add("max_msgs_per_subject", unlimited(have.MaxMsgsPerSubject), unlimited(want.MaxMsgsPerSubject), "")
 	}
-	if want.MaxMsgs > 0 { // the cancellations: with "old" a flood evicts those that matter
+	if ofCancels(want) { // with "old" a flood evicts those that matter
 		compare.add("discard", have.Discard, want.Discard, "")
 		compare.add("max_msgs", unlimited(have.MaxMsgs), want.MaxMsgs, "")
 	}
@@ -88,18 +88,22 @@ func (d *differences) add(setting string, have, want any, harm string) {
 	}
 }
 
-// subjects allows a stream to have more of them than configured, and the one of requests
-// to have only its first: the others are lanes and tenants, whose publishers are refused,
-// and know it.
-func (d *differences) subjects(have, want []string, requests bool) {
+// subjects allows a stream to have more of them than configured. One of requests or of
+// cancellations may have only its first: the others are lanes and tenants, whose publishers
+// are refused, and know it; an older version has none of them.
+func (d *differences) subjects(have, want []string, first bool) {
 	harm := "messages would not be stored"
-	if requests && slices.Contains(have, want[0]) {
+	if first && slices.Contains(have, want[0]) {
 		harm = ""
 	}
 	if missing := without(want, have); len(missing) > 0 {
 		d.add("subjects", strings.Join(have, ","), strings.Join(want, ","), harm)
 	}
 }
+
+// ofCancels reports whether a stream is that of the cancellations, which alone has a number
+// of messages at most.
+func ofCancels(want jetstream.StreamConfig) bool { return want.MaxMsgs > 0 }
 
 // age allows a record to be kept longer or shorter than configured, but never
 // shorter than the retries need it.

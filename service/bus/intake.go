@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"gemini-client/events"
+	"gemini-client/service/tenant"
 	"gemini-client/telemetry"
 )
 
@@ -25,6 +26,7 @@ const maxPull = 256
 type intake struct {
 	*slots
 	memory   *memory
+	tenants  *tenant.Registry
 	full     *repeats // says that memory is used up
 	queues   []*queue // the service's own, in the order in which they are asked
 	sources  *sources // these and those of the declared tenants
@@ -49,7 +51,7 @@ type intake struct {
 
 func (b *Bus) newIntake(h Handlers) *intake {
 	return &intake{
-		slots: b.slots, memory: b.memory, full: newRepeats(b.tel.Logger), queues: polledFirst(b.queues), handlers: h, pause: b.pause(h.Pause), alive: b.heartbeat.assure, answered: b.backlog.setMissing, settle: b.Settle, conn: b.conn, runners: newRunners(),
+		slots: b.slots, memory: b.memory, tenants: b.tenants, full: newRepeats(b.tel.Logger), queues: polledFirst(b.queues), handlers: h, pause: b.pause(h.Pause), alive: b.heartbeat.assure, answered: b.backlog.setMissing, settle: b.Settle, conn: b.conn, runners: newRunners(),
 		sources: b.sources, lanes: b.lanes, tel: b.tel, log: b.tel.Logger, revived: make(chan struct{}, 1), news: make(chan struct{}, 1),
 	}
 }
@@ -265,6 +267,7 @@ func (in *intake) begin(work context.Context, q *queue, m pulled) bool {
 	}
 	d.Tenant, d.Lane = q.tenant, q.lane
 	d.guardReplay()
+	d.isolate(in.tenants)
 	in.memory.take(s, m.Msg)
 	m.lighten()
 	q.left.Store(int64(min(meta.NumPending, 1<<62)))

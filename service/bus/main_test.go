@@ -117,7 +117,7 @@ func (b *bench) run(bus *Bus, h Handlers) (stop func() error) {
 		h.Deliver = b.answer(bus)
 	}
 	if h.Cancelled == nil {
-		h.Cancelled = func(string) {}
+		h.Cancelled = func(string, string) {}
 	}
 	if h.Resumed == nil {
 		h.Resumed = func() {}

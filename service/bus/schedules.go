@@ -33,7 +33,7 @@ type schedules struct{ streams *streams }
 // carry are left behind. Errors: ErrTooLarge, ErrRefused, ctx's cause.
 func (s *schedules) put(ctx context.Context, d *Delivery, schedule Schedule) error {
 	subject := s.streams.names.Later(d.asked.Callback, d.asked.ID)
-	set := make(events.Header, len(schedule.Header))
+	set := d.ofTenant()
 	for name, value := range schedule.Header {
 		set[name] = []string{value}
 	}
@@ -109,7 +109,7 @@ func (s *schedules) find(ctx context.Context, callback, id string) (*Delivery, e
 
 // remove removes the schedule that a delivery was found as: its request has a
 // result. What takes its place is due now and has no prompt: it is delivered like
-// any other, its result is found, and it is acknowledged. So a worker needs no right
+// any other of its tenant, its result is found, and it is acknowledged. So a worker needs no right
 // to purge or delete, which JetStream's permissions do not bound to a subject. A
 // schedule that has fired meanwhile, or was replaced, stays as it is.
 func (s *schedules) remove(ctx context.Context, d *Delivery) {
@@ -117,7 +117,7 @@ func (s *schedules) remove(ctx context.Context, d *Delivery) {
 	body, err := json.Marshal(map[string]string{"request_id": d.asked.ID, "callback_queue": d.asked.Callback})
 	if err == nil {
 		_, err = s.streams.put(ctx, func() *nats.Msg {
-			return &nats.Msg{Subject: n.Later(d.asked.Callback, d.asked.ID), Data: body}
+			return &nats.Msg{Subject: n.Later(d.asked.Callback, d.asked.ID), Header: cloneHeader(d.ofTenant()), Data: body}
 		}, scheduled(time.Now(), n.Retries()), expectLast(d.Sequence))
 	}
 	if err != nil && !errors.Is(err, errConflict) {

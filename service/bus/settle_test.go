@@ -185,7 +185,7 @@ func TestHandlersAreCalled(t *testing.T) {
 	b := setup(t)
 	bus := b.open()
 	cancelled := make(chan string, 1)
-	stop := b.run(bus, Handlers{Cancelled: func(id string) { cancelled <- id }, Status: func() any { return map[string]int{"a": 1} }})
+	stop := b.run(bus, Handlers{Cancelled: func(_, id string) { cancelled <- id }, Status: func() any { return map[string]int{"a": 1} }})
 	b.Result(b.Ask("it runs", nil))
 	id := servicetest.NewID()
 	if _, err := b.JS.Publish(b.Context(), b.Names.Cancel(id), nil); err != nil {

@@ -20,7 +20,7 @@ func (b *Bus) answerStatus(ctx context.Context, version string, status func() an
 	about := micro.Config{
 		Name: Durable, Version: strings.TrimPrefix(version, "v"), Description: "answers requests through OpenRouter",
 		Metadata: map[string]string{
-			"instance": b.Instance(), "requests": b.names.RequestQueue, "results": b.names.ResponsesAll(), "deltas": b.names.Deltas("*"), "cancels": b.names.CancelsAll(),
+			"instance": b.Instance(), "requests": b.names.RequestQueue, "results": b.names.ResponsesAll(), "deltas": b.names.Deltas("*"), "cancels": b.names.Cancel("*"),
 			"request_schema": "urn:gemini-client:request:v1", "result_schema": "urn:gemini-client:result:v1",
 		},
 		QueueGroupDisabled: true,

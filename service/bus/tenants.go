@@ -53,9 +53,6 @@ func newDeclared(conn *Conn, names events.Names, log *slog.Logger) *declared {
 	return &declared{conn: conn, names: names, log: log, registry: tenant.NewRegistry(), wake: make(chan struct{}, 1), broken: map[string]uint64{}}
 }
 
-// Tenants is what this process knows of the declared tenants now.
-func (b *Bus) Tenants() *tenant.Registry { return b.tenants }
-
 // first reads them before messages are taken, if that takes no time.
 func (d *declared) first(ctx context.Context) {
 	ctx, cancel := context.WithTimeout(ctx, tenantsFirst)

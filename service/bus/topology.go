@@ -160,8 +160,9 @@ func deadlettersStream(c config.Config, n events.Names) jetstream.StreamConfig {
 // dropping the oldest: any number of cancellations of nothing must not make it forget
 // one that matters. Requests in flight hear a refused one all the same.
 func cancelsStream(c config.Config, n events.Names) jetstream.StreamConfig {
+	plain, isolated := n.Cancels()
 	return jetstream.StreamConfig{
-		Name: n.CancelsStream(), Subjects: []string{n.CancelsAll()},
+		Name: n.CancelsStream(), Subjects: []string{plain, isolated},
 		Description: "cancelled requests",
 		Retention:   jetstream.LimitsPolicy, Storage: jetstream.FileStorage, Replicas: c.Replicas,
 		MaxMsgsPerSubject: 1, MaxAge: c.ResultsMaxAge, AllowDirect: true,

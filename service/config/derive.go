@@ -87,6 +87,6 @@ func (c *Config) Rules(maxBytes int) events.Rules {
 	return events.Rules{
 		DefaultModel: c.DefaultModel(), DefaultCallback: c.ResponseQueue,
 		Callbacks: c.Callbacks(), Models: c.ModelsAllow, Plugins: c.PluginsAllow, Tiers: c.PriceTiersAllow, MaxBytes: maxBytes,
-		BodiesBucket: c.Names().BodiesBucket(),
+		BodiesBucket: c.Names().BodiesBucket(), Names: c.Names(),
 	}
 }

@@ -42,6 +42,18 @@ func (r *Registry) Any() bool {
 	return len(r.all) > 0
 }
 
+// Isolated reports whether any tenant is isolated.
+func (r *Registry) Isolated() bool {
+	r.mu.RLock()
+	defer r.mu.RUnlock()
+	for _, t := range r.all {
+		if t.Isolated {
+			return true
+		}
+	}
+	return false
+}
+
 // Replace takes up what is declared now, and tells those who asked for it.
 func (r *Registry) Replace(all []Tenant) {
 	r.mu.Lock()

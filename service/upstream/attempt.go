@@ -176,10 +176,13 @@ func (u *Caller) note(ctx context.Context, c *call, usage Usage, outcome string)
 	}
 	c.billed = c.billed.Plus(usage.Bill)
 	if usage.Cost != nil {
-		u.tel.Instruments.Charged(ctx, c.request.Model, *usage.Cost)
+		u.tel.Instruments.Charged(ctx, c.event.Tenant, c.request.Model, *usage.Cost)
 		u.keys.spend(c.lease.key, *usage.Cost)
 	}
-	u.tel.Instruments.CallFinished(ctx, outcome, c.request.Model)
+	if t := usage.Usage; t != nil {
+		u.tel.Instruments.TokensUsed(ctx, c.event.Tenant, t.PromptTokens, t.CompletionTokens)
+	}
+	u.tel.Instruments.CallFinished(ctx, c.event.Tenant, outcome, c.request.Model)
 }
 
 // outcome names a failure for spans and metrics: its code, or that the service

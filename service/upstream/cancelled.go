@@ -140,7 +140,7 @@ func (u *Caller) callingAside(ctx context.Context, c *call, piece func(string)) 
 	}
 	if len(ended) == 0 && errors.Is(context.Cause(ctx), ErrCancelled) && runsOn(abandonment.Provider(), c.request.Model) && u.left.take(size) {
 		abandonment.Abandon()
-		c.left, c.event = make(chan Reply, 1), &events.Request{} // of which the call needs nothing more
+		c.left, c.event = make(chan Reply, 1), &events.Request{Tenant: c.event.Tenant} // of which the call needs nothing more
 		u.leave(ctx, c, leftCall{ended: ended, cancel: cancel, bytes: size})
 		gone := &openrouter.Error{Kind: openrouter.KindCancelled, Message: "the call was cancelled", Provider: abandonment.Provider()}
 		return nil, errors.Join(gone, ErrCancelled, context.Canceled)
@@ -197,12 +197,13 @@ func (u *Caller) account(ctx context.Context, c *call, e callEnd) {
 	attrs := []slog.Attr{slog.String("model", c.request.Model)}
 	line := "the call of a cancelled request has ended: its cost is not known"
 	if usage.Cost != nil {
-		u.tel.Instruments.Charged(ctx, c.request.Model, *usage.Cost)
+		u.tel.Instruments.Charged(ctx, c.event.Tenant, c.request.Model, *usage.Cost)
 		u.keys.spend(c.lease.key, *usage.Cost)
 		line = "the call of a cancelled request has ended"
 		attrs = append(attrs, slog.Float64("cost", *usage.Cost))
 	}
 	if t := usage.Usage; t != nil {
+		u.tel.Instruments.TokensUsed(ctx, c.event.Tenant, t.PromptTokens, t.CompletionTokens)
 		attrs = append(attrs, slog.Int("tokens_in", t.PromptTokens), slog.Int("tokens_out", t.CompletionTokens))
 	}
 	if e.err != nil {

@@ -15,7 +15,7 @@ import (
 // they are the requester's text. What is asked is recorded on demand only.
 func (u *Caller) chatInfo(request *events.Request, r openrouter.Request) telemetry.ChatInfo {
 	return telemetry.ChatInfo{
-		Model: r.Model, Temperature: r.Temperature, TopP: r.TopP, TopK: r.TopK, MaxTokens: r.MaxTokens,
+		Model: r.Model, Tenant: request.Tenant, Temperature: r.Temperature, TopP: r.TopP, TopK: r.TopK, MaxTokens: r.MaxTokens,
 		Seed: extraField[int64](r, "seed"), Frequency: extraField[float64](r, "frequency_penalty"), Presence: extraField[float64](r, "presence_penalty"),
 		OutputType: outputType(r), Stream: true, ServerAddress: u.endpoint.Hostname(), ServerPort: port(u.endpoint),
 		Instruction: request.SystemInstruction, Prompt: request.Prompt, Messages: request.Messages,

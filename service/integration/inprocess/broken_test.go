@@ -145,7 +145,7 @@ func TestResultOverMaxPayload(t *testing.T) {
 	b.Idle()
 	// Metrics and log report the same failure as the result.
 	text, _ := r.get("/metrics")
-	if want := `gemini_requests_total{code="payload_too_large",gen_ai_request_model="google/gemini-2.5-flash",verdict="failed"} 1`; !strings.Contains(text, want) {
+	if want := `gemini_requests_total{code="payload_too_large",gen_ai_request_model="google/gemini-2.5-flash",tenant="default",verdict="failed"} 1`; !strings.Contains(text, want) {
 		t.Errorf("scrape lacks %s", want)
 	}
 	if want := `"msg":"request failed","verdict":"failed"`; !strings.Contains(b.log.String(), want) {

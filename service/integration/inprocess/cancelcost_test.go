@@ -76,8 +76,8 @@ func TestCancelledCallIsLetToFinish(t *testing.T) {
 			}
 			text, _ := r.get("/metrics")
 			for _, want := range []string{
-				fmt.Sprintf("gemini_cost_total{gen_ai_request_model=\"google/gemini-2.5-flash\"} %v", call.Cost),
-				"gemini_calls_total{gen_ai_request_model=\"google/gemini-2.5-flash\",outcome=\"cancelled\"} 1",
+				fmt.Sprintf("gemini_cost_total{gen_ai_request_model=\"google/gemini-2.5-flash\",tenant=\"default\"} %v", call.Cost),
+				"gemini_calls_total{gen_ai_request_model=\"google/gemini-2.5-flash\",outcome=\"cancelled\",tenant=\"default\"} 1",
 				"\ngemini_memory_in_hand_bytes 0\n",
 			} {
 				if !strings.Contains(text, want) {

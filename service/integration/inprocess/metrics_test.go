@@ -110,7 +110,7 @@ func TestMetricsAreTheDocumentedOnes(t *testing.T) {
 	for _, want := range []string{
 		"gemini_results_refused_total 1", "gemini_claims_lost_total 1", "gemini_inflight 0", "gemini_slots 100", "gemini_breaker_state 0",
 		`gemini_deadletters_total{code="invalid_request"} 1`, `gemini_deadletters_total{code="model_unavailable"} 1`,
-		`gemini_requests_total{code="cancelled",gen_ai_request_model="google/gemini-2.5-flash",verdict="failed"} 1`,
+		`gemini_requests_total{code="cancelled",gen_ai_request_model="google/gemini-2.5-flash",tenant="default",verdict="failed"} 1`,
 		`gemini_keys{state="usable"} 2`,
 		`messaging_client_sent_messages_total{error_type="refused",messaging_destination_template="gemini.responses.completed.{request_id}",messaging_operation_name="publish",messaging_operation_type="send",messaging_system="nats"} 1`,
 	} {
@@ -144,7 +144,7 @@ func (b *bench) zeroAtFirst(r *replica) {
 		"gemini_inflight 0", "gemini_breaker_state 0", "gemini_claims_lost_total 0", "gemini_results_refused_total 0",
 		`gemini_keys{state="usable"} 2`, `gemini_keys{state="rate_limited"} 0`, `gemini_keys{state="unauthorized"} 0`, `gemini_keys{state="insufficient_credits"} 0`,
 		`gemini_deadletters_total{code="internal"} 0`, `gemini_deadletters_total{code="invalid_request"} 0`,
-		`gemini_requests_total{code="content_filtered",gen_ai_request_model="google/gemini-2.5-flash",verdict="failed"} 0`,
+		`gemini_requests_total{code="content_filtered",gen_ai_request_model="google/gemini-2.5-flash",tenant="default",verdict="failed"} 0`,
 		`gemini_retries_total{reason="upstream_timeout"} 0`, `gemini_scheduled_total{reason="insufficient_credits"} 0`,
 		`gemini_spans_lost_total{reason="queue_full"} 0`, `gemini_spans_lost_total{reason="export_failed"} 0`,
 		`gemini_queue_messages{queue="gemini.requests",state="waiting"} 0`, `gemini_queue_messages{queue="gemini.requests",state="in_flight"} 0`,

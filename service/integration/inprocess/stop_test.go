@@ -57,7 +57,7 @@ func TestStopCutsWhatTakesTooLong(t *testing.T) {
 		t.Errorf("Run: got %v, want ErrCut", err)
 	}
 	text, _ := r.get("/metrics") // a deployment is no fault of the service
-	if want := `gemini_calls_total{gen_ai_request_model="google/gemini-2.5-flash",outcome="stopping"} 1`; !strings.Contains(text, want) || strings.Contains(text, `error_type="internal"`) {
+	if want := `gemini_calls_total{gen_ai_request_model="google/gemini-2.5-flash",outcome="stopping",tenant="default"} 1`; !strings.Contains(text, want) || strings.Contains(text, `error_type="internal"`) {
 		t.Errorf("scrape lacks %s, or speaks of an internal error:\n%s", want, text)
 	}
 	if results := b.Results(); len(results) != 0 {
