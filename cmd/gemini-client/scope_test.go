@@ -24,7 +24,7 @@ func (b *bench) declare(tenants map[string]string) {
 	if err := bus.NewTopology(c, b.NC.MaxPayload()).Provision(b.Context(), b.JS); err != nil {
 		b.t.Fatal(err)
 	}
-	kv, err := b.JS.CreateKeyValue(b.Context(), jetstream.KeyValueConfig{Bucket: b.Names.TenantsBucket()})
+	kv, err := b.JS.KeyValue(b.Context(), b.Names.TenantsBucket())
 	if err != nil {
 		b.t.Fatal(err)
 	}

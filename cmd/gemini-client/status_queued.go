@@ -55,12 +55,9 @@ func (a *adminClient) findQueued(ctx context.Context, w *requestState, q queueNa
 			return err
 		}
 		sequence = m.Sequence + 1
-		if bytes.Contains(bytes.ToLower(m.Data), []byte(w.ID)) {
-			of := a.tenantOf(m)
-			if r, _ := rules.Decode(m.Data, m.Time); events.CanonicalID(r.ID) == w.ID && (a.tenantOnly == "" || of == a.tenantOnly) {
-				w.Tenant = cmp.Or(w.Tenant, of)
-				w.Queued = append(w.Queued, messageState{Message: fmt.Sprintf("%s/%d", q.stream, m.Sequence), At: m.Time.UTC(), Delivered: m.Sequence <= depth.Delivered, Ahead: waiting})
-			}
+		if of := a.tenantOf(m); a.isOf(w, m, of, rules) {
+			w.Tenant = cmp.Or(w.Tenant, of)
+			w.Queued = append(w.Queued, messageState{Message: fmt.Sprintf("%s/%d", q.stream, m.Sequence), At: m.Time.UTC(), Delivered: m.Sequence <= depth.Delivered, Ahead: waiting})
 		}
 		if m.Sequence > depth.Delivered {
 			waiting++
@@ -70,6 +67,15 @@ func (a *adminClient) findQueued(ctx context.Context, w *requestState, q queueNa
 		return fmt.Errorf("only the first %d messages of %s on %s were searched (--scan)", most, q.stream, q.subject)
 	}
 	return nil
+}
+
+// isOf reports whether a message of a tenant is of the request.
+func (a *adminClient) isOf(w *requestState, m *jetstream.RawStreamMsg, tenant string, rules events.Rules) bool {
+	if !bytes.Contains(bytes.ToLower(m.Data), []byte(w.ID)) || a.tenantOnly != "" && tenant != a.tenantOnly {
+		return false
+	}
+	r, _ := rules.Decode(m.Data, m.Time)
+	return events.CanonicalID(r.ID) == w.ID
 }
 
 // tenantOf returns whose message it is in a queue.

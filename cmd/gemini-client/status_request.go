@@ -211,9 +211,7 @@ func (w *requestState) text() []byte {
 		fmt.Fprintf(&b, "%-12s%s\n", name, plain(fmt.Sprintf(format, args...)))
 	}
 	row("request", "%s", w.ID)
-	if w.Tenant != "" {
-		row("tenant", "%s", w.Tenant)
-	}
+	row("tenant", "%s", cmp.Or(w.Tenant, "unknown"))
 	for _, a := range w.Answers {
 		code := ""
 		if a.Code != "" {
