@@ -33,6 +33,7 @@ type Bus struct {
 	cancels     *cancels
 	deadletters *deadletters
 	batches     *batches
+	limits      *limits
 	bodies      *bodies.Store
 	backlog     *backlog
 	taking      atomic.Bool // Run takes messages
@@ -83,6 +84,7 @@ func open(ctx context.Context, conn *Conn, c config.Config, tel *telemetry.Telem
 	}
 	b.bodies = newBodies(s)
 	b.batches = &batches{streams: s, want: topology.Batch, create: c.Provision}
+	b.limits = newLimits(topology.Shared[0], c.Provision)
 	b.heartbeat = newHeartbeat(s, uuid.NewString(), ackWait)
 	b.backlog.seen = s.noteCopies
 	b.results.noRoom = b.backlog.setFull

@@ -1,0 +1,98 @@
+package bus
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"github.com/nats-io/nats.go/jetstream"
+)
+
+// limitsAgain is when the stream is looked for again that was not there.
+const limitsAgain = time.Minute
+
+// limits is the stream of the counters of limits. It is looked for, and made if it is
+// missing, when something is counted for the first time.
+type limits struct {
+	want   jetstream.StreamConfig
+	create bool
+
+	lock  chan struct{} // holds a token while nobody looks for it
+	bound chan struct{} // closed when it was found
+	asked time.Time     // when it was looked for in vain; belongs to the holder of the token, as the next
+	err   error         // why
+	said  bool          // the log says it
+}
+
+func newLimits(want jetstream.StreamConfig, create bool) *limits {
+	l := &limits{want: want, create: create, lock: make(chan struct{}, 1), bound: make(chan struct{})}
+	l.lock <- struct{}{}
+	return l
+}
+
+// LimitsReady makes sure of the counters of limits. Errors: ErrTopology where their stream
+// is missing and may not be made, or does not fit, which the log says once: it is looked
+// for again after a minute; those of the connection; ctx's cause.
+func (b *Bus) LimitsReady(ctx context.Context) error {
+	l := b.limits
+	select {
+	case <-l.bound:
+		return nil
+	default:
+	}
+	select {
+	case <-l.lock:
+		defer func() { l.lock <- struct{}{} }()
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	}
+	select {
+	case <-l.bound:
+		return nil
+	default:
+	}
+	if l.err != nil && time.Since(l.asked) < limitsAgain {
+		return l.err
+	}
+	have, err := ensureStream(ctx, b.conn.JetStream, l.want, l.create)
+	if err == nil {
+		err = errors.Join(judgeDifferences(ctx, b.tel.Logger, "stream "+l.want.Name, streamDifferences(have, l.want, 0, Bound{}))...)
+		if err == nil {
+			close(l.bound)
+			return nil
+		}
+		err = errors.Join(ErrTopology, err)
+	}
+	if !errors.Is(err, ErrTopology) {
+		return err
+	}
+	l.err, l.asked = err, time.Now()
+	if !l.said {
+		l.said = true
+		b.tel.Logger.WarnContext(ctx, "limits hold for this worker alone, and not for all of them together, because the stream of their counters cannot be used: run `gemini-client provision`",
+			"stream", l.want.Name, "error", err)
+	}
+	return err
+}
+
+// Offset is how far the server's clock is ahead of this process's, give or take half of
+// the time that the answer takes. Errors: ErrDenied, ErrNoAnswer, *jetstream.APIError,
+// ctx's cause.
+func (b *Bus) Offset(ctx context.Context) (offset time.Duration, err error) {
+	name := b.names.RequestsStream()
+	err = b.conn.Do(ctx, "."+name, func(ctx context.Context) error {
+		var answer struct {
+			Time time.Time `json:"ts"`
+		}
+		began := time.Now()
+		if err := b.conn.request(ctx, "STREAM.INFO."+name, nil, &answer); err != nil {
+			return err
+		}
+		if answer.Time.IsZero() {
+			return jetstream.ErrInvalidJSAck
+		}
+		offset = answer.Time.Sub(began.Add(time.Since(began) / 2))
+		return nil
+	})
+	return offset, err
+}
