@@ -45,6 +45,9 @@ type Instruments struct {
 	spansLost      metric.Int64Counter
 	batches        metric.Int64Counter
 	batchItems     metric.Int64Counter
+	limitWaits     metric.Int64Counter
+	limitWaited    metric.Float64Counter
+	limitLost      metric.Int64Counter
 
 	breaker       atomic.Pointer[func() BreakerState]
 	memory        atomic.Pointer[func() (inHand, budget int64)]
@@ -66,7 +69,7 @@ func newInstruments(meter metric.Meter) (*Instruments, error) {
 		chatDuration:   b.seconds(metricChatDuration),
 		chatTokens:     b.tokens(metricChatTokens),
 		chatFirstChunk: b.seconds(metricChatFirstChunk),
-		cost:           b.money(metricCost),
+		cost:           b.amount(metricCost),
 
 		httpDuration:    b.seconds(metricHTTPDuration),
 		processDuration: b.seconds(metricProcessDuration),
@@ -89,6 +92,9 @@ func newInstruments(meter metric.Meter) (*Instruments, error) {
 		spansLost:      b.counter(metricSpansLost),
 		batches:        b.counter(metricBatches),
 		batchItems:     b.counter(metricBatchItems),
+		limitWaits:     b.counter(metricLimitWaits),
+		limitWaited:    b.amount(metricLimitWaited),
+		limitLost:      b.counter(metricLimitLost),
 	}
 	b.observeBreaker(&i.breaker)
 	b.observeMemory(&i.memory)
@@ -113,6 +119,7 @@ func (i *Instruments) begin(ctx context.Context) {
 	i.lost(0, lostQueueFull)
 	i.lost(0, lostExportFailed)
 	i.beginBatches(ctx)
+	i.beginLimits(ctx)
 }
 
 // cachedLabels are the labels of what is counted for every request.
@@ -121,6 +128,7 @@ type cachedLabels struct {
 	called  cache[calledKey, labels]
 	charged cache[string, labels]
 	looked  cache[string, labels]
+	limited cache[string, labels]
 	chatted cache[chatKey, chatLabels]
 }
 

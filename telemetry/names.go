@@ -126,6 +126,7 @@ const (
 	labelReason  = attribute.Key("reason")
 	labelState   = attribute.Key("state")
 	labelQueue   = attribute.Key("queue")
+	labelLimit   = attribute.Key("limit")
 
 	labelRequested = attribute.Key("requested")
 	labelServed    = attribute.Key("served")

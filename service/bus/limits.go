@@ -5,6 +5,7 @@ import (
 	"errors"
 	"time"
 
+	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 )
 
@@ -54,14 +55,9 @@ func (b *Bus) LimitsReady(ctx context.Context) error {
 	if l.err != nil && time.Since(l.asked) < limitsAgain {
 		return l.err
 	}
-	have, err := ensureStream(ctx, b.conn.JetStream, l.want, l.create)
+	err := b.ensureLimits(ctx)
 	if err == nil {
-		err = errors.Join(judgeDifferences(ctx, b.tel.Logger, "stream "+l.want.Name, streamDifferences(have, l.want, 0, Bound{}))...)
-		if err == nil {
-			close(l.bound)
-			return nil
-		}
-		err = errors.Join(ErrTopology, err)
+		close(l.bound)
 	}
 	if !errors.Is(err, ErrTopology) {
 		return err
@@ -73,6 +69,29 @@ func (b *Bus) LimitsReady(ctx context.Context) error {
 			"stream", l.want.Name, "error", err)
 	}
 	return err
+}
+
+// ensureLimits looks for the stream, and makes it if it is missing and may be made. Where
+// this user may not see it, it cannot be used. Errors: as LimitsReady.
+func (b *Bus) ensureLimits(ctx context.Context) error {
+	want := b.limits.want
+	var have jetstream.StreamConfig
+	err := b.conn.Do(ctx, "."+want.Name, func(ctx context.Context) (err error) {
+		have, err = ensureStream(ctx, b.conn.JetStream, want, b.limits.create)
+		return err
+	})
+	for _, unusable := range []error{nats.ErrNoResponders, jetstream.ErrJetStreamNotEnabled, ErrDenied} {
+		if errors.Is(err, unusable) {
+			return errors.Join(ErrTopology, err)
+		}
+	}
+	if err != nil {
+		return err
+	}
+	if err := errors.Join(judgeDifferences(ctx, b.tel.Logger, "stream "+want.Name, streamDifferences(have, want, 0, Bound{}))...); err != nil {
+		return errors.Join(ErrTopology, err)
+	}
+	return nil
 }
 
 // Offset is how far the server's clock is ahead of this process's, give or take half of
