@@ -1,6 +1,10 @@
 package events
 
-import "strings"
+import (
+	"crypto/sha256"
+	"encoding/hex"
+	"strings"
+)
 
 // DefaultTenant is who a request belongs to that comes on REQUEST_QUEUE itself.
 const DefaultTenant = "default"
@@ -100,6 +104,16 @@ func (n Names) LimitsStream() string { return n.StreamPrefix + "_LIMITS" }
 
 // LimitsAll is the filter for every such counter.
 func (n Names) LimitsAll() string { return n.own(limits, ">") }
+
+// Limit is the counters of a limit, without their last token, the number of a window: of
+// requests or tokens a minute (the unit) of what (tenant, model, key) has that name.
+func (n Names) Limit(what, name, unit string) string {
+	if !isToken(name) || len(name) > maxTenant { // a model's name has dots and slashes
+		hash := sha256.Sum256([]byte(name))
+		name = hex.EncodeToString(hash[:8])
+	}
+	return n.own(limits, what, name, unit)
+}
 
 // BudgetsStream is the stream of the counters of money that all workers share.
 func (n Names) BudgetsStream() string { return n.StreamPrefix + "_BUDGETS" }

@@ -152,3 +152,16 @@ func TestUndeclaredTenantsRulesCostNothing(t *testing.T) {
 		t.Errorf("%v allocations", n)
 	}
 }
+
+// The counters of a limit are one subject each, whatever a model is called.
+func TestLimitCounters(t *testing.T) {
+	t.Parallel()
+	n := events.DefaultNames()
+	if got := n.Limit("tenant", "acme", "requests"); got != "gemini.limits.tenant.acme.requests" {
+		t.Errorf("got %s", got)
+	}
+	one, other := n.Limit("model", "google/gemini-2.5-flash", "tokens"), n.Limit("model", "google/gemini-2.5-pro", "tokens")
+	if one == other || strings.Count(one, ".") != 4 || strings.ContainsAny(one, "/* >") || one != n.Limit("model", "google/gemini-2.5-flash", "tokens") {
+		t.Errorf("got %s and %s", one, other)
+	}
+}

@@ -10,6 +10,7 @@ import (
 	"gemini-client/service/batch"
 	"gemini-client/service/bus"
 	"gemini-client/service/config"
+	"gemini-client/service/tenant"
 	"gemini-client/service/upstream"
 	"gemini-client/telemetry"
 )
@@ -51,6 +52,7 @@ func (s *Service) Run(ctx context.Context) error {
 		return unlessStopped(ctx, err)
 	}
 	defer b.Close()
+	s.upstream.Share(upstream.Sharing{Counter: counters{b}, Offset: b.Offset, Names: s.config.Names(), Tenants: tenant.NewRegistry()})
 	declare(ctx, s.tel.Instruments, s.config.DefaultModel(), s.config.Fallbacks())
 	s.tel.Instruments.SetSlots(ctx, s.config.Concurrency)
 	s.announce(ctx, b)

@@ -34,7 +34,7 @@ func (b *builder) tokens(name string) metric.Int64Histogram {
 	return h
 }
 
-func (b *builder) money(name string) metric.Float64Counter {
+func (b *builder) amount(name string) metric.Float64Counter {
 	d := b.known[name]
 	c, err := b.meter.Float64Counter(name, metric.WithUnit(d.unit), metric.WithDescription(d.meaning))
 	b.keep(name, err)

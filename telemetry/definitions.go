@@ -45,6 +45,9 @@ const (
 	metricSpansLost      = "gemini.spans.lost"
 	metricBatches        = "gemini.batches"
 	metricBatchItems     = "gemini.batch.items"
+	metricLimitWaits     = "gemini.limits.waits"
+	metricLimitWaited    = "gemini.limits.waited"
+	metricLimitLost      = "gemini.limits.unanswered"
 
 	// MetricQueueMessages and MetricQueueOldest are read from NATS; see
 	// Instruments.ObserveQueues.
@@ -96,6 +99,9 @@ func flowMetrics() []definition {
 		{metricClaimsLost, kindCounter, "{claim}", nil, nil, "Requests that another worker took over while they were still in flight here; it happens when a worker was cut off from NATS."},
 		{metricBatches, kindCounter, "{batch}", []attribute.Key{labelOutcome}, nil, "Batches submitted to OpenRouter's Batch API (outcome submitted), and how they ended: completed, split (it failed, and smaller ones take its place), failed, refused, expired, lost or empty."},
 		{metricBatchItems, kindCounter, "{request}", []attribute.Key{labelOutcome}, nil, "Requests with tier batch, by outcome: waiting (they wait for one), submitted, answered, or returned (they go on in the ordinary way, or fail)."},
+		{metricLimitWaits, kindCounter, "{call}", []attribute.Key{labelLimit}, nil, "Calls that waited for a limit a minute that all workers share, by kind (tenant, model, key); each waits for an answer of NATS at least."},
+		{metricLimitWaited, kindCounter, "s", []attribute.Key{labelLimit}, nil, "For how long they waited; divided by the waits, more than some milliseconds mean that the limit is reached."},
+		{metricLimitLost, kindCounter, "{increment}", []attribute.Key{labelLimit}, nil, "Increments of a limit's counter without an answer, by kind; after two in a row this worker goes on with the share of the limit that it had, until NATS answers again."},
 		{metricSpansLost, kindCounter, "{span}", []attribute.Key{labelReason}, nil, "Spans that never reached the collector: queue_full when it is too slow, export_failed when it is away or refuses; no request suffers."},
 	}
 }

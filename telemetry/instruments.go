@@ -47,6 +47,9 @@ type Instruments struct {
 	spansLost      metric.Int64Counter
 	batches        metric.Int64Counter
 	batchItems     metric.Int64Counter
+	limitWaits     metric.Int64Counter
+	limitWaited    metric.Float64Counter
+	limitLost      metric.Int64Counter
 
 	breaker       atomic.Pointer[func() BreakerState]
 	memory        atomic.Pointer[func() (inHand, budget int64)]
@@ -69,7 +72,7 @@ func newInstruments(meter metric.Meter) (*Instruments, error) {
 		chatDuration:   b.seconds(metricChatDuration),
 		chatTokens:     b.tokens(metricChatTokens),
 		chatFirstChunk: b.seconds(metricChatFirstChunk),
-		cost:           b.money(metricCost),
+		cost:           b.amount(metricCost),
 		tokens:         b.counter(metricTokens),
 
 		httpDuration:    b.seconds(metricHTTPDuration),
@@ -93,6 +96,9 @@ func newInstruments(meter metric.Meter) (*Instruments, error) {
 		spansLost:      b.counter(metricSpansLost),
 		batches:        b.counter(metricBatches),
 		batchItems:     b.counter(metricBatchItems),
+		limitWaits:     b.counter(metricLimitWaits),
+		limitWaited:    b.amount(metricLimitWaited),
+		limitLost:      b.counter(metricLimitLost),
 	}
 	b.observeBreaker(&i.breaker)
 	b.observeMemory(&i.memory)
@@ -117,6 +123,7 @@ func (i *Instruments) begin(ctx context.Context) {
 	i.lost(0, lostQueueFull)
 	i.lost(0, lostExportFailed)
 	i.beginBatches(ctx)
+	i.beginLimits(ctx)
 }
 
 // cachedLabels are the labels of what is counted for every request.
@@ -126,6 +133,7 @@ type cachedLabels struct {
 	charged cache[chargedKey, labels]
 	used    cache[string, tokenLabels]
 	looked  cache[string, labels]
+	limited cache[string, labels]
 	chatted cache[chatKey, chatLabels]
 }
 

@@ -129,6 +129,7 @@ const (
 	labelQueue   = attribute.Key("queue")
 	labelTenant  = attribute.Key("tenant")
 	labelType    = attribute.Key("type")
+	labelLimit   = attribute.Key("limit")
 
 	labelRequested = attribute.Key("requested")
 	labelServed    = attribute.Key("served")

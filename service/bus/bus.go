@@ -36,6 +36,7 @@ type Bus struct {
 	cancels     *cancels
 	deadletters *deadletters
 	batches     *batches
+	limits      *limits
 	bodies      *bodies.Store
 	backlog     *backlog
 	tenants     *tenant.Registry
@@ -83,6 +84,7 @@ func open(ctx context.Context, conn *Conn, c config.Config, tel *telemetry.Telem
 	}, topology.Queues)
 	b.batches = &batches{streams: s, want: topology.Batch, create: c.Provision}
 	b.heartbeat = newHeartbeat(s, uuid.NewString(), bound.ackWait)
+	b.limits = newLimits(topology.Shared[0], c.Provision)
 	b.backlog.seen = s.noteCopies
 	b.results.noRoom = b.backlog.setFull
 	b.backlog.setSize(root(b.names.ResponsesAll()), *s.responses.CachedInfo())

@@ -91,10 +91,9 @@ func matches(globs []string, name string) bool {
 }
 
 func (c *Config) checkNumbers() error {
-	return errors.Join(
+	return errors.Join(append(c.checkLimits(),
 		between("WORKER_CONCURRENCY", c.Concurrency, 1, MaxConcurrency),
 		c.checkBudget(),
-		between("KEYS_MAX_PER_MINUTE", c.KeysMaxPerMinute, 0, 1_000_000),
 		between("KEYS_COOLDOWN_SECONDS", c.KeysCooldownSeconds, 1, 24*3600),
 		between("KEYS_REST_MAX", c.KeysRestMax, time.Second, 24*time.Hour),
 		c.checkBatch(),
@@ -117,7 +116,7 @@ func (c *Config) checkNumbers() error {
 		oneOf("LOG_LEVEL", strings.ToUpper(c.LogLevel), "DEBUG", "INFO", "WARN", "WARNING", "ERROR", "CRITICAL"),
 		oneOf("MODEL_FALLBACK", strings.ToLower(c.ModelFallback), fallbackAlways, fallbackNever),
 		oneOf("TRACE_MODE", strings.ToLower(c.TraceMode), "parent", "link"),
-	)
+	)...)
 }
 
 func between[T ~int | ~int64](name string, value, least, most T) error {

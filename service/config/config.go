@@ -32,8 +32,12 @@ type OpenRouter struct {
 	Cache CacheTTL `yaml:"openrouter_cache" env:"OPENROUTER_CACHE" env-default:"off" env-description:"for how long OpenRouter's response cache may answer an equal request again, for nothing: 1s to 24h, or off; a request's cache_ttl overrides it"`
 	Trace bool     `yaml:"openrouter_trace" env:"OPENROUTER_TRACE" env-default:"false" env-description:"send trace_id and parent_span_id of the call's span in OpenRouter's field trace, for its Broadcast; never with a call that uses the response cache, which it would defeat"`
 
-	KeysMaxPerMinute    int `yaml:"keys_max_per_minute" env:"KEYS_MAX_PER_MINUTE" env-default:"0" env-description:"calls a minute with one key, spread evenly; 0 = no limit (it was 10 for Gemini's free tier; OpenRouter has none for paid models)"`
-	KeysCooldownSeconds int `yaml:"keys_cooldown_seconds" env:"KEYS_COOLDOWN_SECONDS" env-default:"60" env-description:"cool-down of a key, in seconds, after a 429 without Retry-After; KEYS_REST_MAX bounds it"`
+	KeysMaxPerMinute         int         `yaml:"keys_max_per_minute" env:"KEYS_MAX_PER_MINUTE" env-default:"0" env-description:"calls a minute with one key, of all workers together (KEYS_LIMIT_SCOPE); 0 = no limit (it was 10 for Gemini's free tier; OpenRouter has none for paid models)"`
+	KeysMaxTokensPerMinute   int         `yaml:"keys_max_tokens_per_minute" env:"KEYS_MAX_TOKENS_PER_MINUTE" env-default:"0" env-description:"tokens a minute with one key, prompts and answers, of all workers together; 0 = no limit. A call counts as a fourth of its bytes and max_output_tokens until its usage is known"`
+	KeysLimitScope           string      `yaml:"keys_limit_scope" env:"KEYS_LIMIT_SCOPE" env-default:"fleet" env-description:"fleet: KEYS_MAX_PER_MINUTE holds for all workers together; process: for each worker by itself, spread evenly, as it was before"`
+	ModelsMaxPerMinute       ModelLimits `yaml:"models_max_per_minute" env:"MODELS_MAX_PER_MINUTE" env-description:"calls a minute of each model, of all workers together, such as google/gemini-2.5-flash=600,google/*=1000: the first glob that matches counts; 0 or no match = no limit"`
+	ModelsMaxTokensPerMinute ModelLimits `yaml:"models_max_tokens_per_minute" env:"MODELS_MAX_TOKENS_PER_MINUTE" env-description:"tokens a minute of each model, prompts and answers, of all workers together; as MODELS_MAX_PER_MINUTE"`
+	KeysCooldownSeconds      int         `yaml:"keys_cooldown_seconds" env:"KEYS_COOLDOWN_SECONDS" env-default:"60" env-description:"cool-down of a key, in seconds, after a 429 without Retry-After; KEYS_REST_MAX bounds it"`
 
 	KeysRestMax time.Duration `yaml:"keys_rest_max" env:"KEYS_REST_MAX" env-default:"10m" env-description:"longest rest of a key, or of a model with a key, whatever Retry-After asks for: then one call probes it"`
 

@@ -12,6 +12,8 @@ import (
 	"gemini-client/service/openrouter"
 )
 
+const sharedForNobody = "limits of all workers, and none declared"
+
 // The policies take no memory for a call that nothing befalls: all of them together
 // allocate what the HTTP call does, and no more. Not parallel: it counts the allocations
 // of the process.
@@ -23,10 +25,13 @@ func TestPoliciesAllocateNothing(t *testing.T) { //nolint:paralleltest // see ab
 	if err != nil {
 		t.Fatal(err)
 	}
-	for name, perMinute := range map[string]int{"no limit": 0, "KEYS_MAX_PER_MINUTE": 60_000_000} { //nolint:paralleltest // see above
+	for name, perMinute := range map[string]int{"no limit": 0, "KEYS_MAX_PER_MINUTE": 60_000_000, sharedForNobody: 0} { //nolint:paralleltest // see above
 		t.Run(name, func(t *testing.T) {
 			p, _ := newTestCaller(t, func(c *config.Config) { c.KeysMaxPerMinute = perMinute })
 			u := p.Caller
+			if name == sharedForNobody {
+				u.Share(Sharing{Names: events.DefaultNames(), Tenants: tenants(nil)})
+			}
 			u.client = client
 			ctx, fresh := t.Context(), call{caller: u, event: &events.Request{}, request: question(), piece: ignore}
 			fresh.models()

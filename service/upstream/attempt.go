@@ -46,9 +46,10 @@ type call struct {
 	firstToken time.Duration // from the start to the first token of any attempt; 0 if none came
 	answer     answer
 	reply      Reply
-	last       *Error  // of the last attempt
-	lease      lease   // of the attempt that is made
-	refused    *apiKey // that the last attempt failed with, because of it
+	last       *Error   // of the last attempt
+	lease      lease    // of the attempt that is made
+	estimate   estimate // of the tokens that the attempt takes
+	refused    *apiKey  // that the last attempt failed with, because of it
 
 	span *telemetry.ChatSpan
 	left chan Reply // of a call that a cancellation left behind: what becomes of the request; nil if there is none
@@ -175,6 +176,7 @@ func (u *Caller) note(ctx context.Context, c *call, usage Usage, outcome string)
 		c.firstToken = usage.firstToken.Sub(c.start)
 	}
 	c.billed = c.billed.Plus(usage.Bill)
+	c.estimate.settle(usage)
 	if usage.Cost != nil {
 		u.tel.Instruments.Charged(ctx, c.event.Tenant, c.request.Model, *usage.Cost)
 		u.keys.spend(c.lease.key, *usage.Cost)

@@ -30,6 +30,7 @@ type Caller struct {
 	client   *openrouter.Client
 	keys     *keys
 	seats    chan struct{} // a place for each new call that may wait for its model
+	shared   *shared       // limits that hold for all workers; nil: there are none
 	breaker  *breaker      // of OpenRouter as a whole
 	retry    failsafe.Executor[answer]
 	models   *models
@@ -129,6 +130,7 @@ func (u *Caller) Run(ctx context.Context) {
 // connections. All calls of Answer have ended before.
 func (u *Caller) Close() {
 	u.left.close()
+	u.shared.close()
 	u.client.CloseIdleConnections()
 }
 

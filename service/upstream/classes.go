@@ -17,6 +17,7 @@ const (
 	kindKeysLimited
 	kindKeysRefused
 	kindKeysSpent
+	kindLimitReached
 	kindModelLimited
 	kindModelDear
 	kindModelSick
@@ -132,6 +133,7 @@ var classes = map[kind]class{ //nolint:gochecknoglobals // a table, never change
 	kindKeysLimited:  {events.RateLimited, Later, healthUnknown, keyFine, "Every API key of the service has reached its rate limit; the next one is tried at {detail}", "no API key can be used"},
 	kindKeysRefused:  {events.Unauthorized, Later, healthUnknown, keyFine, "OpenRouter refuses every API key of the service; the next one is tried at {detail}", "no API key can be used"},
 	kindKeysSpent:    {events.InsufficientCredits, Later, healthUnknown, keyFine, "The credits of every API key of the service are used up; the next one is tried at {detail}", "no API key can be used"},
+	kindLimitReached: {events.RateLimited, Later, healthUnknown, keyFine, "The service's limit of {what} is reached; the request comes again at {detail}", "the limit of {what} is reached"},
 	kindModelLimited: {events.RateLimited, Later, healthUnknown, keyFine, "The model's providers are at their limit; it is asked again at {detail}", "the model rests"},
 	kindModelDear:    {events.InsufficientCredits, Later, healthUnknown, keyFine, "The credits of the service afford only a shorter answer of this model (max_output_tokens); a longer one is tried again at {detail}", "longer answers of the model rest"},
 	kindModelSick:    {events.UpstreamUnavailable, Later, healthUnknown, keyFine, "The model has been failing and is left alone for a moment; it is asked again at {detail}", "the model's circuit breaker is open"},

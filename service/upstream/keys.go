@@ -9,6 +9,7 @@ import (
 
 	"gemini-client/events"
 	"gemini-client/service/config"
+	"gemini-client/service/limits"
 )
 
 // keys is the pool of API keys. A call gets a key whose turn is soonest, and of
@@ -31,7 +32,8 @@ type keys struct {
 
 type apiKey struct {
 	secret string
-	turns  *turns // its rate limit; nil if there is none
+	turns  *turns        // its rate limit, if that is this process's alone; nil if there is none
+	shared []limits.Want // its limits that hold for all workers: a call, and a token
 
 	inFlight int
 	refusals int // 401 since the last success
@@ -94,7 +96,7 @@ func (k *keys) choose(ctx context.Context, giveUp time.Time, l *lease) (time.Dur
 		}
 		return until.Sub(now), nil
 	}
-	turn := best.turns.next(now)
+	turn := best.next(now)
 	if deadline, ok := ctx.Deadline(); ok && turn.After(deadline) {
 		return 0, noKey(events.RateLimited, turn, now)
 	}
@@ -130,7 +132,7 @@ func (k *keys) search(now time.Time, n need) (best, cooling *apiKey) {
 // avoided, then the body's own key, or the one with fewer calls in flight.
 func (key *apiKey) better(than *apiKey, now time.Time, n need, cost float64) bool {
 	pays, theyPay := key.budget.pays(cost, now), than.budget.pays(cost, now)
-	mine, theirs := key.turns.next(now), than.turns.next(now)
+	mine, theirs := key.next(now), than.next(now)
 	left, theyAre := slices.Contains(n.without, key), slices.Contains(n.without, than)
 	switch {
 	case left != theyAre:
@@ -147,6 +149,15 @@ func (key *apiKey) better(than *apiKey, now time.Time, n need, cost float64) boo
 		return key.weight(n.body) > than.weight(n.body)
 	}
 	return key.inFlight < than.inFlight
+}
+
+// next is when a call that chooses the key now may begin, as far as can be known.
+func (key *apiKey) next(now time.Time) time.Time {
+	turn := key.turns.next(now)
+	for _, w := range key.shared {
+		turn = latest(turn, now.Add(w.Limiter.Wait()))
+	}
+	return turn
 }
 
 // usable reports whether a lease's key may still be used when its turn has come.

@@ -106,7 +106,7 @@ func (k *keys) another(n need, by time.Time) bool {
 	now := time.Now()
 	return slices.ContainsFunc(k.all, func(key *apiKey) bool {
 		at, _ := key.readyAt(now, n)
-		return !slices.Contains(n.without, key) && !at.After(by) && !key.turns.next(now).After(by)
+		return !slices.Contains(n.without, key) && !at.After(by) && !key.next(now).After(by)
 	})
 }
 

@@ -23,7 +23,8 @@ const (
 	modelLater      = 5 * time.Second        // the least wait of a request that is rescheduled because of its model
 	modelSpreadMax  = 10 * time.Minute       // over which the requests of a sick model come back at most
 	roomPatience    = time.Second            // for which an answer may wait for memory of ours and be judged as if it had not
-	modelWaiters    = 4                      // one of so many slots may hold a call that waits for its model
+	modelWaiters    = 4                      // one of so many slots may hold a call that waits for its model, or for long for a limit
+	seatAfter       = time.Second            // which is what is long
 )
 
 // answer is what the policies hand on: nil beside an error.
@@ -37,7 +38,8 @@ type answer = *openrouter.Completion
 //	waitWhileOpen  keeps the call in its slot while OpenRouter's breaker is open: 50 % of 20 calls in 30 s open it
 //	withKey        a key that may be used; the next attempt gets another one where the key was at fault
 //	attempt        judges how the attempt went
-//	awaitTurn      KEYS_MAX_PER_MINUTE, by failsafe-go's rate limiter
+//	awaitTurn      the limits that all workers share, of the tenant, the model and the key (package limits)
+//	inTurn         KEYS_MAX_PER_MINUTE where it is this process's alone, by failsafe-go's rate limiter
 //	complete       the call, within CALL_TIMEOUT
 //
 // They are failsafe-go's policies in their standalone use, which costs nothing while

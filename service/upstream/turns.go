@@ -38,9 +38,18 @@ func newTurns(perMinute int) *turns {
 	return t
 }
 
-// awaitTurn waits for the call's turn with its key and then lets it begin, unless the
-// call is not ready any more.
+// awaitTurn waits for the call's turn with the limits that all workers share, if there
+// are any for it, and with its key, and then lets it begin, unless it is not ready any
+// more.
 func (u *Caller) awaitTurn(ctx context.Context, c *call) error {
+	if wants := u.wants(c); len(wants) > 0 {
+		return u.awaitShared(ctx, c, wants)
+	}
+	return u.inTurn(ctx, c)
+}
+
+// inTurn waits for the call's turn with its key.
+func (u *Caller) inTurn(ctx context.Context, c *call) error {
 	err := c.lease.key.turns.take(ctx, c.ready)
 	c.lease.leaveLine()
 	if err != nil {

@@ -1,0 +1,70 @@
+package upstream
+
+import (
+	"context"
+	"math"
+	"strings"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"gemini-client/service/config"
+)
+
+// MayTake tells the intake how many requests the next windows have room for, less those
+// that wait already.
+func TestMayTake(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		var c tally
+		declared := tenants(map[string][2]int{"acme": {1220, 0}, "b": {0, 122_000}, "free": {0, 0}})
+		p, _ := c.sharing(t, declared, func(c *config.Config) { c.Concurrency = 1000 }, ok)
+		want := func(tenant string, n int, when string) {
+			t.Helper()
+			if got, again, why := p.MayTake(tenant); got != n || (again == 0) != (n > 0) || (why == "") != (n > 0) {
+				t.Errorf("%s: %s: got %d, %v, %q, want %d", tenant, when, got, again, why, n)
+			}
+		}
+		want("", math.MaxInt, "without a limit of keys")
+		want("acme", 30, "at first")
+		want("free", math.MaxInt, "at first")
+		want("nobody", math.MaxInt, "at first")
+		checkReply(t, p.of(t.Context(), "b", "m"), "") // 8204 tokens, of 1000 a window
+		ctx, cancel := context.WithCancel(t.Context())
+		var all sync.WaitGroup
+		for range 50 {
+			all.Go(func() { p.of(ctx, "acme", "m") })
+		}
+		_ = sleep(t.Context(), 2*time.Millisecond)
+		want("acme", 0, "behind 50 calls")
+		if _, _, why := p.MayTake("acme"); !strings.Contains(why, "requests a minute of tenant acme") {
+			t.Errorf("got %q", why)
+		}
+		_ = sleep(t.Context(), 100*time.Millisecond)
+		want("b", 0, "while tokens are owed")
+		cancel()
+		all.Wait()
+		declared.Replace(nil)
+		want("acme", math.MaxInt, "when it is not declared any more")
+	})
+}
+
+func TestMayTakeOfKeys(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		var c tally
+		p, _ := c.sharing(t, tenants(nil), func(c *config.Config) { c.APIKeys, c.KeysMaxPerMinute = []string{"a", "b"}, 122 }, ok)
+		if n, again, _ := p.MayTake(""); n != 6 || again != 0 {
+			t.Errorf("got %d, %v, want 3 of each key", n, again)
+		}
+		p.keys.failed(take(t, p.keys, 0), asks(tooMany(), time.Minute))
+		if n, again, _ := p.MayTake(""); n != 3 || again != 0 {
+			t.Errorf("while a key cools down: got %d, %v, want 3", n, again)
+		}
+		alone, _ := newTestCaller(t, nil, ok)
+		if n, _, _ := alone.MayTake("acme"); n != math.MaxInt {
+			t.Errorf("without shared limits: got %d", n)
+		}
+	})
+}
