@@ -25,8 +25,9 @@ var errDoubt = errors.New("nobody knows whether the increment was counted")
 // take adds to a total and returns what it is then, or more. Errors: ErrUncountable, the
 // ledger's end; after which it may be counted.
 func (l *Ledger) take(counter string, by int64) (total int64, err error) {
+	begun := time.Now()
 	total, err = l.add(counter, by, func(err error, maybe bool) bool {
-		return !maybe && errors.Is(err, ErrUncountable) && errors.Is(l.recount(), ErrUncountable)
+		return !maybe && time.Since(begun) > patience/2 && errors.Is(err, ErrUncountable) && errors.Is(l.recount(), ErrUncountable)
 	})
 	for again := againFirst; isCounted(err) && l.ctx.Err() == nil; again = min(2*again, againMost) {
 		if now, asked := l.Counters.Add(l.ctx, counter, 0, ""); asked == nil {

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/google/uuid"
+	"github.com/nats-io/nats.go/jetstream"
 
 	"gemini-client/events"
 	"gemini-client/events/bodies"
@@ -35,6 +36,8 @@ type Bus struct {
 	batches     *batches
 	bodies      *bodies.Store
 	backlog     *backlog
+	budgets     jetstream.StreamConfig // the counters of money, which are made when there is a budget
+	provisions  bool
 	taking      atomic.Bool // Run takes messages
 }
 
@@ -82,6 +85,7 @@ func open(ctx context.Context, conn *Conn, c config.Config, tel *telemetry.Telem
 		schedules: &schedules{s}, cancels: newCancels(s), deadletters: &deadletters{s}, backlog: newBacklog(conn, c.Names(), tel.Logger, tel.Instruments.DeadLettersEvicted),
 	}
 	b.bodies = newBodies(s)
+	b.budgets, b.provisions = budgetsStream(b.names, c.Replicas), c.Provision
 	b.batches = &batches{streams: s, want: topology.Batch, create: c.Provision}
 	b.heartbeat = newHeartbeat(s, uuid.NewString(), ackWait)
 	b.backlog.seen = s.noteCopies
@@ -142,6 +146,9 @@ type Handlers struct {
 	// Limit returns how many more requests may be taken when so many are in slots;
 	// nil: as many as slots are free.
 	Limit func(inFlight int) int
+	// Ended is called when every delivery is settled, before this process is dead for the
+	// others; nil: nobody asks. It has as long as the work context lasts.
+	Ended func(context.Context)
 	// Status answers people on call; it is encoded as JSON.
 	Status func() any
 	// Version of the program, for those who look for services.
@@ -179,6 +186,9 @@ func (b *Bus) Run(intake, work context.Context, h Handlers) error {
 	b.taking.Store(true)
 	b.newIntake(h).run(intake, work)
 	b.taking.Store(false)
+	if h.Ended != nil {
+		h.Ended(work)
+	}
 	b.flush()
 	end()
 	claims.Wait() // a heartbeat that is withdrawn frees them

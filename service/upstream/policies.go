@@ -38,7 +38,8 @@ type answer = *openrouter.Completion
 //	withKey        a key that may be used; the next attempt gets another one where the key was at fault
 //	attempt        judges how the attempt went
 //	awaitTurn      KEYS_MAX_PER_MINUTE, by failsafe-go's rate limiter
-//	complete       the call, within CALL_TIMEOUT
+//	complete       what the call may cost is reserved in the budgets, and settled after it (budgeted.go)
+//	exchange       the call, within CALL_TIMEOUT
 //
 // They are failsafe-go's policies in their standalone use, which costs nothing while
 // nothing fails; only what fails goes through an executor.
