@@ -126,6 +126,8 @@ const (
 	labelReason  = attribute.Key("reason")
 	labelState   = attribute.Key("state")
 	labelQueue   = attribute.Key("queue")
+	labelPeriod  = attribute.Key("period")
+	labelTenant  = attribute.Key("tenant")
 
 	labelRequested = attribute.Key("requested")
 	labelServed    = attribute.Key("served")

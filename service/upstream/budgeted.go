@@ -10,11 +10,22 @@ import (
 	"gemini-client/service/budget"
 	"gemini-client/service/openrouter"
 	"gemini-client/service/tenant"
+	"gemini-client/telemetry"
 )
 
 // Budget has what calls cost reserved in a ledger before them, and settled after them. It
 // is called once, before any call.
-func (u *Caller) Budget(l *budget.Ledger) { u.money = l }
+func (u *Caller) Budget(l *budget.Ledger) {
+	u.money = l
+	u.tel.Instruments.ObserveBudgets(func() (all []telemetry.BudgetNumbers) {
+		for _, n := range l.Usages() {
+			all = append(all, telemetry.BudgetNumbers{
+				Tenant: n.Scope, Period: n.Kind, Limit: budget.USD(n.Limit), Spent: budget.USD(n.Spent), Reserved: budget.USD(n.Reserved()),
+			})
+		}
+		return all
+	})
+}
 
 // EndBudget ends the calls of cancelled requests, and waits until all that was settled is
 // stored, or until ctx ends. All calls of Answer have ended before.
