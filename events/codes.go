@@ -27,6 +27,8 @@ const (
 	Unauthorized Code = "unauthorized"
 	// InsufficientCredits: the service's account at OpenRouter is empty.
 	InsufficientCredits Code = "insufficient_credits"
+	// BudgetExceeded: the budget of the tenant, or of all together, is used up.
+	BudgetExceeded Code = "budget_exceeded"
 	// RateLimited: OpenRouter or the provider kept limiting the rate of calls.
 	RateLimited Code = "rate_limited"
 	// UpstreamUnavailable: OpenRouter or the provider could not be reached or was down.
@@ -46,7 +48,7 @@ const (
 func Codes() []Code {
 	return []Code{
 		InvalidRequest, CallbackNotAllowed, PayloadTooLarge, DeadlineExceeded, Cancelled, ContentFiltered,
-		ContextLengthExceeded, ModelUnavailable, Unauthorized, InsufficientCredits, RateLimited,
+		ContextLengthExceeded, ModelUnavailable, Unauthorized, InsufficientCredits, BudgetExceeded, RateLimited,
 		UpstreamUnavailable, UpstreamTimeout, UpstreamInvalidResponse, RedeliveryExhausted, Internal,
 	}
 }
@@ -65,6 +67,8 @@ func (c Code) Retryable() bool {
 		return false // The same prompt meets the same filter, and each try may cost money.
 	case ModelUnavailable:
 		return false // Lasts until the request names another model or the operator configures one.
+	case BudgetExceeded:
+		return false // It lasts until the period ends or the budget is raised, and failing was the tenant's choice.
 	case Unauthorized, InsufficientCredits:
 		return true // The operator fixes it; the requester has nothing to change.
 	case RateLimited, UpstreamUnavailable, UpstreamTimeout, UpstreamInvalidResponse:
@@ -86,7 +90,7 @@ func (c Code) Deadletter() bool {
 		UpstreamTimeout, UpstreamInvalidResponse, RedeliveryExhausted, Internal:
 		return true
 	case InvalidRequest, CallbackNotAllowed, PayloadTooLarge, DeadlineExceeded, Cancelled,
-		ContentFiltered, ContextLengthExceeded:
+		ContentFiltered, ContextLengthExceeded, BudgetExceeded:
 		return false
 	default:
 		return false

@@ -22,6 +22,7 @@ func TestCodes(t *testing.T) {
 		"model_unavailable":         {false, true},
 		"unauthorized":              {true, true},
 		"insufficient_credits":      {true, true},
+		"budget_exceeded":           {false, false},
 		"rate_limited":              {true, true},
 		"upstream_unavailable":      {true, true},
 		"upstream_timeout":          {true, true},

@@ -121,6 +121,25 @@ func (n Names) BudgetsStream() string { return n.StreamPrefix + "_BUDGETS" }
 // BudgetsAll is the filter for every such counter.
 func (n Names) BudgetsAll() string { return n.own(budgets, ">") }
 
+// BudgetCounters is the filter for every counter of a scope, which is a tenant or stands
+// for all, in a period.
+func (n Names) BudgetCounters(scope, period string) string { return n.own(budgets, scope, period, ">") }
+
+// BudgetTotal is the counter of what is spent and reserved in a period.
+func (n Names) BudgetTotal(scope, period string) string {
+	return n.own(budgets, scope, period, "total")
+}
+
+// BudgetHeld is the counter of what is reserved by a process.
+func (n Names) BudgetHeld(scope, period, process string) string {
+	return n.own(budgets, scope, period, "held", process)
+}
+
+// BudgetWarned is the counter of those who have warned of a share of a budget.
+func (n Names) BudgetWarned(scope, period, share string) string {
+	return n.own(budgets, scope, period, "warned", share)
+}
+
 // TenantOf returns whose request a message is that came through the retries, and its
 // lane, as its headers say: the default tenant's, and interactive, where they say nothing
 // that can be.

@@ -13,11 +13,12 @@ import (
 
 // batching has requests with tier batch wait for OpenRouter's Batch API.
 type batching struct {
-	bus     batchBus
-	on      bool // requests are taken into batches; those under way are looked after in any case
-	runner  *batch.Runner
-	longest time.Duration // that one schedule may wait; 0: any
-	ticks   chan struct{} // holds one for each tick that is looked after
+	bus      batchBus
+	on       bool // requests are taken into batches; those under way are looked after in any case
+	runner   *batch.Runner
+	budgeted func(tenant string) bool // whether what a tenant's calls cost is reserved in a budget
+	longest  time.Duration            // that one schedule may wait; 0: any
+	ticks    chan struct{}            // holds one for each tick that is looked after
 }
 
 // ticksAtOnce is how many of the slots ticks may take: OpenRouter's batches may not
@@ -61,6 +62,8 @@ func (b *batching) refuses(ctx context.Context, r events.Request, now time.Time)
 	case b == nil || !b.on:
 		why = "the service sends no batches (BATCH_MAX_WAIT)"
 	case why != "":
+	case b.budgeted != nil && b.budgeted(r.Tenant):
+		why = "there is a budget, and what a batch costs cannot be reserved"
 	case b.runner.Refused(r.Model):
 		why = "it has just refused a batch of this model"
 	case !b.bus.BatchReady(ctx):

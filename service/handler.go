@@ -101,6 +101,8 @@ func (h *handler) answer(ctx context.Context, j *job) *report {
 		return &report{outcome: Nacked, after: busyDelay, note: errTaken.Error()}
 	case errors.Is(cause, upstream.ErrStopping):
 		return h.handBack(ctx, j, cause)
+	case j.verdict.outcome == Nacked:
+		return &report{outcome: Nacked, after: j.verdict.after, note: j.verdict.failure.Message}
 	}
 	return h.conclude(ctx, j, &j.verdict)
 }

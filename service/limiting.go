@@ -8,11 +8,11 @@ import (
 	"gemini-client/service/limits"
 )
 
-// counters are those of limits that all workers share.
-type counters struct{ bus *bus.Bus }
+// limitCounters are those of limits that all workers share.
+type limitCounters struct{ bus *bus.Bus }
 
 // Add implements limits.Counter: it makes sure of the counters first.
-func (c counters) Add(ctx context.Context, counter string, by int64, id string) (int64, error) {
+func (c limitCounters) Add(ctx context.Context, counter string, by int64, id string) (int64, error) {
 	if err := c.bus.LimitsReady(ctx); err != nil {
 		if errors.Is(err, bus.ErrTopology) {
 			return 0, limits.ErrNotShared

@@ -23,6 +23,7 @@ type Service struct {
 	tel      *telemetry.Telemetry
 	upstream *upstream.Caller
 	health   *health
+	tenants  *tenant.Registry
 }
 
 // New checks the configuration and prepares the way to OpenRouter; it opens no
@@ -36,7 +37,7 @@ func New(c config.Config, version string, tel *telemetry.Telemetry) (*Service, e
 	if err != nil {
 		return nil, err
 	}
-	return &Service{config: c, version: version, tel: tel, upstream: caller, health: newHealth(caller)}, nil
+	return &Service{config: c, version: version, tel: tel, upstream: caller, health: newHealth(caller), tenants: tenant.NewRegistry()}, nil
 }
 
 // Handler serves /healthz, /readyz and /metrics.
@@ -52,7 +53,8 @@ func (s *Service) Run(ctx context.Context) error {
 		return unlessStopped(ctx, err)
 	}
 	defer b.Close()
-	s.upstream.Share(upstream.Sharing{Counter: counters{b}, Offset: b.Offset, Names: s.config.Names(), Tenants: tenant.NewRegistry()})
+	s.upstream.Share(upstream.Sharing{Counter: limitCounters{b}, Offset: b.Offset, Names: s.config.Names(), Tenants: b.Tenants()})
+	s.upstream.Budget(s.newLedger(b, b.Tenants()))
 	declare(ctx, s.tel.Instruments, s.config.DefaultModel(), s.config.Fallbacks())
 	s.tel.Instruments.SetSlots(ctx, s.config.Concurrency)
 	s.announce(ctx, b)
@@ -61,7 +63,7 @@ func (s *Service) Run(ctx context.Context) error {
 	h := s.newHandler(b, b.MaxRequest(), b.MaxBody())
 	h.longestWait = b.LongestWait()
 	h.batch = &batching{
-		bus: b, on: s.config.BatchMaxWait > 0, longest: b.LongestWait(), ticks: make(chan struct{}, ticksAtOnce(s.config.Concurrency)),
+		bus: b, on: s.config.BatchMaxWait > 0, budgeted: s.upstream.Budgeted, longest: b.LongestWait(), ticks: make(chan struct{}, ticksAtOnce(s.config.Concurrency)),
 		runner: batch.New(b, s.upstream, batchItems{h}, s.config.BatchMaxWait, s.tel),
 	}
 	return s.serve(ctx, b, h)
@@ -121,7 +123,8 @@ func (s *Service) serve(ctx context.Context, b openBus, h *handler) error {
 	beside.Go(func() {
 		defer close(r.done)
 		failed = b.Run(intake, work, bus.Handlers{
-			Deliver: h.deliver, Cancelled: waiting.add, Resumed: waiting.resumed, Pause: s.upstream.Pause, Limit: s.upstream.Limit, Status: s.statusOf(b), Version: s.version,
+			Deliver: h.deliver, Cancelled: waiting.add, Resumed: waiting.resumed, Pause: s.upstream.Pause, Limit: s.upstream.Limit,
+			MayTake: s.mayTake, Deadline: deadlineOf(h.rules), Ended: s.upstream.EndBudget, Status: s.statusOf(b), Version: s.version,
 		})
 	})
 	var closed error

@@ -17,6 +17,7 @@ type verdict struct {
 	failure    events.Failure   // of failed; of rescheduled, why
 	at         time.Time        // of rescheduled
 	crashLoops int              // of rescheduled, if the request may be crashing its workers
+	after      time.Duration    // of nacked
 	free       bool             // of rescheduled, if no call was made: it uses up no retry
 	timedOut   bool             // of rescheduled, if an answer did not come in time
 
@@ -64,6 +65,9 @@ func judgeError(e *upstream.Error, s situation) verdict {
 	if s.timedOut && s.timeouts >= s.maxTimeouts {
 		return failed(events.UpstreamTimeout, fmt.Sprintf("%s An answer did not come in time in any of %d deliveries (TIMEOUT_MAX_RETRIES).", e.Message, s.timeouts+1))
 	}
+	if e.GoesBack && !s.called {
+		return s.goesBack(e)
+	}
 	wait := s.wait(e)
 	at := s.now.Add(wait)
 	if !s.deadline.IsZero() && !at.Before(s.deadline) {
@@ -73,6 +77,16 @@ func judgeError(e *upstream.Error, s situation) verdict {
 		at = s.now.Add(min(wait, s.longest))
 	}
 	return verdict{outcome: Rescheduled, free: !s.called, timedOut: s.timedOut, failure: events.Failure{Code: e.Code, Message: e.Message}, at: at}
+}
+
+// goesBack is the verdict on a request that there is no money for now: it goes back to its
+// queue, and is delivered again at its deadline at the latest, which is answered then.
+func (s situation) goesBack(e *upstream.Error) verdict {
+	after := e.Wait
+	if !s.deadline.IsZero() {
+		after = min(after, s.deadline.Sub(s.now))
+	}
+	return verdict{outcome: Nacked, after: max(after, time.Millisecond), failure: events.Failure{Code: e.Code, Message: e.Message}}
 }
 
 // wait is how long until the next try. A request that was not called for comes

@@ -40,6 +40,9 @@ const (
 	metricModelExpiry    = "gemini.model.expiry"
 	metricKeys           = "gemini.keys"
 	metricKeyCredit      = "gemini.keys.remaining"
+	metricBudgetLimit    = "gemini.budget.limit"
+	metricBudgetSpent    = "gemini.budget.spent"
+	metricBudgetReserved = "gemini.budget.reserved"
 	metricDeadLetters    = "gemini.deadletters"
 	metricEvicted        = "gemini.deadletters.evicted"
 	metricSpansLost      = "gemini.spans.lost"
@@ -122,6 +125,9 @@ func stateMetrics() []definition {
 		{metricModelExpiry, kindGauge, "s", []attribute.Key{keyRequestModel}, nil, "Seconds until OpenRouter stops offering a model of the configuration, by its catalogue, which is read at start and once a day; negative when that is past, absent where no date is announced."},
 		{metricKeys, kindGauge, "{key}", []attribute.Key{labelState}, nil, "API keys by state: usable, or why they are not (rate_limited; unauthorized, insufficient_credits until a call with them has worked, or while OpenRouter says that their time or limit is over); while all cool down nothing is taken from the queues."},
 		{metricKeyCredit, kindGauge, "{USD}", nil, nil, "What is left of the limits of the API keys, in USD: what OpenRouter said in the last ten minutes, less what this process has spent since; absent where no key has a limit; every replica has the same keys, so take min()."},
+		{metricBudgetLimit, kindGauge, "{USD}", []attribute.Key{labelTenant, labelPeriod}, nil, "What a tenant may spend in this day, week or month (UTC), in USD; $fleet stands for all together (BUDGET); absent where there is no budget, or this process has not called under it in the period; take max() over the replicas."},
+		{metricBudgetSpent, kindGauge, "{USD}", []attribute.Key{labelTenant, labelPeriod}, nil, "What is spent of that, in USD, by all workers; it is read every few seconds while calls are made, so take max(); an alert at 0.8 of the limit comes in time."},
+		{metricBudgetReserved, kindGauge, "{USD}", []attribute.Key{labelTenant, labelPeriod}, nil, "What calls under way may cost at most, in USD, of all workers; the sum with what is spent never passes the limit; take max()."},
 	}
 }
 

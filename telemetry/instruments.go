@@ -58,6 +58,7 @@ type Instruments struct {
 	expiries      atomic.Pointer[func() map[string]time.Time]
 	keyCredit     atomic.Pointer[func() (usd float64, limited bool)]
 	queues        atomic.Pointer[func() QueueNumbers]
+	budgets       atomic.Pointer[func() []BudgetNumbers]
 }
 
 func newInstruments(meter metric.Meter) (*Instruments, error) {
@@ -106,6 +107,7 @@ func newInstruments(meter metric.Meter) (*Instruments, error) {
 	b.observeKeys(&i.keys)
 	b.observeExpiries(&i.expiries, i.models.fold)
 	b.observeKeyCredit(&i.keyCredit)
+	b.observeBudgets(&i.budgets)
 	b.observeQueues(&i.queues)
 	i.begin(context.Background())
 	return i, errors.Join(b.errs...)

@@ -130,6 +130,7 @@ const (
 	labelTenant  = attribute.Key("tenant")
 	labelType    = attribute.Key("type")
 	labelLimit   = attribute.Key("limit")
+	labelPeriod  = attribute.Key("period")
 
 	labelRequested = attribute.Key("requested")
 	labelServed    = attribute.Key("served")

@@ -188,7 +188,7 @@ func (a *adminClient) printTenants(list []tenantState, asJSON bool) error {
 	_, _ = fmt.Fprintln(w, "TENANT\tWEIGHT\tIN FLIGHT\tREQUESTS/MIN\tTOKENS/MIN\tBUDGET\tWAITING\tIN BATCH\tNOTE")
 	for _, one := range list {
 		_, _ = fmt.Fprintf(w, "%s\t%d\t%s\t%s\t%s\t%s\t%s\t%s\t%s\n", one.Name, one.Weight, limit(one.MaxInFlight), limit(one.RequestsPerMinute), limit(one.TokensPerMinute),
-			budget(one.Tenant), one.Interactive.waiting(), one.Batch.waiting(), cmp.Or(broken(one), shorten(plain(one.Note), reasonShown)))
+			budgetOf(one.Tenant), one.Interactive.waiting(), one.Batch.waiting(), cmp.Or(broken(one), shorten(plain(one.Note), reasonShown)))
 	}
 	return w.Flush()
 }
@@ -208,7 +208,7 @@ func limit(n int) string {
 	return humanize.Comma(int64(n))
 }
 
-func budget(t tenant.Tenant) string {
+func budgetOf(t tenant.Tenant) string {
 	if t.Budget.IsZero() {
 		return "-"
 	}
@@ -225,7 +225,7 @@ func (a *adminClient) printTenant(one tenantState) {
 	row("max in flight", limit(one.MaxInFlight))
 	row("requests per minute", limit(one.RequestsPerMinute))
 	row("tokens per minute", limit(one.TokensPerMinute))
-	row("budget", budget(one.Tenant))
+	row("budget", budgetOf(one.Tenant))
 	row("models", cmp.Or(strings.Join(one.Models, ", "), "all of MODELS_ALLOW"))
 	row("batch only", yesNo(one.BatchOnly))
 	row("isolated", yesNo(one.Isolated))

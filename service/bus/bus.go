@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/google/uuid"
+	"github.com/nats-io/nats.go/jetstream"
 
 	"gemini-client/events"
 	"gemini-client/events/bodies"
@@ -40,7 +41,9 @@ type Bus struct {
 	bodies      *bodies.Store
 	backlog     *backlog
 	tenants     *tenant.Registry
-	declared    *declared   // keeps it current
+	declared    *declared              // keeps it current
+	budgets     jetstream.StreamConfig // the counters of money, which are made when there is a budget
+	provisions  bool
 	taking      atomic.Bool // Run takes messages
 }
 
@@ -82,6 +85,7 @@ func open(ctx context.Context, conn *Conn, c config.Config, tel *telemetry.Telem
 		q.ackWait = bound.ackWait
 		return q
 	}, topology.Queues)
+	b.budgets, b.provisions = budgetsStream(b.names, c.Replicas), c.Provision
 	b.batches = &batches{streams: s, want: topology.Batch, create: c.Provision}
 	b.heartbeat = newHeartbeat(s, uuid.NewString(), bound.ackWait)
 	b.limits = newLimits(topology.Shared[0], c.Provision)
@@ -152,6 +156,9 @@ type Handlers struct {
 	MayTake func(tenant string) (n int, again time.Duration, why string)
 	// Deadline returns that of a request: the zero time if it has none. nil: none has.
 	Deadline func(body []byte) time.Time
+	// Ended is called when every delivery is settled, before this process is dead for the
+	// others; nil: nobody asks. It has as long as the work context lasts.
+	Ended func(context.Context)
 	// Status answers people on call; it is encoded as JSON.
 	Status func() any
 	// Version of the program, for those who look for services.
@@ -191,6 +198,9 @@ func (b *Bus) Run(intake, work context.Context, h Handlers) error {
 	b.taking.Store(true)
 	b.newIntake(h).run(intake, work)
 	b.taking.Store(false)
+	if h.Ended != nil {
+		h.Ended(work)
+	}
 	b.flush()
 	end()
 	claims.Wait() // a heartbeat that is withdrawn frees them

@@ -39,6 +39,16 @@ func (b *Bus) Add(ctx context.Context, counter string, by int64, id string) (tot
 	return total, err
 }
 
+// Uncounted reports whether an error says that nothing can be counted and nothing was:
+// the stream is missing, or refuses, or may not be used. What is not ready may be soon.
+func Uncounted(err error) bool {
+	var api *jetstream.APIError
+	return errors.Is(err, nats.ErrNoResponders) || errors.Is(err, ErrDenied) || errors.Is(err, ErrTopology) || errors.As(err, &api) && api.Code != notReady
+}
+
+// notReady is the status of errors that pass.
+const notReady = 503
+
 // readTotal reads JetStream's answer to an increment. Errors: ErrCounted,
 // jetstream.ErrInvalidJSAck, *jetstream.APIError.
 func readTotal(data []byte) (int64, error) {

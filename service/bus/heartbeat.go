@@ -47,6 +47,7 @@ type heartbeat struct {
 	since   time.Time     // there was no gap from then on
 	long    bool          // before that, claims may have expired whose calls go on
 	gaps    int           // so far
+	lapses  int           // gaps in which it expired
 	news    chan struct{} // closed by the next renewal that is stored
 }
 
@@ -99,6 +100,9 @@ func (h *heartbeat) stored(begun time.Time, on uint64) (gap bool) {
 	defer h.mu.Unlock()
 	first := h.renewed.IsZero()
 	gap = !first && (on != h.on || begun.Sub(h.renewed) > h.ttl/2)
+	if !first && time.Since(h.renewed) >= min(h.ttl, wholeTTL(h.ttl)) {
+		h.lapses++
+	}
 	if gap {
 		h.gaps++
 		signal(h.back)

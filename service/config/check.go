@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"gemini-client/events"
+	"gemini-client/service/tenant"
 )
 
 // MaxConcurrency is the largest WORKER_CONCURRENCY.
@@ -115,6 +116,8 @@ func (c *Config) checkNumbers() error {
 		oneOf("LOG_FORMAT", strings.ToLower(c.LogFormat), "text", "json"),
 		oneOf("LOG_LEVEL", strings.ToUpper(c.LogLevel), "DEBUG", "INFO", "WARN", "WARNING", "ERROR", "CRITICAL"),
 		oneOf("MODEL_FALLBACK", strings.ToLower(c.ModelFallback), fallbackAlways, fallbackNever),
+		oneOf("BUDGET_ON_DEATH", strings.ToLower(c.BudgetOnDeath), "book", "release"),
+		oneOf("BUDGET_WHEN_SPENT", strings.ToLower(c.BudgetWhenSpent), string(tenant.Hold), string(tenant.Fail)),
 		oneOf("TRACE_MODE", strings.ToLower(c.TraceMode), "parent", "link"),
 	)...)
 }

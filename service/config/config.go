@@ -45,6 +45,10 @@ type OpenRouter struct {
 	TokenGapTimeout   time.Duration `yaml:"token_gap_timeout" env:"TOKEN_GAP_TIMEOUT" env-default:"30s" env-description:"longest silence between two tokens"`
 	CallTimeout       time.Duration `yaml:"call_timeout" env:"CALL_TIMEOUT" env-default:"10m" env-description:"longest single call"`
 
+	FleetBudget     Budget `yaml:"budget" env:"BUDGET" env-description:"USD that all workers together may spend in a day, week or month (UTC), such as 5/day,100/month; what a call may cost is reserved before it; empty = no bound"`
+	BudgetOnDeath   string `yaml:"budget_on_death" env:"BUDGET_ON_DEATH" env-default:"book" env-description:"what becomes of what a killed worker had reserved, in every budget: book = it counts as spent, as providers bill calls that were cut off; release = it is given back"`
+	BudgetWhenSpent string `yaml:"budget_when_spent" env:"BUDGET_WHEN_SPENT" env-default:"hold" env-description:"what becomes of requests while BUDGET is used up: hold = they wait for the next period; fail = they fail (budget_exceeded). Each tenant has its own choice for its own budget"`
+
 	CancelWaits bool `yaml:"cancel_waits" env:"CANCEL_WAITS" env-default:"false" env-description:"let the call of a cancelled request finish where its provider bills it all the same, so that its cost is logged and counted; the result does not wait. At most a quarter of WORKER_CONCURRENCY at once, with requests of 4 MiB in all"`
 }
 

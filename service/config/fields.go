@@ -82,6 +82,8 @@ func (f field) explain(text string, err error) error {
 		want = errors.New("want whole numbers separated by commas")
 	case bool:
 		want = errors.New("want true or false")
+	case Budget:
+		want = errors.New("want USD a day, week or month, such as 5/day or 5/day,100/month")
 	case CacheTTL:
 		want = errors.New("want whole seconds with a unit, 1s to 24h, or off")
 	case Size:

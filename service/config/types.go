@@ -10,6 +10,7 @@ import (
 	"github.com/dustin/go-humanize"
 
 	"gemini-client/events"
+	"gemini-client/service/tenant"
 )
 
 // List is a list of texts. As a variable it is separated by commas; spaces
@@ -55,6 +56,28 @@ func (c CacheTTL) String() string {
 
 // Seconds returns how many; 0 is off.
 func (c CacheTTL) Seconds() int { return int(time.Duration(c) / time.Second) }
+
+// Budget is what may be spent, as tenant.ParseBudget reads it. It is a text because
+// cleanenv takes a struct for a group of settings.
+type Budget string
+
+// UnmarshalText checks it; cleanenv and YAML both call it.
+func (b *Budget) UnmarshalText(text []byte) error {
+	_, err := tenant.ParseBudget(string(text))
+	if err == nil {
+		*b = Budget(text)
+	}
+	return err
+}
+
+// Bounds are what it says; none if it says nothing that can be read.
+func (b Budget) Bounds() tenant.Budget {
+	read, err := tenant.ParseBudget(string(b))
+	if err != nil {
+		return tenant.Budget{}
+	}
+	return read
+}
 
 // Size is a number of bytes. As text it may carry a unit: 1048576, 512KiB,
 // 1GiB, 1GB.

@@ -17,13 +17,11 @@ const maxLookup = 1 << 20
 
 // ModelInfo is the catalogue entry of one model.
 type ModelInfo struct {
-	ID             string `json:"id"`
-	CanonicalSlug  string `json:"canonical_slug"`
-	ContextLength  int64  `json:"context_length"`
-	ExpirationDate string `json:"expiration_date"` // as it was sent; empty if none is announced
-	Pricing        struct {
-		Prompt Price `json:"prompt"`
-	} `json:"pricing"`
+	ID             string  `json:"id"`
+	CanonicalSlug  string  `json:"canonical_slug"`
+	ContextLength  int64   `json:"context_length"`
+	ExpirationDate string  `json:"expiration_date"` // as it was sent; empty if none is announced
+	Pricing        Pricing `json:"pricing"`
 }
 
 // Price is in USD for one token at list price; 0 if it is free, not known, or -1 as of models that choose another.

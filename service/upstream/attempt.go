@@ -8,6 +8,7 @@ import (
 	"github.com/failsafe-go/failsafe-go/circuitbreaker"
 
 	"gemini-client/events"
+	"gemini-client/service/budget"
 	"gemini-client/service/openrouter"
 	"gemini-client/telemetry"
 )
@@ -46,10 +47,11 @@ type call struct {
 	firstToken time.Duration // from the start to the first token of any attempt; 0 if none came
 	answer     answer
 	reply      Reply
-	last       *Error   // of the last attempt
-	lease      lease    // of the attempt that is made
-	estimate   estimate // of the tokens that the attempt takes
-	refused    *apiKey  // that the last attempt failed with, because of it
+	last       *Error              // of the last attempt
+	lease      lease               // of the attempt that is made
+	estimate   estimate            // of the tokens that the attempt takes
+	reserved   *budget.Reservation // of the attempt that is made; nil where there is no budget
+	refused    *apiKey             // that the last attempt failed with, because of it
 
 	span *telemetry.ChatSpan
 	left chan Reply // of a call that a cancellation left behind: what becomes of the request; nil if there is none
@@ -140,8 +142,8 @@ func (c *call) timedOut() {
 	}
 }
 
-// complete makes the HTTP call.
-func (u *Caller) complete(ctx context.Context, c *call) error {
+// exchange makes the HTTP call.
+func (u *Caller) exchange(ctx context.Context, c *call) error {
 	c.attempts, c.began = c.attempts+1, time.Now()
 	c.wait(len(c.lease.probes) > 0 || !u.breaker.IsClosed()) // a probe is one until it ends
 	attempt, begun := c.attempts, false

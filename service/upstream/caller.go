@@ -15,6 +15,7 @@ import (
 	"github.com/failsafe-go/failsafe-go"
 
 	"gemini-client/events"
+	"gemini-client/service/budget"
 	"gemini-client/service/config"
 	"gemini-client/service/openrouter"
 	"gemini-client/telemetry"
@@ -36,6 +37,8 @@ type Caller struct {
 	models   *models
 	adapted  said // adaptions of requests to models
 	listed   *catalogue
+	prices   *prices
+	money    *budget.Ledger // nil: nothing is reserved
 	retired  *retired
 	left     *left        // nil without CANCEL_WAITS
 	heard    atomic.Int64 // when OpenRouter last gave a sign of life, in ns of Unix time
@@ -95,6 +98,7 @@ func newCaller(c config.Config, endpoint *url.URL, client *openrouter.Client, te
 		models: newModels(tel), retired: newRetired(tel), pinging: make(chan struct{}, 1),
 		listed: newCatalogue(client, tel, append([]string{c.Model}, c.Fallbacks()...)...),
 	}
+	u.prices = &prices{client: client, all: map[string]*priced{}}
 	if c.CancelWaits {
 		u.left = newLeft(c.Concurrency)
 	}

@@ -192,8 +192,9 @@ func (u *Caller) account(ctx context.Context, c *call, e callEnd) {
 		usage = answerUsage(e.completion)
 	}
 	if api, failed := errors.AsType[*openrouter.Error](e.err); failed {
-		usage = errorUsage(api)
+		usage = failedUsage(api)
 	}
+	c.settleCost(usage.Cost)
 	attrs := []slog.Attr{slog.String("model", c.request.Model)}
 	line := "the call of a cancelled request has ended: its cost is not known"
 	if usage.Cost != nil {

@@ -23,6 +23,11 @@ const (
 	kindModelSick
 	kindNoModel
 	kindBadRequest
+	kindOverBudget
+	kindBudgetHeld
+	kindUnpriced
+	kindUnlisted
+	kindUnbounded
 	// There is no answer, or no whole one.
 	kindConnection
 	kindFirstToken
@@ -139,6 +144,12 @@ var classes = map[kind]class{ //nolint:gochecknoglobals // a table, never change
 	kindModelSick:    {events.UpstreamUnavailable, Later, healthUnknown, keyFine, "The model has been failing and is left alone for a moment; it is asked again at {detail}", "the model's circuit breaker is open"},
 	kindNoModel:      {events.ModelUnavailable, Never, healthUnknown, keyFine, "No model is left that can answer. {detail}", "no model is left"},
 	kindBadRequest:   {events.InvalidRequest, Never, healthGood, keyFine, broke, "the call was not made ({what})"},
+
+	kindOverBudget: {events.BudgetExceeded, Never, healthUnknown, keyFine, "{detail}", "the budget is used up"},
+	kindBudgetHeld: {events.BudgetExceeded, Later, healthUnknown, keyFine, "{detail}", "the budget has no room"},
+	kindUnpriced:   {events.UpstreamUnavailable, Later, healthUnknown, keyFine, "The price of {what} is not known yet, and under a budget nothing is called for without it ({detail})", "the price is not known"},
+	kindUnlisted:   {events.ModelUnavailable, Never, healthUnknown, keyFine, "OpenRouter's catalogue has no price of {what}, and under a budget nothing is called for without it", "the model has no price"},
+	kindUnbounded:  {events.InvalidRequest, Never, healthUnknown, keyFine, "What the request may cost is not bounded, and there is a budget: it asks for {detail}", "what it may cost is not bounded"},
 
 	kindConnection:     {events.UpstreamUnavailable, Soon, healthBad, keyFine, broke, "OpenRouter could not be reached ({detail})"},
 	kindFirstToken:     {events.UpstreamTimeout, Soon, healthSlow, keyFine, broke, "no token came within FIRST_TOKEN_TIMEOUT"},

@@ -21,6 +21,9 @@
 //	keys_budget.go what a key may still spend; keys_watch.go: asking OpenRouter about it
 //	keypolicy.go   the policy that chooses a key for an attempt
 //	turns.go       the rate limit of a key
+//	budgeted.go    what a call may cost is reserved, and settled: package budget
+//	estimate.go    what it may cost; prices.go: the prices of OpenRouter's catalogue
+//	held.go        whose requests should not be taken, for want of money
 //	attempt.go     one attempt with one key; repeat.go: the look before it is repeated
 //	classify.go    which class an error belongs to (classify_status.go: what OpenRouter answered)
 //	classes.go     the table of classes

@@ -33,6 +33,10 @@ type Error struct {
 	Heals   Healing       // by what
 	Wait    time.Duration // that was asked for; 0 if none was
 
+	// GoesBack says that no call was made because a budget has no room now: unless calls
+	// were made before, the request goes back to its queue, for Wait.
+	GoesBack bool
+
 	MayBeStored bool // of a batch: it may be there all the same
 
 	kind    kind

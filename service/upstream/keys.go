@@ -39,7 +39,7 @@ type apiKey struct {
 	refusals int // 401 since the last success
 	rest         // its cool-down
 	models   map[limit]*modelRest
-	budget   budget
+	budget   keyBudget
 }
 
 // lease is the use of a key for one attempt.

@@ -8,11 +8,11 @@ import (
 	"gemini-client/service/openrouter"
 )
 
-// budget is what is known of what a key may spend and for how long: what
+// keyBudget is what is known of what a key may spend and for how long: what
 // OpenRouter said of it when it was last asked, less what its calls have cost
 // since. It makes no key rest, since it may be some minutes old: a key that cannot
 // pay is passed over while another can be used, and OpenRouter has the last word.
-type budget struct {
+type keyBudget struct {
 	openrouter.KeyInfo
 	known  bool
 	spent  float64   // since it was asked, in USD
@@ -21,7 +21,7 @@ type budget struct {
 
 // left returns what is left of the key's limit; false if it has none, or if that is
 // not known.
-func (b *budget) left() (float64, bool) {
+func (b *keyBudget) left() (float64, bool) {
 	if b.Remaining == nil {
 		return 0, false
 	}
@@ -29,18 +29,18 @@ func (b *budget) left() (float64, bool) {
 }
 
 // pays reports whether the key can pay what a prompt costs, and has not expired.
-func (b *budget) pays(cost float64, now time.Time) bool {
+func (b *keyBudget) pays(cost float64, now time.Time) bool {
 	left, limited := b.left()
 	return !b.expired(now) && (!limited || left > 0 && left >= cost)
 }
 
-func (b *budget) expired(now time.Time) bool {
+func (b *keyBudget) expired(now time.Time) bool {
 	return !b.ExpiresAt.IsZero() && !now.Before(b.ExpiresAt)
 }
 
 // outdated forgets what a call has shown to be wrong, since it has worked: a limit
 // was raised or has begun anew, or the key's end was put off.
-func (b *budget) outdated(now time.Time) {
+func (b *keyBudget) outdated(now time.Time) {
 	if left, limited := b.left(); limited && left <= 0 {
 		b.Remaining = nil
 	}
@@ -50,7 +50,7 @@ func (b *budget) outdated(now time.Time) {
 }
 
 // why is the failure code of a key that can pay for nothing.
-func (b *budget) why(now time.Time) events.Code {
+func (b *keyBudget) why(now time.Time) events.Code {
 	if b.expired(now) {
 		return events.Unauthorized
 	}

@@ -23,6 +23,8 @@ func WayOut(code events.Code) string {
 		return "put a valid key (https://openrouter.ai/settings/keys) into OPENROUTER_API_KEYS_FILE" + replay + string(code)
 	case events.InsufficientCredits:
 		return "add credits (https://openrouter.ai/settings/credits) or raise the key's limit" + replay + string(code)
+	case events.BudgetExceeded:
+		return "wait for the end of the period, or raise the budget (gemini-client tenants set, or BUDGET); gemini-client usage shows it"
 	case events.RateLimited, events.UpstreamUnavailable, events.UpstreamTimeout:
 		return "when it is over: gemini-client deadletters replay --code " + string(code)
 	}

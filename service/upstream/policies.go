@@ -40,7 +40,8 @@ type answer = *openrouter.Completion
 //	attempt        judges how the attempt went
 //	awaitTurn      the limits that all workers share, of the tenant, the model and the key (package limits)
 //	inTurn         KEYS_MAX_PER_MINUTE where it is this process's alone, by failsafe-go's rate limiter
-//	complete       the call, within CALL_TIMEOUT
+//	complete       what the call may cost is reserved in the budgets, and settled after it (budgeted.go)
+//	exchange       the call, within CALL_TIMEOUT
 //
 // They are failsafe-go's policies in their standalone use, which costs nothing while
 // nothing fails; only what fails goes through an executor.

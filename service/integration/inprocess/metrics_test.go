@@ -95,6 +95,7 @@ func TestMetricsAreTheDocumentedOnes(t *testing.T) {
 	b := setup(t, quick, func(c *config.Config) {
 		c.APIKeys = append(c.APIKeys, servicetest.Key+"2")
 		c.ShutdownTimeout = time.Second
+		c.FleetBudget = "1000/month"
 	})
 	much := 1000.0
 	b.openrouter.SetKey(servicetest.Key+"2", simulator.KeySettings{Limit: &much})
@@ -105,6 +106,7 @@ func TestMetricsAreTheDocumentedOnes(t *testing.T) {
 	b.ordinaryLife()
 	b.outage(r)
 	b.overtaken()
+	b.budgetsAreShown(r)
 	text, _ := r.get("/metrics")
 	scraped(t, seen, text)
 	for _, want := range []string{
@@ -135,6 +137,16 @@ func TestMetricsAreTheDocumentedOnes(t *testing.T) {
 		}
 	}
 	wantChatAttributes(t, b.spans.GetSpans())
+}
+
+// budgetsAreShown waits until the counters of money have been looked at.
+func (b *bench) budgetsAreShown(r *replica) {
+	b.t.Helper()
+	b.Until("the budget is shown", func() (string, bool) {
+		text, _ := r.get("/metrics")
+		return text, strings.Contains(text, `gemini_budget_limit{period="month",tenant="$fleet"} 1000`) && strings.Contains(text, `gemini_budget_reserved{period="month",tenant="$fleet"} 0`) &&
+			strings.Contains(text, `gemini_budget_spent{period="month",tenant="$fleet"} 0.0`)
+	})
 }
 
 // zeroAtFirst checks the first scrape: what has not happened is there as 0.

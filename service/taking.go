@@ -1,0 +1,31 @@
+package service
+
+import (
+	"time"
+
+	"gemini-client/events"
+)
+
+// mayTake returns how many more requests of a tenant may be taken now, "" for those of all
+// together: while a budget or a limit has no room for them they wait in their queue, and
+// not in slots.
+func (s *Service) mayTake(tenant string) (n int, again time.Duration, why string) {
+	if tenant != "" {
+		if again, why = s.upstream.Held(tenant); why != "" {
+			return 0, again, why
+		}
+	}
+	return s.upstream.MayTake(tenant)
+}
+
+// deadlineOf returns the deadline of a request that waits; the zero time if it has none, or
+// cannot be read: that is said when it is taken.
+func deadlineOf(rules events.Rules) func(body []byte) time.Time {
+	return func(body []byte) time.Time {
+		r, err := rules.Decode(body, time.Now())
+		if err != nil {
+			return time.Time{}
+		}
+		return r.Deadline
+	}
+}
