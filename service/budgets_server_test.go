@@ -68,7 +68,7 @@ func newTeller(t *testing.T, c config.Config) *teller {
 	var runs sync.WaitGroup
 	runs.Go(func() {
 		_ = b.Run(intake, intake, bus.Handlers{
-			Deliver: func(context.Context, *bus.Delivery) {}, Cancelled: func(string) {}, Resumed: func() {},
+			Deliver: func(context.Context, *bus.Delivery) {}, Cancelled: func(string, string) {}, Resumed: func() {},
 			Pause: func() (time.Duration, string) { return 0, "" }, Status: func() any { return nil },
 			Ended: func(context.Context) { p.ledger.Close(context.WithoutCancel(intake)) },
 		})

@@ -40,6 +40,7 @@ func TestBashCompletion(t *testing.T) {
 		b.put(b.Names.Deadletter(code, ids[i]), nats.Header{}, servicetest.Body(ids[i], secret, nil))
 	}
 	b.put(b.Names.Deadletter(events.InvalidRequest, ""), nats.Header{}, []byte(secret))
+	b.command(0, "tenants", "set", "acme", "--note", "ask Ann")
 	tab := func(line string, variables ...string) string {
 		t.Helper()
 		code, out, errs := sh.run(t, pressTab, append(variables, "LINE=gemini-client "+line)...)
@@ -69,6 +70,9 @@ func TestBashCompletion(t *testing.T) {
 		"status " + ids[0][:10]:     ids[0],
 		"deadletters purge 1 2 ":    strings.Join(slices.Sorted(slices.Values(append(both, "3"))), " "),
 		"deadletters show 1 ":       "",
+		"tenants show ":             "acme",
+		"tenants show acme ":        "",
+		"pause --tenant ":           "acme",
 		"deadletters replay 3":      "3",
 		"deadletters list --code m": "model_unavailable",
 	} {

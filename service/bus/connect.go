@@ -150,7 +150,7 @@ func options(c config.NATS, pending *pending, mux *mux, log *slog.Logger) []nats
 			case strings.Contains(err.Error(), discovery):
 				log.Debug("this user may not subscribe below "+discovery+"*: nats micro does not find the worker", "error", err)
 				return
-			case strings.Contains(err.Error(), keyValue), strings.Contains(err.Error(), keyValueStream):
+			case strings.Contains(err.Error(), tenantsHeard), strings.Contains(err.Error(), tenantsAsked):
 				log.Debug("this user may not see declared tenants", "error", err)
 				return
 			default:

@@ -137,3 +137,60 @@ func TestSubjectsOfAnotherAreMended(t *testing.T) {
 		})
 	}
 }
+
+// Consumers come first and go last, and the record the other way round: at no time is there
+// a subject that nobody reads, or a tenant that cannot be published for.
+func TestOrderOfDeclaring(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	b.provision()
+	d, look := b.declarations(), b.declarations()
+	whenSubjectsChange := func(then func(consumers bool, declared error)) {
+		d.conn.JetStream = &before{look.conn.JetStream, func() {
+			depths, err := look.Depths(b.Context())
+			if err != nil {
+				t.Error(err)
+			}
+			interactive, slow := look.Lanes("acme", depths)
+			_, err = look.Get(b.Context(), "acme")
+			then(interactive != nil && slow != nil, err)
+		}}
+	}
+	asked := 0
+	check := func(consumers bool, declared error) {
+		if asked++; !consumers || !errors.Is(declared, ErrUndeclared) {
+			t.Errorf("consumers are there: %t; the record: %v", consumers, declared)
+		}
+	}
+	whenSubjectsChange(check)
+	if _, err := d.Set(b.Context(), "acme", weight(2)); err != nil {
+		t.Fatal(err)
+	}
+	whenSubjectsChange(check)
+	if _, err := d.Remove(b.Context(), "acme", false); err != nil || asked != 2 {
+		t.Errorf("%v, the subjects were changed %d times", err, asked)
+	}
+}
+
+// What is published while a tenant is being removed is not lost: the tenant stays.
+func TestRequestAtTheLastMoment(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	b.provision()
+	d, look := b.declarations(), b.declarations()
+	if _, err := d.Set(b.Context(), "acme", weight(2)); err != nil {
+		t.Fatal(err)
+	}
+	d.conn.JetStream = &before{look.conn.JetStream, func() {
+		if err := b.publishes("acme", "interactive"); err != nil {
+			t.Error(err)
+		}
+	}}
+	if _, err := d.Remove(b.Context(), "acme", false); !errors.Is(err, ErrInUse) {
+		t.Errorf("removed: %v", err)
+	}
+	got, err := look.Get(b.Context(), "acme")
+	if err != nil || got.Weight != 2 || b.publishes("acme", "batch") != nil {
+		t.Errorf("it is not as it was: %+v, %v", got, err)
+	}
+}

@@ -26,6 +26,8 @@
 //	GEMINI_CANCELS      cancelled requests.
 //	GEMINI_BATCH        marks of requests that wait for a batch, and records of batches; made when
 //	                    the first request wants it (batch.go).
+//	KV_GEMINI_TENANTS   a key-value bucket (ADR-8): what is declared of tenants (tenants.go). The
+//	                    service goes on without it.
 //	OBJ_GEMINI_BODIES   an object store (ADR-20) of prompts and results too large for a message.
 //	                    The service goes on without it (bodies.go).
 //
@@ -87,6 +89,15 @@
 // pull.go speaks the pull protocol itself, and cancels.go reads in JSON, because a
 // message without a body that carries a Status header is taken for a status
 // of the server by NATS clients, and any requester can send one.
+//
+// # Tenants
+//
+// Each tenant has two subjects in GEMINI_REQUESTS, listed one by one, and a consumer for
+// each (topology_tenants.go). People declare it (declarations.go): consumers first, then
+// subjects, then the record, so nobody can publish what nobody reads. The subjects are one
+// list that JetStream replaces as a whole and without a condition, so whoever has changed
+// it compares it with the records afterwards (tenants_subjects.go). Workers read all records
+// with one question (tenants.go).
 //
 // # Two versions side by side
 //

@@ -156,12 +156,12 @@ func comparedStream(c jetstream.StreamConfig) jetstream.StreamConfig {
 	return c
 }
 
-// comparedConsumer is comparedStream of a consumer.
+// comparedConsumer is comparedStream of a consumer. A pause stays as it is.
 func comparedConsumer(c jetstream.ConsumerConfig) jetstream.ConsumerConfig {
 	if c.MaxWaiting == 0 {
 		c.MaxWaiting = 512
 	}
-	c.Name = c.Durable
+	c.Name, c.PauseUntil = c.Durable, nil
 	c.Metadata = ownMetadata(c.Metadata)
 	return c
 }

@@ -43,14 +43,15 @@ type declared struct {
 	log      *slog.Logger
 	registry *tenant.Registry
 	wake     chan struct{}
-	heard    atomic.Bool // a change, since the last reading
+	heard    atomic.Bool   // a change, since the last reading
+	every    time.Duration // tenantsEvery
 
 	said   bool              // that the records cannot be read
 	broken map[string]uint64 // records that cannot be used, of which the log tells, by tenant
 }
 
 func newDeclared(conn *Conn, names events.Names, log *slog.Logger) *declared {
-	return &declared{conn: conn, names: names, log: log, registry: tenant.NewRegistry(), wake: make(chan struct{}, 1), broken: map[string]uint64{}}
+	return &declared{conn: conn, names: names, log: log, registry: tenant.NewRegistry(), wake: make(chan struct{}, 1), every: tenantsEvery, broken: map[string]uint64{}}
 }
 
 // first reads them before messages are taken, if that takes no time.
@@ -72,7 +73,7 @@ func (d *declared) run(ctx context.Context) {
 		case <-wait.C:
 		case <-d.wake:
 		}
-		next := tenantsEvery
+		next := d.every
 		if d.heard.Swap(false) {
 			next = tenantsSoon
 		}

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/nats-io/nats-server/v2/server"
 	"github.com/nats-io/nats.go"
@@ -53,6 +54,7 @@ func TestDeclaredTenantsAreKeptCurrent(t *testing.T) {
 	if !bus.Tenants().Any() || bus.Tenants().Of("acme").Weight != 3 {
 		t.Errorf("after the start it knows %v", bus.Tenants().Declared())
 	}
+	bus.declared.every = time.Hour // what is known is heard
 	b.run(bus, Handlers{})
 	b.put("acme", `{"weight":4}`)
 	b.put("beta", `{}`)
@@ -98,6 +100,7 @@ func TestTenantsAfterAReconnect(t *testing.T) {
 	b.provision()
 	b.config.NATS.URL = "nats://" + f.Address
 	bus := b.open()
+	bus.declared.every = time.Hour
 	b.run(bus, Handlers{})
 	b.Result(b.Ask("hello", nil))
 	f.Cut()

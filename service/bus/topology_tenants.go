@@ -17,10 +17,11 @@ const (
 	tenantRecordSize = 16 << 10 // of one record, in bytes
 )
 
-// What the subjects of key-value buckets, and questions about their streams, have in them.
+// What a permission violation says of a worker that may not hear of declared tenants, or
+// not read them, which it tells in its own words (tenants.go).
 const (
-	keyValue       = "$KV."
-	keyValueStream = ".KV_"
+	tenantsHeard = `Subscription to "$KV.`
+	tenantsAsked = "DIRECT.GET.KV_"
 )
 
 // consumerName is the durable consumer of a tenant's requests in a lane. It is Durable
