@@ -26,6 +26,8 @@
 //	GEMINI_CANCELS      cancelled requests.
 //	GEMINI_BATCH        marks of requests that wait for a batch, and records of batches; made when
 //	                    the first request wants it (batch.go).
+//	GEMINI_LIMITS       calls and tokens of each half second, counted by all workers together; made
+//	                    when something is counted (limits.go).
 //	OBJ_GEMINI_BODIES   an object store (ADR-20) of prompts and results too large for a message.
 //	                    The service goes on without it (bodies.go).
 //
