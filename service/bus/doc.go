@@ -28,6 +28,8 @@
 //	                    the first request wants it (batch.go).
 //	KV_GEMINI_TENANTS   a key-value bucket (ADR-8): what is declared of tenants (tenants.go). The
 //	                    service goes on without it.
+//	GEMINI_LIMITS       calls and tokens of each half second, counted by all workers together; made
+//	                    when something is counted (limits.go).
 //	OBJ_GEMINI_BODIES   an object store (ADR-20) of prompts and results too large for a message.
 //	                    The service goes on without it (bodies.go).
 //

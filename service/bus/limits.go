@@ -3,6 +3,7 @@ package bus
 import (
 	"context"
 	"errors"
+	"sync/atomic"
 	"time"
 
 	"github.com/nats-io/nats.go"
@@ -17,29 +18,42 @@ const limitsAgain = time.Minute
 type limits struct {
 	want   jetstream.StreamConfig
 	create bool
+	bound  atomic.Bool // it was there when it was last used
 
-	lock  chan struct{} // holds a token while nobody looks for it
-	bound chan struct{} // closed when it was found
-	asked time.Time     // when it was looked for in vain; belongs to the holder of the token, as the next
+	lock  chan struct{} // holds a token while nobody looks for it; the holder has the rest
+	found bool          // it has been there
+	asked time.Time     // when it was looked for in vain
 	err   error         // why
 	said  bool          // the log says it
 }
 
 func newLimits(want jetstream.StreamConfig, create bool) *limits {
-	l := &limits{want: want, create: create, lock: make(chan struct{}, 1), bound: make(chan struct{})}
+	l := &limits{want: want, create: create, lock: make(chan struct{}, 1)}
 	l.lock <- struct{}{}
 	return l
 }
 
-// LimitsReady makes sure of the counters of limits. Errors: ErrTopology where their stream
-// is missing and may not be made, or does not fit, which the log says once: it is looked
-// for again after a minute; those of the connection; ctx's cause.
-func (b *Bus) LimitsReady(ctx context.Context) error {
+// AddLimit adds to a counter of a limit, as Add does, and makes sure of its stream before.
+// Errors: ErrTopology where that cannot be used; those of Add.
+func (b *Bus) AddLimit(ctx context.Context, counter string, by int64, id string) (int64, error) {
+	if err := b.limitsReady(ctx); err != nil {
+		return 0, err
+	}
+	total, err := b.Add(ctx, counter, by, id)
+	if errors.Is(err, nats.ErrNoResponders) { // the stream may be gone
+		b.limits.bound.Store(false)
+	}
+	return total, err
+}
+
+// limitsReady makes sure of the counters of limits. Errors: ErrTopology where their stream
+// is missing and may not be made, or does not fit, or this user may not use it, which the
+// log says once; it is looked for again after a minute. A stream that has been there is
+// away, and not missing. Those of the connection; ctx's cause.
+func (b *Bus) limitsReady(ctx context.Context) error {
 	l := b.limits
-	select {
-	case <-l.bound:
+	if l.bound.Load() {
 		return nil
-	default:
 	}
 	select {
 	case <-l.lock:
@@ -47,32 +61,33 @@ func (b *Bus) LimitsReady(ctx context.Context) error {
 	case <-ctx.Done():
 		return context.Cause(ctx)
 	}
-	select {
-	case <-l.bound:
+	switch {
+	case l.bound.Load():
 		return nil
-	default:
-	}
-	if l.err != nil && time.Since(l.asked) < limitsAgain {
+	case l.err != nil && time.Since(l.asked) < limitsAgain:
 		return l.err
 	}
 	err := b.ensureLimits(ctx)
 	if err == nil {
-		close(l.bound)
+		l.bound.Store(true)
+		l.found, l.err = true, nil
 	}
 	if !errors.Is(err, ErrTopology) {
 		return err
 	}
-	l.err, l.asked = err, time.Now()
-	if !l.said {
+	if l.found {
+		return ErrNoAnswer
+	}
+	if l.err, l.asked = err, time.Now(); !l.said {
 		l.said = true
-		b.tel.Logger.WarnContext(ctx, "limits hold for this worker alone, and not for all of them together, because the stream of their counters cannot be used: run `gemini-client provision`",
+		b.tel.Logger.WarnContext(ctx, "limits hold for this worker alone, and not for all of them together, because the stream of their counters cannot be used: run `gemini-client provision`, and give the service's user its rights (deploy/README.md)",
 			"stream", l.want.Name, "error", err)
 	}
 	return err
 }
 
-// ensureLimits looks for the stream, and makes it if it is missing and may be made. Where
-// this user may not see it, it cannot be used. Errors: as LimitsReady.
+// ensureLimits looks for the stream, and makes it if it is missing and may be made. Errors:
+// as limitsReady.
 func (b *Bus) ensureLimits(ctx context.Context) error {
 	want := b.limits.want
 	var have jetstream.StreamConfig

@@ -2,6 +2,7 @@ package bus
 
 import (
 	"errors"
+	"fmt"
 	"strings"
 	"testing"
 	"time"
@@ -24,14 +25,22 @@ func TestLimitsStreamIsMadeWhenItIsNeeded(t *testing.T) {
 	if _, err := one.Add(b.Context(), counter, 1, ""); !errors.Is(err, nats.ErrNoResponders) {
 		t.Errorf("an increment before it is there: %v", err)
 	}
-	for range 2 {
-		if err := one.LimitsReady(b.Context()); err != nil {
-			t.Fatal(err)
-		}
-	}
-	if total, err := one.Add(b.Context(), counter, 2, ""); err != nil || total != 2 {
+	if total, err := one.AddLimit(b.Context(), counter, 2, ""); err != nil || total != 2 {
 		t.Errorf("got %d, %v", total, err)
 	}
+	b.nats.Stop()
+	b.nats.Start()
+	b.Until("it is there after the server has started again", func() (string, bool) {
+		total, err := one.AddLimit(b.Context(), counter, 3, "")
+		return fmt.Sprint(total, err), err == nil && total >= 5
+	})
+	if err := b.JS.DeleteStream(b.Context(), name); err != nil {
+		t.Fatal(err)
+	}
+	b.Until("it is made again when it is gone", func() (string, bool) {
+		total, err := one.AddLimit(b.Context(), counter, 1, "")
+		return fmt.Sprint(total, err), err == nil
+	})
 }
 
 // Where it may not be made, each worker is told so, and the log says the way out, once.
@@ -41,11 +50,12 @@ func TestLimitsStreamIsMissing(t *testing.T) {
 	b.provision()
 	one := setupOn(t, b.nats, func(c *config.Config) { c.Provision = false })
 	bus := one.open()
+	counter := bus.names.Limit("tenant", "acme", "requests") + ".1"
 	if err := b.JS.DeleteStream(b.Context(), bus.names.LimitsStream()); err != nil {
 		t.Fatal(err)
 	}
 	for range 3 {
-		if err := bus.LimitsReady(b.Context()); !errors.Is(err, ErrTopology) {
+		if _, err := bus.AddLimit(b.Context(), counter, 1, ""); !errors.Is(err, ErrTopology) {
 			t.Errorf("got %v, want ErrTopology", err)
 		}
 	}
@@ -54,8 +64,16 @@ func TestLimitsStreamIsMissing(t *testing.T) {
 	}
 	b.provision()
 	bus.limits.asked = bus.limits.asked.Add(-limitsAgain)
-	if err := bus.LimitsReady(b.Context()); err != nil {
+	if _, err := bus.AddLimit(b.Context(), counter, 1, ""); err != nil {
 		t.Errorf("a minute after it was provisioned: %v", err)
+	}
+	if err := b.JS.DeleteStream(b.Context(), bus.names.LimitsStream()); err != nil {
+		t.Fatal(err)
+	}
+	for range 2 {
+		if _, err := bus.AddLimit(b.Context(), counter, 1, ""); err == nil || errors.Is(err, ErrTopology) {
+			t.Errorf("when it is gone that was there: %v, want an outage", err)
+		}
 	}
 }
 

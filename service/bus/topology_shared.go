@@ -27,12 +27,13 @@ const (
 )
 
 // limitsStream has the calls and tokens of each half second, which all workers count
-// together (ADR-49). It is in memory: what is lost with it is one window.
+// together (ADR-49). It is on file, for a stream in memory is gone when its only server
+// starts again, and a worker that may not make streams would have none then.
 func limitsStream(n events.Names, replicas int) jetstream.StreamConfig {
 	return jetstream.StreamConfig{
 		Name: n.LimitsStream(), Subjects: []string{n.LimitsAll()},
 		Description: "calls and tokens a minute, counted by all workers together",
-		Retention:   jetstream.LimitsPolicy, Storage: jetstream.MemoryStorage, Replicas: replicas,
+		Retention:   jetstream.LimitsPolicy, Storage: jetstream.FileStorage, Replicas: replicas,
 		MaxMsgsPerSubject: 1, MaxAge: limitsMaxAge, AllowMsgCounter: true, AllowDirect: true,
 	}
 }

@@ -3,7 +3,7 @@
 //
 //	request ─▶ chat.go ─▶ policies.go ─────────────────────────────▶ attempt.go ─▶ openrouter
 //	           OpenRouter's  retry, model, wait while open, breaker,    one call, classified
-//	           request       key, turn of the key                       where it ends
+//	           request       key, turn (limits)                         where it ends
 //
 // policies.go shows the whole composition, from outside in. A file a concern:
 //
@@ -20,10 +20,11 @@
 //	rests.go       for how long a key, or a model with a key, is left alone
 //	keys_budget.go what a key may still spend; keys_watch.go: asking OpenRouter about it
 //	keypolicy.go   the policy that chooses a key for an attempt
-//	turns.go       the rate limit of a key
+//	turns.go       the rate limit of a key, where that is this process's alone
 //	budgeted.go    what a call may cost is reserved, and settled: package budget
 //	estimate.go    what it may cost; prices.go: the prices of OpenRouter's catalogue
 //	held.go        whose requests should not be taken, for want of money
+//	shared.go      limits that hold for all workers (awaitshared.go: waiting for them; maytake.go: what the intake is told)
 //	attempt.go     one attempt with one key; repeat.go: the look before it is repeated
 //	classify.go    which class an error belongs to (classify_status.go: what OpenRouter answered)
 //	classes.go     the table of classes
