@@ -20,8 +20,8 @@ import (
 
 const (
 	fleetLimit = 4_000_000 // in millionths of a USD
-	callAtMost = 1_000   // what is reserved for each call
-	callers    = 32      // of each process
+	callAtMost = 1_000     // what is reserved for each call
+	callers    = 32        // of each process
 )
 
 // till is what the provider bills, and what the killed had reserved.

@@ -40,6 +40,9 @@ func useEverything(t *testing.T, b bundle) {
 	i.InFlight(ctx, -1)
 	i.SetSlots(ctx, 100)
 	i.ObserveMemory(func() (inHand, budget int64) { return 7, 1 << 20 })
+	i.ObserveBudgets(func() []BudgetNumbers {
+		return []BudgetNumbers{{Tenant: "acme", Period: "day", Limit: 5, Spent: 4, Reserved: 0.5}}
+	})
 	i.ObserveBreaker(func() BreakerState { return BreakerOpen })
 	i.ObserveModels(func() map[string]BreakerState {
 		all := map[string]BreakerState{"google/gemini-2.5-flash": BreakerHalfOpen}
@@ -101,6 +104,9 @@ func TestMetrics(t *testing.T) {
 		`gemini_inflight 2.0`,
 		`gemini_slots 100.0`,
 		`gemini_memory_in_hand_bytes 7.0`,
+		`gemini_budget_limit{period="day",tenant="acme"} 5.0`,
+		`gemini_budget_spent{period="day",tenant="acme"} 4.0`,
+		`gemini_budget_reserved{period="day",tenant="acme"} 0.5`,
 		`gemini_memory_budget_bytes 1.048576e+06`,
 		`gemini_retries_total{reason="rate_limited"} 1.0`,
 		`gemini_substituted_total{requested="google/gemini-2.5-flash",served="google/gemini-3.5-flash-lite-20260721"} 1.0`,

@@ -239,8 +239,14 @@ func TestWayOut(t *testing.T) {
 		needsSomebody := slices.Contains([]events.Code{
 			events.ModelUnavailable, events.Unauthorized, events.InsufficientCredits, events.RateLimited, events.UpstreamUnavailable, events.UpstreamTimeout,
 		}, code)
+		if code == events.BudgetExceeded { // keeps no dead letter: its requester was told at once
+			continue
+		}
 		if text := upstream.WayOut(code); (text != "") != needsSomebody || needsSomebody && !strings.Contains(text, "deadletters replay --code "+string(code)) {
 			t.Errorf("%s: got %q", code, text)
 		}
+	}
+	if text := upstream.WayOut(events.BudgetExceeded); !strings.Contains(text, "gemini-client usage") {
+		t.Errorf("%s: got %q", events.BudgetExceeded, text)
 	}
 }
