@@ -52,7 +52,7 @@ func (s *Service) Run(ctx context.Context) error {
 		return unlessStopped(ctx, err)
 	}
 	defer b.Close()
-	s.upstream.Budget(s.newLedger(b, s.tenants))
+	s.upstream.Budget(NewLedger(s.config, b, s.tenants, s.tel.Logger))
 	declare(ctx, s.tel.Instruments, s.config.DefaultModel(), s.config.Fallbacks())
 	s.tel.Instruments.SetSlots(ctx, s.config.Concurrency)
 	s.announce(ctx, b)
