@@ -3,6 +3,7 @@ package service
 import (
 	"context"
 	"errors"
+	"log/slog"
 	"strings"
 	"sync"
 	"time"
@@ -11,15 +12,16 @@ import (
 
 	"gemini-client/service/budget"
 	"gemini-client/service/bus"
+	"gemini-client/service/config"
 	"gemini-client/service/tenant"
 )
 
-// newLedger returns the ledger of what calls cost, on the counters of a bus.
-func (s *Service) newLedger(b *bus.Bus, tenants *tenant.Registry) *budget.Ledger {
+// NewLedger returns the ledger of what calls cost, on the counters of a bus.
+func NewLedger(c config.Config, b *bus.Bus, tenants *tenant.Registry, log *slog.Logger) *budget.Ledger {
 	return budget.New(budget.Config{
-		Counters: &counters{Bus: b, lived: map[string]time.Time{}}, Names: s.config.Names(), Instance: b.Instance(),
-		Fleet: s.config.FleetBudget.Bounds(), FleetWhenSpent: tenant.WhenSpent(strings.ToLower(s.config.BudgetWhenSpent)),
-		OnDeath: budget.OnDeath(strings.ToLower(s.config.BudgetOnDeath)), Tenants: tenants, Log: s.tel.Logger,
+		Counters: &counters{Bus: b, lived: map[string]time.Time{}}, Names: c.Names(), Instance: b.Instance(),
+		Fleet: c.FleetBudget.Bounds(), FleetWhenSpent: tenant.WhenSpent(strings.ToLower(c.BudgetWhenSpent)),
+		OnDeath: budget.OnDeath(strings.ToLower(c.BudgetOnDeath)), Tenants: tenants, Log: log,
 	})
 }
 

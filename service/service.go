@@ -10,7 +10,6 @@ import (
 	"gemini-client/service/batch"
 	"gemini-client/service/bus"
 	"gemini-client/service/config"
-	"gemini-client/service/tenant"
 	"gemini-client/service/upstream"
 	"gemini-client/telemetry"
 )
@@ -23,7 +22,6 @@ type Service struct {
 	tel      *telemetry.Telemetry
 	upstream *upstream.Caller
 	health   *health
-	tenants  *tenant.Registry
 }
 
 // New checks the configuration and prepares the way to OpenRouter; it opens no
@@ -37,7 +35,7 @@ func New(c config.Config, version string, tel *telemetry.Telemetry) (*Service, e
 	if err != nil {
 		return nil, err
 	}
-	return &Service{config: c, version: version, tel: tel, upstream: caller, health: newHealth(caller), tenants: tenant.NewRegistry()}, nil
+	return &Service{config: c, version: version, tel: tel, upstream: caller, health: newHealth(caller)}, nil
 }
 
 // Handler serves /healthz, /readyz and /metrics.
@@ -54,7 +52,7 @@ func (s *Service) Run(ctx context.Context) error {
 	}
 	defer b.Close()
 	s.upstream.Share(upstream.Sharing{Counter: limitCounters{b}, Offset: b.Offset, Names: s.config.Names(), Tenants: b.Tenants()})
-	s.upstream.Budget(s.newLedger(b, b.Tenants()))
+	s.upstream.Budget(NewLedger(s.config, b, b.Tenants(), s.tel.Logger))
 	declare(ctx, s.tel.Instruments, s.config.DefaultModel(), s.config.Fallbacks())
 	s.tel.Instruments.SetSlots(ctx, s.config.Concurrency)
 	s.announce(ctx, b)

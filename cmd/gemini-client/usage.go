@@ -61,14 +61,13 @@ counted, the budget is shown as unknown.`,
 
 // usageLine is one budget in one period. Amounts are in USD.
 type usageLine struct {
-	Tenant   string    `json:"tenant"` // "" stands for all together
-	Period   string    `json:"period"`
-	Budget   *float64  `json:"budget"` // null if it is not known
-	Spent    float64   `json:"spent"`
-	Reserved float64   `json:"reserved"`
-	Left     *float64  `json:"left"`
-	Held     []heldBy  `json:"held"`
-	At       time.Time `json:"time"`
+	Tenant   string   `json:"tenant"` // "" stands for all together
+	Period   string   `json:"period"`
+	Budget   *float64 `json:"budget"` // null if it is not known
+	Spent    float64  `json:"spent"`
+	Reserved float64  `json:"reserved"`
+	Left     *float64 `json:"left"`
+	Held     []heldBy `json:"held"`
 }
 
 // heldBy is what one worker has reserved.
@@ -102,15 +101,22 @@ func (a *adminClient) usage(ctx context.Context, now time.Time) ([]usageLine, er
 		if err != nil {
 			return nil, fmt.Errorf("stream %s: has a service run under a budget, or `gemini-client provision`? (%w)", a.names.BudgetsStream(), err)
 		}
-		for _, u := range usages {
-			line, shown, err := a.usageLine(ctx, u, alive)
-			if err != nil {
-				return nil, err
-			}
-			if shown {
-				line.At = now.UTC()
-				lines = append(lines, line)
-			}
+		if lines, err = a.addLines(ctx, lines, usages, alive); err != nil {
+			return nil, err
+		}
+	}
+	return lines, nil
+}
+
+// addLines adds those of one tenant.
+func (a *adminClient) addLines(ctx context.Context, lines []usageLine, usages []budget.Usage, alive map[string]bool) ([]usageLine, error) {
+	for _, u := range usages {
+		line, shown, err := a.usageLine(ctx, u, alive)
+		if err != nil {
+			return nil, err
+		}
+		if shown {
+			lines = append(lines, line)
 		}
 	}
 	return lines, nil

@@ -110,9 +110,6 @@ func (l *Ledger) Held(name string) (again time.Duration, why string) {
 	return again, why
 }
 
-// HeldAll is Held of every tenant: what the budget of all together says.
-func (l *Ledger) HeldAll() (again time.Duration, why string) { return l.Held(Fleet) }
-
 func (l *Ledger) heldBy(b bound, now time.Time) (time.Duration, string) {
 	l.mu.Lock()
 	a := l.accounts[key{b.scope, b.period}]

@@ -1,4 +1,4 @@
-package service
+package inprocess_test
 
 import (
 	"context"
@@ -10,6 +10,7 @@ import (
 	"testing"
 	"time"
 
+	"gemini-client/service"
 	"gemini-client/service/budget"
 	"gemini-client/service/bus"
 	"gemini-client/service/config"
@@ -61,10 +62,8 @@ func newTeller(t *testing.T, c config.Config) *teller {
 	if err != nil {
 		t.Fatal(err)
 	}
-	s := &Service{config: c, tel: tel}
 	intake, stop := context.WithCancel(context.WithoutCancel(t.Context()))
-	p := &teller{bus: b, ledger: s.newLedger(b, tenant.NewRegistry()), killed: make(chan struct{})}
-	p.ledger.Log = slog.New(slog.DiscardHandler)
+	p := &teller{bus: b, ledger: service.NewLedger(c, b, tenant.NewRegistry(), slog.New(slog.DiscardHandler)), killed: make(chan struct{})}
 	var runs sync.WaitGroup
 	runs.Go(func() {
 		_ = b.Run(intake, intake, bus.Handlers{
