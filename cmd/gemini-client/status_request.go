@@ -220,19 +220,16 @@ func (a *adminClient) findQueued(ctx context.Context, w *requestState, q queueNa
 	if err != nil {
 		return err
 	}
-	rules, waiting := a.config.Rules(0), map[string]int{} // by subject
+	waiting := map[string]int{} // by subject
 	for sequence, n := uint64(1), 0; n < most; n++ {
 		m, err := a.next(ctx, s, sequence, q.subject)
 		if m == nil || err != nil {
 			return err
 		}
 		sequence = m.Sequence + 1
-		if bytes.Contains(bytes.ToLower(m.Data), []byte(w.ID)) {
-			of := a.tenantOf(m)
-			if r, _ := rules.Decode(m.Data, m.Time); events.CanonicalID(r.ID) == w.ID && (a.tenantOnly == "" || of == a.tenantOnly) {
-				w.Tenant = cmp.Or(w.Tenant, of)
-				w.Queued = append(w.Queued, messageState{Message: fmt.Sprintf("%s/%d", q.stream, m.Sequence), At: m.Time.UTC(), Delivered: m.Sequence <= depth.Delivered, Ahead: waiting[m.Subject]})
-			}
+		if a.isRequest(m, w.ID) {
+			w.Tenant = cmp.Or(w.Tenant, a.tenantOf(m))
+			w.Queued = append(w.Queued, messageState{Message: fmt.Sprintf("%s/%d", q.stream, m.Sequence), At: m.Time.UTC(), Delivered: m.Sequence <= depth.Delivered, Ahead: waiting[m.Subject]})
 		}
 		if m.Sequence > depth.Delivered {
 			waiting[m.Subject]++
@@ -242,6 +239,17 @@ func (a *adminClient) findQueued(ctx context.Context, w *requestState, q queueNa
 		return fmt.Errorf("only the first %d messages of %s were searched (--scan)", most, q.stream)
 	}
 	return nil
+}
+
+// isRequest reports whether a message of a queue is the request with this id, of the
+// tenant that the command is about.
+func (a *adminClient) isRequest(m *jetstream.RawStreamMsg, id string) bool {
+	if a.tenantOnly != "" && a.tenantOf(m) != a.tenantOnly || !bytes.Contains(bytes.ToLower(m.Data), []byte(id)) {
+		return false
+	}
+	rules := a.config.Rules(0)
+	r, _ := rules.Decode(m.Data, m.Time)
+	return events.CanonicalID(r.ID) == id
 }
 
 // tenantOf returns whose message it is in a queue.
@@ -260,9 +268,7 @@ func (w *requestState) text() []byte {
 		fmt.Fprintf(&b, "%-12s%s\n", name, plain(fmt.Sprintf(format, args...)))
 	}
 	row("request", "%s", w.ID)
-	if w.Tenant != "" {
-		row("tenant", "%s", w.Tenant)
-	}
+	row("tenant", "%s", cmp.Or(w.Tenant, "not known"))
 	for _, a := range w.Answers {
 		code := ""
 		if a.Code != "" {
