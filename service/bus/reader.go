@@ -10,6 +10,7 @@ import (
 
 	"github.com/nats-io/nats.go/jetstream"
 
+	"gemini-client/events"
 	"gemini-client/service/config"
 )
 
@@ -21,7 +22,8 @@ var readerName = regexp.MustCompile(`^[A-Za-z0-9_-]{1,64}$`)
 
 // Reader returns a durable pull consumer of the results on a callback (empty =
 // RESPONSE_QUEUE), for a backend that must not miss a result and may create no
-// consumers itself. The error is a config.ErrInvalid that says what is allowed.
+// consumers itself. It reads that callback alone: of RESPONSE_QUEUE not what isolated
+// tenants are answered below it. The error is a config.ErrInvalid that says what is allowed.
 func Reader(c config.Config, name, callback string) (QueueConsumer, error) {
 	if !readerName.MatchString(name) {
 		return QueueConsumer{}, fmt.Errorf("%w: reader %q: want 1 to 64 letters, digits, - and _", config.ErrInvalid, name)
@@ -29,11 +31,13 @@ func Reader(c config.Config, name, callback string) (QueueConsumer, error) {
 	if callback == "" {
 		callback = c.ResponseQueue
 	}
-	if !slices.Contains(c.Callbacks(), callback) {
-		return QueueConsumer{}, fmt.Errorf("%w: reader %s: %q is not a callback: want one of %s (CALLBACK_ALLOW)", config.ErrInvalid, name, callback, strings.Join(c.Callbacks(), ", "))
+	n := c.Names()
+	tenant := n.IsolatedBy(callback)
+	if own := events.ValidTenant(tenant) && callback == n.Of(tenant).ResponseQueue; !own && !slices.Contains(c.Callbacks(), callback) {
+		return QueueConsumer{}, fmt.Errorf("%w: reader %s: %q is not a callback: want one of %s (CALLBACK_ALLOW), or %s.<tenant> for an isolated tenant", config.ErrInvalid, name, callback, strings.Join(c.Callbacks(), ", "), c.ResponseQueue)
 	}
-	return QueueConsumer{Stream: c.Names().ResponsesStream(), Config: jetstream.ConsumerConfig{
-		Durable: name, Description: "results for a backend", FilterSubject: callback + ".>",
+	return QueueConsumer{Stream: n.ResponsesStream(), Config: jetstream.ConsumerConfig{
+		Durable: name, Description: "results for a backend", FilterSubject: callback + ".*.*",
 		AckPolicy: jetstream.AckExplicitPolicy, AckWait: 30 * time.Second, MaxDeliver: -1, MaxAckPending: readerPending,
 	}}, nil
 }

@@ -17,9 +17,12 @@ func TestReaderConfiguration(t *testing.T) {
 		allow          []string
 		filter         string // empty = refused
 	}{
-		{"backend", "", nil, "gemini.responses.>"},
-		{"backend", "gemini.responses", nil, "gemini.responses.>"},
-		{"team_A-1", "gemini.responses.a", []string{"gemini.responses.a", "gemini.responses.b"}, "gemini.responses.a.>"},
+		{"backend", "", nil, "gemini.responses.*.*"},
+		{"backend", "gemini.responses", nil, "gemini.responses.*.*"},
+		{"team_A-1", "gemini.responses.a", []string{"gemini.responses.a", "gemini.responses.b"}, "gemini.responses.a.*.*"},
+		{"team-a", "gemini.responses.team-a", nil, "gemini.responses.team-a.*.*"},
+		{"team-a", "gemini.responses.team-a.b", nil, ""},
+		{"team-a", "gemini.responses.*", nil, ""},
 		{"backend", "", []string{"gemini.responses.a"}, ""},
 		{"backend", "gemini.claims", nil, ""},
 		{"backend", ">", nil, ""},

@@ -139,3 +139,20 @@ func TestScheduleIsRemovedForItsTenant(t *testing.T) {
 		t.Errorf("in its place came a message of %s, isolated %t", d.Tenant, d.Isolated)
 	}
 }
+
+// What fails with its first delivery has a dead letter that names its tenant, though no
+// header did before.
+func TestDeadLetterOfAQueueNamesItsTenant(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	b.provision()
+	bus := b.open()
+	d := &Delivery{Tenant: "acme", Lane: events.LaneBatch, Stream: b.Names.RequestsStream(), Sequence: 1, Body: []byte("no request")}
+	if err := bus.deadletters.put(t.Context(), d, DeadLetter{Code: events.InvalidRequest}); err != nil {
+		t.Fatal(err)
+	}
+	dead := b.Collect(b.Names.DeadlettersStream(), b.Names.DeadlettersAll(), 1)[0]
+	if dead.Header.Get(events.HeaderTenant) != "acme" || dead.Header.Get(events.HeaderLane) != "batch" {
+		t.Errorf("its headers are %v", dead.Header)
+	}
+}

@@ -17,10 +17,25 @@ BACKEND_PASSWORD: "backend"
 JETSTREAM_KEY: "a key for tests"
 `
 
+const teamSecrets = `TEAM_A_PASSWORD: "team-a"
+TEAM_B_PASSWORD: "team-b"
+`
+
 // RunStackNATS starts a server with deploy/nats/nats.conf, as docker-compose.yml
 // does: its accounts, users and JetStream settings. Connections without options
 // of their own are the admin's.
 func RunStackNATS(tb testing.TB, changes ...func(*server.Options)) *NATS {
+	tb.Helper()
+	return runStackNATS(tb, stackSecrets+teamSecrets, changes...)
+}
+
+// RunOldStackNATS is RunStackNATS with a file of secrets from before the tenants.
+func RunOldStackNATS(tb testing.TB) *NATS {
+	tb.Helper()
+	return runStackNATS(tb, stackSecrets)
+}
+
+func runStackNATS(tb testing.TB, secretLines string, changes ...func(*server.Options)) *NATS {
 	tb.Helper()
 	root := tb.TempDir() // as in the container: nats.conf includes the secrets by a relative path
 	conf := filepath.Join(root, "etc", "nats", "nats.conf")
@@ -29,7 +44,7 @@ func RunStackNATS(tb testing.TB, changes ...func(*server.Options)) *NATS {
 	text, err := os.ReadFile(filepath.Join(filepath.Dir(us), "../../deploy/nats/nats.conf"))
 	err = errors.Join(err,
 		os.MkdirAll(filepath.Dir(conf), 0o700), os.MkdirAll(filepath.Dir(secrets), 0o700),
-		os.WriteFile(conf, text, 0o600), os.WriteFile(secrets, []byte(stackSecrets), 0o600)) //nolint:gosec // a test's own folder
+		os.WriteFile(conf, text, 0o600), os.WriteFile(secrets, []byte(secretLines), 0o600)) //nolint:gosec // a test's own folder
 	if err != nil {
 		tb.Fatal(err)
 	}

@@ -154,6 +154,7 @@ func TestWorkerCanDoNoHarm(t *testing.T) {
 	attacks = append(attacks, crossing("GEMINI_RESPONSES.backend", "GEMINI_REQUESTS.gemini-client")...)
 	attacks = append(attacks, attack{"publish a request", publishing("gemini.requests", "{}"), false},
 		attack{"cancel", publishing("gemini.cancels."+victim, ""), false},
+		attack{"declare a tenant", publishing("$KV.GEMINI_TENANTS.team-a", "{}"), false}, attack{"ask for a team", publishing("gemini.requests.team-a", "{}"), false},
 		attack{"subscribe to a backend's inbox", subscribing("_INBOX_backend.>"), false})
 	for _, subject := range []string{"gemini.responses.completed.x", "gemini.claims.gemini.responses.x", "gemini.deadletters.internal.x"} {
 		attacks = append(attacks, attack{"roll up " + subject, func(a *attacker) {
@@ -166,11 +167,10 @@ func TestWorkerCanDoNoHarm(t *testing.T) {
 	wantNoHarm(t, "worker", attacks)
 }
 
-// wantNoHarm plays the attacks of a user against streams with something in
+// noHarm plays the attacks of a user against streams with something in
 // them, and then lets a service answer what is there.
-func wantNoHarm(t *testing.T, user string, attacks []attack) {
+func noHarm(t *testing.T, s *stack, user string, attacks []attack) {
 	t.Helper()
-	s := runStack(t)
 	s.fill()
 	before := s.contents()
 	for _, a := range attacks {

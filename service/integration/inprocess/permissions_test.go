@@ -38,7 +38,7 @@ func runStackOn(t *testing.T, n *servicetest.NATS, changes ...func(*config.Confi
 	}
 	b := setupOn(t, n, servicetest.RunOpenRouter(t, simulator.Config{}), append(changes, asWorker)...)
 	b.provision()
-	reader := jetstream.ConsumerConfig{Durable: "backend", FilterSubject: b.Names.ResponsesAll(), AckPolicy: jetstream.AckExplicitPolicy}
+	reader := jetstream.ConsumerConfig{Durable: "backend", FilterSubject: b.Names.ResponseQueue + ".*.*", AckPolicy: jetstream.AckExplicitPolicy}
 	if _, err := b.JS.CreateConsumer(t.Context(), b.Names.ResponsesStream(), reader); err != nil {
 		t.Fatal(err)
 	}
