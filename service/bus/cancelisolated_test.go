@@ -9,7 +9,6 @@ import (
 
 	"gemini-client/service/config"
 	"gemini-client/service/servicetest"
-	"gemini-client/service/tenant"
 )
 
 // wantCancelled checks who is cancelled under an id, and who is not.
@@ -45,7 +44,7 @@ func TestCancellationsOfIsolatedTenants(t *testing.T) {
 		b.wantCancelled(bus, cancelID(2), map[string]bool{"": false, "acme": false})
 	}
 	check()
-	bus.Tenants().Replace([]tenant.Tenant{isolated("acme")})
+	b.record(bus, isolated("acme"))
 	b.Until("all is in memory", func() (string, bool) {
 		for i, want := range []bool{false, true, false} {
 			key, _ := cancellation{"acme", cancelID(i)}.key()
@@ -91,7 +90,7 @@ func TestIsolatedCancellationsUnderAnOldConfiguration(t *testing.T) {
 	bus := b.open()
 	b.run(bus, Handlers{})
 	b.provision() // as a person does
-	bus.Tenants().Replace([]tenant.Tenant{isolated("acme")})
+	b.record(bus, isolated("acme"))
 	if _, err := b.JS.Publish(t.Context(), b.Names.Of("acme").Cancel(cancelID(1)), nil); err != nil {
 		t.Fatal(err)
 	}

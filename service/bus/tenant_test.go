@@ -117,7 +117,7 @@ func TestScheduleIsRemovedForItsTenant(t *testing.T) {
 	b := setup(t)
 	b.provision()
 	bus := b.open()
-	bus.tenants.Replace([]tenant.Tenant{isolated("acme")})
+	b.record(bus, isolated("acme"))
 	id, callback := servicetest.NewID(), "gemini.responses.acme"
 	first := &Delivery{Tenant: "acme", Lane: events.LaneBatch, Stream: b.Names.RetriesStream(), Sequence: 1, Retried: true, Taken: time.Now(), Body: servicetest.Body(id, "x", nil)}
 	first.asked = Ask{Delivery: first, Callback: callback, ID: id}
