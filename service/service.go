@@ -122,7 +122,7 @@ func (s *Service) serve(ctx context.Context, b openBus, h *handler) error {
 		defer close(r.done)
 		failed = b.Run(intake, work, bus.Handlers{
 			Deliver: h.deliver, Cancelled: waiting.add, Resumed: waiting.resumed, Pause: s.upstream.Pause, Limit: s.upstream.Limit,
-			MayTake: s.mayTake, Deadline: deadlineOf(h.rules), Ended: s.upstream.EndBudget, Status: s.statusOf(b), Version: s.version,
+			MayTake: s.mayTake, Deadline: h.deadlineOf, Ended: s.upstream.EndBudget, Status: s.statusOf(b), Version: s.version,
 		})
 	})
 	var closed error

@@ -3,7 +3,7 @@ package service
 import (
 	"time"
 
-	"gemini-client/events"
+	"gemini-client/service/bus"
 )
 
 // mayTake returns how many more requests of a tenant may be taken now, "" for those of all
@@ -20,12 +20,10 @@ func (s *Service) mayTake(tenant string) (n int, again time.Duration, why string
 
 // deadlineOf returns the deadline of a request that waits; the zero time if it has none, or
 // cannot be read: that is said when it is taken.
-func deadlineOf(rules events.Rules) func(body []byte) time.Time {
-	return func(body []byte) time.Time {
-		r, err := rules.Decode(body, time.Now())
-		if err != nil {
-			return time.Time{}
-		}
-		return r.Deadline
+func (h *handler) deadlineOf(tenant string, body []byte) time.Time {
+	r, err := h.rulesOf(&bus.Delivery{Tenant: tenant, Isolated: h.tenants != nil && h.tenants.Of(tenant).Isolated}).Decode(body, time.Now())
+	if err != nil {
+		return time.Time{}
 	}
+	return r.Deadline
 }

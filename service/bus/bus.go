@@ -81,7 +81,7 @@ func open(ctx context.Context, conn *Conn, c config.Config, tel *telemetry.Telem
 	b.backlog.tenants = b.tenants
 	b.declared.first(ctx)
 	b.sources = newSources(b.tenants, bound.queues, func(want QueueConsumer) *queue {
-		q := newQueue(conn, want, c.Provision)
+		q := newQueue(conn, want, false) // whoever declares a tenant makes its consumers
 		q.ackWait = bound.ackWait
 		return q
 	}, topology.Queues)
@@ -155,7 +155,7 @@ type Handlers struct {
 	// number.
 	MayTake func(tenant string) (n int, again time.Duration, why string)
 	// Deadline returns that of a request: the zero time if it has none. nil: none has.
-	Deadline func(body []byte) time.Time
+	Deadline func(tenant string, body []byte) time.Time
 	// Ended is called when every delivery is settled, before this process is dead for the
 	// others; nil: nobody asks. It has as long as the work context lasts.
 	Ended func(context.Context)

@@ -2,6 +2,7 @@ package bus
 
 import (
 	"math"
+	"slices"
 
 	"gemini-client/events"
 	"gemini-client/service/config"
@@ -23,7 +24,8 @@ type contender struct {
 type lanes struct {
 	weights  map[events.Lane]float64
 	slots    int
-	headroom int // slots that the batch lane leaves to the interactive one
+	headroom int                     // slots that the batch lane leaves to the interactive one
+	served   map[events.Lane]float64 // slots that each lane was given, for its weight
 }
 
 // headroomShare is the part of the slots that the batch lane leaves free, so that an
@@ -31,7 +33,7 @@ type lanes struct {
 const headroomShare = 10
 
 func newLanes(c config.Lanes, slots int) lanes {
-	l := lanes{weights: map[events.Lane]float64{}, slots: slots}
+	l := lanes{weights: map[events.Lane]float64{}, served: map[events.Lane]float64{}, slots: slots}
 	for _, lane := range []events.Lane{events.LaneInteractive, events.LaneBatch} {
 		l.weights[lane] = float64(c.Weight(lane))
 	}
@@ -46,6 +48,7 @@ func newLanes(c config.Lanes, slots int) lanes {
 // flight for its weight. So a queue that uses little waits for none that uses much, and
 // one that is alone may have everything. inFlight counts the messages in slots by lane.
 func (l lanes) divide(n, free int, waiting []*contender, inFlight map[events.Lane]int) {
+	l.catchUp(waiting)
 	for ; n > 0; n, free = n-1, free-1 {
 		one := l.next(free, waiting, inFlight)
 		if one == nil {
@@ -54,6 +57,19 @@ func (l lanes) divide(n, free int, waiting []*contender, inFlight map[events.Lan
 		one.given++
 		one.served += 1 / one.weight
 		inFlight[one.lane]++
+		l.served[one.lane] += 1 / l.weights[one.lane]
+	}
+}
+
+// catchUp has a lane in which nothing waits save nothing for having taken nothing.
+func (l lanes) catchUp(waiting []*contender) {
+	for _, lane := range []events.Lane{events.LaneInteractive, events.LaneBatch} {
+		if slices.ContainsFunc(waiting, func(one *contender) bool { return one.lane == lane }) {
+			continue
+		}
+		for _, served := range l.served {
+			l.served[lane] = max(l.served[lane], served)
+		}
 	}
 }
 
@@ -74,7 +90,7 @@ func (l lanes) next(free int, waiting []*contender, inFlight map[events.Lane]int
 // some free.
 func (l lanes) leaves(free, inFlight int) bool {
 	share := float64(l.slots) * l.weights[events.LaneBatch] / (l.weights[events.LaneBatch] + l.weights[events.LaneInteractive])
-	return free > l.headroom || float64(inFlight) < math.Floor(share)
+	return free > l.headroom || float64(inFlight) < max(1, math.Floor(share))
 }
 
 // before reports whether one contender comes before another. Between two with equally few
@@ -83,6 +99,10 @@ func (l lanes) leaves(free, inFlight int) bool {
 func (l lanes) before(one, other *contender, inFlight map[events.Lane]int) bool {
 	if one.lane != other.lane {
 		mine, theirs := float64(inFlight[one.lane])/l.weights[one.lane], float64(inFlight[other.lane])/l.weights[other.lane]
+		if mine != theirs {
+			return mine < theirs
+		}
+		mine, theirs = l.served[one.lane], l.served[other.lane] // with one slot that is what shares it
 		return mine < theirs || mine == theirs && one.lane == events.LaneInteractive
 	}
 	mine, theirs := float64(one.inFlight+one.given)/one.weight, float64(other.inFlight+other.given)/other.weight

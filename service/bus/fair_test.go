@@ -161,3 +161,43 @@ func TestNobodyHasMoreThanItMay(t *testing.T) {
 		t.Errorf("they have %d and %d, want 3 and 17", bounded.inFlight, other.inFlight)
 	}
 }
+
+// TestOneSlotIsShared: with one slot each lane has its turns, and what does not wait for a
+// while makes up for nothing afterwards.
+func TestOneSlotIsShared(t *testing.T) {
+	t.Parallel()
+	interactive, slow := waits(events.LaneInteractive, 1), waits(events.LaneBatch, 1)
+	r, random := newRoom(1, interactive, slow), rand.New(rand.NewPCG(1, 1))
+	turns := func(n int) (ofSlow int) {
+		for range n {
+			r.fill()
+			ofSlow += r.finish(1, random)[slow]
+		}
+		return ofSlow
+	}
+	if n := turns(900); n != 100 {
+		t.Errorf("batch had %d of 900 turns, want 100", n)
+	}
+	r.waiting = []*contender{interactive}
+	turns(500)
+	r.waiting = []*contender{interactive, slow}
+	if n := turns(18); n > 3 {
+		t.Errorf("batch had %d of 18 turns after it had not waited, want 2", n)
+	}
+}
+
+// TestFewSlotsServeBatch: the share of the slow lane is one slot at least, where there is
+// more than one.
+func TestFewSlotsServeBatch(t *testing.T) {
+	t.Parallel()
+	interactive, slow := waits(events.LaneInteractive, 1), waits(events.LaneBatch, 1)
+	r, random := newRoom(4, interactive, slow), rand.New(rand.NewPCG(1, 1))
+	n := 0
+	for range 900 {
+		r.fill()
+		n += r.finish(1, random)[slow]
+	}
+	if n == 0 {
+		t.Error("batch starves beside interactive requests")
+	}
+}

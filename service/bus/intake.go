@@ -43,6 +43,8 @@ type intake struct {
 	reviving sync.WaitGroup
 	revived  chan struct{} // a queue can be asked again
 	sharing  atomic.Bool   // the slots are shared
+	asking   atomic.Int64  // messages that pulls ask for, for slots that are taken
+	looks    chan struct{} // holds one for each message that is looked at for its deadline
 	served   float64       // what those that wait were given at least
 	pulls    sync.WaitGroup
 	news     chan struct{} // something has changed, where the slots are shared
@@ -52,7 +54,7 @@ type intake struct {
 func (b *Bus) newIntake(h Handlers) *intake {
 	return &intake{
 		slots: b.slots, memory: b.memory, tenants: b.tenants, full: newRepeats(b.tel.Logger), queues: polledFirst(b.queues), handlers: h, pause: b.pause(h.Pause), alive: b.heartbeat.assure, answered: b.backlog.setMissing, settle: b.Settle, conn: b.conn, runners: newRunners(),
-		sources: b.sources, lanes: b.lanes, tel: b.tel, log: b.tel.Logger, revived: make(chan struct{}, 1), news: make(chan struct{}, 1),
+		sources: b.sources, lanes: b.lanes, tel: b.tel, log: b.tel.Logger, looks: make(chan struct{}, looksAtOnce), revived: make(chan struct{}, 1), news: make(chan struct{}, 1),
 	}
 }
 
@@ -66,6 +68,9 @@ func (b *Bus) pause(upstream func() (time.Duration, string)) func() (time.Durati
 	return func() (time.Duration, string) {
 		if why := b.backlog.full(time.Now()); why != "" {
 			return time.Second, why
+		}
+		if why := b.declared.unknown(); why != "" {
+			return limitedPause, why
 		}
 		return upstream()
 	}
@@ -105,13 +110,14 @@ func (in *intake) alone(intake, work context.Context) bool {
 		return false
 	}
 	limit := in.limit(free)
+	its := limit // of the default tenant's
 	if in.handlers.MayTake != nil {
-		limit = min(limit, in.mayTakeAlone(intake, work))
+		its = min(limit, in.mayTakeAlone(intake, work))
 	}
-	used, lasted := in.ask(intake, work, limit)
+	used, lasted := in.ask(intake, work, limit, its)
 	in.give(free - used)
 	switch {
-	case limit == 0:
+	case its == 0:
 		sleep(intake, limitedPause)
 	case used == 0 && !lasted:
 		in.awaitQueue(intake)
@@ -131,19 +137,19 @@ func (in *intake) mayTakeAlone(intake, work context.Context) int {
 // limit is how many of the free slots may be filled now.
 func (in *intake) limit(free int) int {
 	if in.handlers.Limit != nil {
-		free = min(free, in.handlers.Limit(in.inFlight()))
+		free = min(free, in.handlers.Limit(in.inFlight()+int(in.asking.Load())))
 	}
 	if in.handlers.MayTake != nil && free > 0 {
 		all, _, _ := in.handlers.MayTake("")
-		free = min(free, all)
+		free = min(free, max(0, all-int(in.asking.Load())))
 	}
 	return max(0, free)
 }
 
-// ask asks each queue in turn for up to n messages in all, and returns how many slots
-// they use and whether a pull among them waits for messages, so that the next turn
+// ask asks each queue in turn for up to n messages in all, and those of requests for up to
+// its, and returns how many slots they use and whether a pull among them waits for messages, so that the next turn
 // needs no pause before it.
-func (in *intake) ask(intake, work context.Context, n int) (used int, lasted bool) {
+func (in *intake) ask(intake, work context.Context, n, its int) (used int, lasted bool) {
 	more := false // in a queue, than fitted into its pull
 	for _, q := range in.queues {
 		if q.resting.Load() {
@@ -153,9 +159,12 @@ func (in *intake) ask(intake, work context.Context, n int) (used int, lasted boo
 		if q.pulling.Load() || !q.due() {
 			continue
 		}
-		if q.hurry = more; used < n && intake.Err() == nil && in.alive(intake) {
+		most := n - used
+		if !q.retries {
+			most = min(most, its-used)
+		}
+		if q.hurry = more; most > 0 && intake.Err() == nil && in.alive(intake) {
 			lasted = lasted || q.wait > 0
-			most := n - used
 			if q.lane == events.LaneBatch { // whether there is one: then the slots are shared
 				most = 1
 			}
@@ -222,7 +231,7 @@ func sleep(ctx context.Context, d time.Duration) bool {
 func (in *intake) fetch(intake, work context.Context, q *queue, n int) int {
 	used, fits := 0, largest(in.conn.Conn)
 	n = in.memory.messages(n)
-	granted, alone := in.memory.grant(q, fits, max(pullBytes, fits))
+	granted, alone := in.memory.grant(q, fits, max(min(int64(n)*fits, pullBytes), fits))
 	if q.cut = false; granted == 0 {
 		q.more = true
 		return 0

@@ -3,6 +3,7 @@ package bus
 import (
 	"context"
 	"errors"
+	"slices"
 	"sync"
 
 	"github.com/nats-io/nats.go"
@@ -111,6 +112,16 @@ func (m *memory) pass(q *queue) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	if m.blocked == q {
+		m.blocked = nil
+	}
+}
+
+// passOthers has nobody wait for a message of a queue that is none of these: nobody asks
+// for it any more.
+func (m *memory) passOthers(queues []*queue) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.blocked != nil && !slices.Contains(queues, m.blocked) {
 		m.blocked = nil
 	}
 }

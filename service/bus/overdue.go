@@ -16,6 +16,8 @@ const (
 	heldLong = 5 * time.Second
 	// overdueMost bounds the deadlines that are remembered of one queue.
 	overdueMost = 100_000
+	// overdueRead is how many are read before those that are due are answered.
+	overdueRead = 500
 	// overdueLook is how often a watched queue is looked at for new requests.
 	overdueLook = time.Second
 )
@@ -47,24 +49,29 @@ func (d *deadlines) Pop() any {
 	return last
 }
 
+// waiting is what is known of the requests that wait in a queue.
+type waiting struct {
+	deadlines deadlines
+	next      uint64 // the first sequence that was not read
+}
+
 // watch has the requests of a queue that are not taken for a long time answered all the
 // same when their deadlines pass. Their messages stay where they are: when they are taken
-// at last, the result is found. Every worker watches, and the claim lets one answer.
+// at last, the result is found, as long as results are kept. Every worker watches, and the
+// claim lets one answer. What was read is not read again when the queue is held once more.
 func (in *intake) watch(intake, work context.Context, q *queue, wait time.Duration) {
 	if wait < heldLong || in.handlers.Deadline == nil || !q.watched.CompareAndSwap(false, true) {
 		return
 	}
 	in.pulls.Go(func() {
 		defer q.watched.Store(false)
-		var waiting deadlines
-		for next := uint64(1); wait >= heldLong; {
-			next = in.readOn(intake, q, next, &waiting)
-			soon := in.expireDue(intake, work, q, &waiting)
-			if !sleep(intake, soon) {
-				return
+		for n := 0; n == 0 && wait > 0; n, wait = in.mayTake(q) {
+			more := in.readOn(intake, q)
+			soon := in.expireDue(intake, work, q)
+			if more {
+				soon = 0
 			}
-			var n int
-			if n, wait = in.mayTake(q); n > 0 {
+			if !sleep(intake, soon) {
 				return
 			}
 		}
@@ -73,12 +80,13 @@ func (in *intake) watch(intake, work context.Context, q *queue, wait time.Durati
 
 // expireDue has the requests answered whose deadlines have passed, and returns when to look
 // again.
-func (in *intake) expireDue(intake, work context.Context, q *queue, waiting *deadlines) time.Duration {
-	for waiting.Len() > 0 && !(*waiting)[0].at.After(time.Now()) {
-		in.expire(intake, work, q, heap.Pop(waiting).(deadline).sequence)
+func (in *intake) expireDue(intake, work context.Context, q *queue) time.Duration {
+	due := &q.waiting.deadlines
+	for due.Len() > 0 && !(*due)[0].at.After(time.Now()) {
+		in.expire(intake, work, q, heap.Pop(due).(deadline).sequence)
 	}
-	if waiting.Len() > 0 {
-		return max(0, min(overdueLook, time.Until((*waiting)[0].at)))
+	if due.Len() > 0 {
+		return max(0, min(overdueLook, time.Until((*due)[0].at)))
 	}
 	return overdueLook
 }
@@ -92,21 +100,25 @@ func (in *intake) watchHeld(intake, work context.Context, queues []*queue) {
 	}
 }
 
-// readOn notes the deadlines of the requests in a queue from a sequence on, and returns
-// where to go on.
-func (in *intake) readOn(ctx context.Context, q *queue, next uint64, waiting *deadlines) uint64 {
-	for len(*waiting) < overdueMost && ctx.Err() == nil {
-		m, err := in.messageOf(ctx, q, map[string]any{"seq": next, "next_by_subj": q.subject})
+// readOn notes the deadlines of some requests in a queue that were not read yet, and returns
+// whether there may be more.
+func (in *intake) readOn(ctx context.Context, q *queue) (more bool) {
+	w := &q.waiting
+	for range overdueRead {
+		if w.deadlines.Len() >= overdueMost {
+			return false
+		}
+		m, err := in.messageOf(ctx, q, map[string]any{"seq": max(1, w.next), "next_by_subj": q.subject})
 		if err != nil {
 			in.unread(ctx, q, err)
-			return next
+			return false
 		}
-		if at := in.handlers.Deadline(m.Data); !at.IsZero() {
-			heap.Push(waiting, deadline{at, m.Sequence})
+		if at := in.handlers.Deadline(q.tenant, m.Data); !at.IsZero() {
+			heap.Push(&w.deadlines, deadline{at, m.Sequence})
 		}
-		next = m.Sequence + 1
+		w.next = m.Sequence + 1
 	}
-	return next
+	return true
 }
 
 func (in *intake) unread(ctx context.Context, q *queue, err error) {
@@ -127,11 +139,19 @@ func (in *intake) expire(intake, work context.Context, q *queue, sequence uint64
 		Stored: m.Time, Taken: time.Now(), Tenant: q.tenant, Lane: q.effectiveLane(), stays: true,
 	}
 	d.guardReplay()
+	d.isolate(in.tenants)
 	in.guard(work, d, func() { in.handlers.Deliver(work, d) })
 }
 
 // messageOf asks for one message of a queue. Errors: errNoMessage, those of [Conn.Do].
+// It waits while many are asked for: each is held in memory, beside what is in slots.
 func (in *intake) messageOf(ctx context.Context, q *queue, which map[string]any) (m *jetstream.RawStreamMsg, err error) {
+	select {
+	case in.looks <- struct{}{}:
+	case <-ctx.Done():
+		return nil, context.Cause(ctx)
+	}
+	defer func() { <-in.looks }()
 	err = in.conn.Do(ctx, strconv.Quote(in.conn.api(nextMessage(q.stream))), func(ctx context.Context) error {
 		m, err = in.conn.message(ctx, q.stream, which)
 		return err

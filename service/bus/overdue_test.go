@@ -11,10 +11,11 @@ import (
 	"gemini-client/events"
 	"gemini-client/service/config"
 	"gemini-client/service/servicetest"
+	"gemini-client/service/tenant"
 )
 
 // readDeadline is that of a request, as the handler reads it.
-func readDeadline(body []byte) time.Time {
+func readDeadline(_ string, body []byte) time.Time {
 	var r struct {
 		Deadline time.Time `json:"deadline"`
 	}
@@ -29,6 +30,9 @@ func (b *bench) count(bus *Bus, expired, answered *atomic.Int32) func(context.Co
 		r, err := rules.Decode(d.Body, d.Taken)
 		if err != nil {
 			b.t.Errorf("a request that cannot be read: %v", err)
+		}
+		if bus.tenants.Of(d.Tenant).Isolated != d.Isolated {
+			b.t.Errorf("a request of %s is isolated: %t", d.Tenant, d.Isolated)
 		}
 		end := End{}
 		switch bus.Admit(ctx, Ask{Delivery: d, Callback: r.CallbackQueue, ID: r.ID, Deadline: r.Deadline})[0].State {
@@ -53,14 +57,14 @@ func (b *bench) count(bus *Bus, expired, answered *atomic.Int32) func(context.Co
 // are taken. So it is of the default tenant, alone.
 func TestDeadlineOfAHeldRequest(t *testing.T) {
 	t.Parallel()
-	for name, declared := range map[string][]string{"acme": {"acme"}, events.DefaultTenant: nil} {
+	for name, declared := range map[string][]tenant.Tenant{"acme": {isolated("acme")}, events.DefaultTenant: nil} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			b := setup(t, func(c *config.Config) { c.Concurrency = 4 })
 			b.provision()
 			one, other := b.open(), b.open()
-			b.declare(one, named(declared...)...)
-			b.record(other, named(declared...)...)
+			b.declare(one, declared...)
+			b.record(other, declared...)
 			var may atomic.Bool
 			var expired, answered atomic.Int32
 			for _, bus := range []*Bus{one, other} {

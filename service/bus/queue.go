@@ -47,6 +47,7 @@ type queue struct {
 	inFlight atomic.Int64                  // of its messages, in slots
 	pulling  atomic.Bool                   // a pull of it is under way
 	watched  atomic.Bool                   // its requests are not taken: their deadlines are watched
+	waiting  waiting                       // these; whoever watches has them
 	inbox    inbox                         // of its pulls
 
 	failed, unanswered int // pulls and probes in a row, of whoever asks: the intake, or revive

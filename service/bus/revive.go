@@ -37,6 +37,9 @@ func (in *intake) failing(intake context.Context, q *queue, err error) {
 func (in *intake) revive(intake context.Context, q *queue) {
 	rest := min(idlePull<<min(q.failed-1, 10), restMax)
 	for sleep(intake, rest) {
+		if in.sources.isGone(q) {
+			return
+		}
 		rest = idlePull
 		if !in.conn.IsConnected() {
 			continue

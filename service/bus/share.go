@@ -13,6 +13,7 @@ import (
 // ends.
 func (in *intake) turn(intake, work context.Context) bool {
 	queues := in.sources.current()
+	in.memory.passOthers(queues)
 	if !in.memory.wait(intake, queues, largest(in.conn.Conn), in.sayFull) || !in.open(intake) || !in.alive(intake) {
 		return false
 	}
@@ -28,6 +29,7 @@ func (in *intake) turn(intake, work context.Context) bool {
 		one.queue.served = one.served
 		if n := in.sources.reserve(one.queue.declared.Load(), one.given); n > 0 {
 			used += n
+			in.asking.Add(int64(n))
 			in.pull(one.queue, func(q *queue) { in.serve(intake, work, q, n) })
 		}
 	}
@@ -54,16 +56,17 @@ func (in *intake) pull(q *queue, do func(*queue)) {
 // contenders are the queues that wait for slots, and how long until another one may.
 func (in *intake) contenders(intake, work context.Context, queues []*queue) (waiting []*contender, again time.Duration) {
 	again = idlePull / 2 // the retries are due
-	var retries *contender
-	var weights float64
 	least := math.Inf(1)
 	for _, q := range queues {
 		one := &contender{queue: q, lane: q.effectiveLane(), weight: float64(q.declared.Load().Weight), inFlight: int(q.inFlight.Load())}
 		switch {
-		case q.pulling.Load(), q.resting.Load():
+		case q.resting.Load():
+			in.memory.pass(q)
+			continue
+		case q.pulling.Load():
 			continue
 		case q.retries && q.due():
-			if retries, one.most = one, math.MaxInt; !q.more {
+			if one.most = math.MaxInt; !q.more {
 				one.most = retriesLook
 			}
 		case q.retries, q.left.Load() == 0:
@@ -71,17 +74,14 @@ func (in *intake) contenders(intake, work context.Context, queues []*queue) (wai
 		default:
 			var wait time.Duration
 			if one.most, wait = in.mayTake(q); one.most == 0 {
+				in.memory.pass(q)
 				in.watch(intake, work, q, wait)
 				again = min(again, max(wait, limitedPause/10))
 				continue
 			}
-			weights += one.weight
 		}
 		least = min(least, q.served)
 		waiting = append(waiting, one)
-	}
-	if retries != nil {
-		retries.weight = max(1, weights) // what comes back has waited longest: it gets as much as all others
 	}
 	in.catchUp(waiting, least)
 	return waiting, again
@@ -124,6 +124,7 @@ func (in *intake) serve(intake, work context.Context, q *queue, n int) {
 	of := q.declared.Load()
 	used := in.fetch(intake, work, q, n)
 	in.sources.unreserve(of, n)
+	in.asking.Add(-int64(n))
 	in.give(n - used)
 	switch {
 	case !q.more:
@@ -136,6 +137,9 @@ func (in *intake) serve(intake, work context.Context, q *queue, n int) {
 // listen has a pull wait for the next messages of every queue that has none.
 func (in *intake) listen(intake, work context.Context, queues []*queue) {
 	wait, batch := in.sources.idle(cap(in.free))
+	if len(in.free) == 0 { // it goes back: one is enough to know
+		batch = 1
+	}
 	for _, q := range queues {
 		if q.retries || q.left.Load() > 0 || q.pulling.Load() || q.resting.Load() {
 			continue
@@ -182,6 +186,9 @@ func (in *intake) offer(intake, work context.Context, q *queue, m pulled) {
 // accept takes a message that was not asked for a slot of its own; false if it may not be
 // taken now.
 func (in *intake) accept(work context.Context, q *queue, m pulled) bool {
+	if _, why := in.pause(); why != "" || q.effectiveLane() == events.LaneBatch && len(in.free) <= in.lanes.headroom {
+		return false
+	}
 	if n, _ := in.mayTake(q); n == 0 || in.limit(1) == 0 || !in.memory.hasRoom(m.Msg) || !in.tryTake() {
 		return false
 	}

@@ -61,12 +61,28 @@ func (s *sources) current() []*queue {
 			s.all = append(s.all, s.named[name])
 		}
 	}
+	s.sweep()
 	for _, q := range s.all {
 		if !q.retries {
 			q.declared.Store(new(s.tenants.Of(q.tenant)))
 		}
 	}
 	return s.all
+}
+
+// isGone reports whether a queue is one of a tenant that is not declared any more.
+func (s *sources) isGone(q *queue) bool {
+	return q.tenant != events.DefaultTenant && !s.tenants.Has(q.tenant)
+}
+
+// sweep forgets the queues of tenants that are not declared any more.
+func (s *sources) sweep() {
+	for name, q := range s.named {
+		if !s.tenants.Has(name.tenant) && !q.pulling.Load() && !q.resting.Load() {
+			q.inbox.close()
+			delete(s.named, name)
+		}
+	}
 }
 
 // count counts requests of a tenant in flight, or not any more, and returns how many

@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
 
 	"gemini-client/events"
 	"gemini-client/service/tenant"
@@ -44,6 +45,7 @@ type declared struct {
 	registry *tenant.Registry
 	wake     chan struct{}
 	heard    atomic.Bool   // a change, since the last reading
+	known    atomic.Bool   // what is declared, or that nothing can be known
 	every    time.Duration // tenantsEvery
 
 	said   bool              // that the records cannot be read
@@ -79,6 +81,9 @@ func (d *declared) run(ctx context.Context) {
 		}
 		if !d.read(ctx) {
 			next = min(next, requestTimeout)
+			if !d.known.Load() { // nothing is taken
+				next = tenantsFirst
+			}
 		}
 		wait.Reset(next)
 	}
@@ -125,10 +130,18 @@ func (d *declared) read(ctx context.Context) (answered bool) {
 	case err == nil:
 		d.said = false
 		d.takeUp(ctx, records)
+		d.known.Store(true)
 		return true
-	case errors.Is(err, nats.ErrNoResponders): // no bucket, no tenants
-		return true
+	case errors.Is(err, nats.ErrNoResponders): // no bucket, no tenants; or one whose server comes up
+		if !d.mayBeThere(ctx) {
+			d.known.Store(true)
+			return true
+		}
+		return false
 	case errors.Is(err, ErrDenied), errors.Is(err, errNotAll):
+		if errors.Is(err, ErrDenied) { // an old configuration, which knows of no tenants
+			d.known.Store(true)
+		}
 		if !d.said {
 			d.said = true
 			d.log.InfoContext(ctx, "declared tenants cannot be read: what is known of them stays as it is", "bucket", d.names.TenantsBucket(), "error", err)
@@ -138,6 +151,22 @@ func (d *declared) read(ctx context.Context) (answered bool) {
 		d.log.DebugContext(ctx, "declared tenants were not read", "error", err)
 	}
 	return false
+}
+
+// mayBeThere reports whether there may be a bucket: it is there, or NATS does not say. An
+// account that knows of none does not answer.
+func (d *declared) mayBeThere(ctx context.Context) bool {
+	_, err := d.conn.stream(ctx, d.names.TenantsStream())
+	_, answered := errors.AsType[*jetstream.APIError](err)
+	return !answered && !errors.Is(err, ErrDenied) && !errors.Is(err, nats.ErrNoResponders)
+}
+
+// unknown says for people that requests are not taken yet; "" if they are.
+func (d *declared) unknown() string {
+	if d.known.Load() {
+		return ""
+	}
+	return "what is declared of tenants is not known yet"
 }
 
 // takeUp makes the records known. One that cannot be used is as it was before, and said

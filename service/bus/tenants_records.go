@@ -17,7 +17,7 @@ import (
 
 // removedKept is how long the mark of a removed tenant stays: as it counts among the
 // records, as many as one question can be answered with.
-const removedKept = time.Hour
+const removedKept = 5 * time.Minute
 
 const (
 	recordsAtOnce = 500              // that are read with one pull

@@ -40,7 +40,8 @@ type world struct {
 	upstream *servicetest.OpenRouter
 	backend  *servicetest.Backend
 	replicas []*replica
-	outages  []span // when NATS was away
+	outages  []span   // when NATS was away
+	env      []string // of commands
 
 	published *requestIDs
 }
@@ -63,6 +64,7 @@ func newWorld(t *testing.T, s shape) *world {
 	for name, value := range env {
 		list = append(list, name+"="+value)
 	}
+	w.env = list
 	w.provision(list)
 	w.connect(strings.Join(urls, ","))
 	program := s.program

@@ -28,6 +28,14 @@ func (r *Registry) Of(name string) Tenant {
 	return Undeclared(name)
 }
 
+// Has reports whether a tenant is declared.
+func (r *Registry) Has(name string) bool {
+	r.mu.RLock()
+	defer r.mu.RUnlock()
+	_, ok := r.all[name]
+	return ok
+}
+
 // Declared returns all that are declared, by name.
 func (r *Registry) Declared() []Tenant {
 	r.mu.RLock()
