@@ -33,6 +33,17 @@
 //	OBJ_GEMINI_BODIES   an object store (ADR-20) of prompts and results too large for a message.
 //	                    The service goes on without it (bodies.go).
 //
+// # Who gets a free slot
+//
+// Without declared tenants one pull for all free slots waits for requests (alone, in
+// intake.go). With them, or while something waits in the slow lane, a free slot goes to the
+// lane, and in it to the queue, with the fewest in flight for its weight (share.go gives,
+// fair.go decides, sources.go knows the queues). A queue of which nothing is known has a pull
+// open for a message or few, which takes no slot: what comes and finds none free goes back at
+// once, and its queue is known to wait. So no slot idles, and no queue is asked in vain.
+// Requests of a tenant that may take nothing now (a limit, a budget) wait in their queue;
+// those whose deadlines pass meanwhile are answered all the same (overdue.go).
+//
 // # How one result a request is kept
 //
 //   - A result is published with compare-and-set over the request's results

@@ -212,7 +212,7 @@ func TestPermissionMissing(t *testing.T) {
 		now := n.Received()
 		return fmt.Sprint(now - before), now > before+5
 	})
-	if n := strings.Count(b.log.String(), "ermissions Violation"); n != 1 {
+	if n := strings.Count(b.log.String(), `MSG.NEXT.GEMINI_REQUESTS.gemini-client`); n != 1 {
 		t.Errorf("the log says it %d times", n)
 	}
 	if n := b.stream(b.Names.RequestsStream()).Msgs; n != 2 {

@@ -83,7 +83,7 @@ func TestScheduleFitsButNotWhatItFires(t *testing.T) {
 	t.Parallel()
 	id := servicetest.NewID()
 	body := servicetest.Body(id, "[sim:503 times=3]", nil)
-	for spare, status := range map[int32]events.Status{158: events.StatusError, 200: events.StatusSuccess} {
+	for spare, status := range map[int32]events.Status{208: events.StatusError, 250: events.StatusSuccess} {
 		b := setup(t, quick)
 		b.provision()
 		b.limit(b.Names.RetriesStream(), int32(len(body))+spare)
