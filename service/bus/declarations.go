@@ -55,7 +55,7 @@ func (d *Declarations) List(ctx context.Context) (all []Declared, err error) {
 	return all, d.wrap(err)
 }
 
-// Get returns one of them. Errors: ErrUndeclared, as List.
+// Get returns one of them. Errors: ErrUndeclared, ErrBadTenant, as List.
 func (d *Declarations) Get(ctx context.Context, name string) (Declared, error) {
 	one, exists, err := d.record(ctx, name)
 	if err == nil && !exists {
@@ -64,8 +64,21 @@ func (d *Declarations) Get(ctx context.Context, name string) (Declared, error) {
 	return one, err
 }
 
-// record reads one record. Where there is no bucket there is none.
+// checkName refuses what is no tenant's name before it becomes part of a subject: with a
+// wildcard it would be about all records.
+func checkName(name string) error {
+	if events.ValidTenant(name) {
+		return nil
+	}
+	return fmt.Errorf("%w: %q is no tenant's name: give one of 1 to 64 characters of A-Z, a-z, 0-9, _ and -; `gemini-client tenants list` shows those there are", ErrBadTenant, name)
+}
+
+// record reads one record. Where there is no bucket there is none. Errors: ErrBadTenant for
+// what is no name.
 func (d *Declarations) record(ctx context.Context, name string) (one Declared, exists bool, err error) {
+	if err := checkName(name); err != nil {
+		return one, false, err
+	}
 	err = d.conn.Do(ctx, d.names.TenantsStream(), func(ctx context.Context) error {
 		one, exists, err = declaredTenant(ctx, d.conn.JetStream, d.names, name)
 		if errors.Is(err, jetstream.ErrStreamNotFound) {

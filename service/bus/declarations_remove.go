@@ -13,8 +13,8 @@ import (
 
 // Remove ends a tenant: first the record, then the subjects, then the consumers. With
 // force the requests that it has in its queues go with it, and lost is how many that were.
-// Of the default tenant only the record goes. Errors: ErrUndeclared, ErrInUse (whose text
-// says how many there are), those of [Conn.Do], JetStream's.
+// Of the default tenant only the record goes. Errors: ErrUndeclared, ErrBadTenant, ErrInUse
+// (whose text says how many there are), those of [Conn.Do], JetStream's.
 func (d *Declarations) Remove(ctx context.Context, name string, force bool) (lost uint64, err error) {
 	for range recordTries {
 		before, exists, err := d.record(ctx, name)
@@ -135,8 +135,12 @@ func purgeSubject(ctx context.Context, js jetstream.JetStream, q QueueConsumer) 
 	return info.State.Subjects[q.Config.FilterSubject], stream.Purge(ctx, jetstream.WithPurgeSubject(q.Config.FilterSubject))
 }
 
-// InUse counts a tenant's requests in its two queues. Errors: those of [Conn.Do].
+// InUse counts a tenant's requests in its two queues. Errors: ErrBadTenant, those of
+// [Conn.Do].
 func (d *Declarations) InUse(ctx context.Context, name string) (waiting, inFlight uint64, err error) {
+	if err := checkName(name); err != nil {
+		return 0, 0, err
+	}
 	for _, q := range d.topology.Queues(name) {
 		depth, err := d.conn.DepthOf(ctx, q.Stream, q.Config.Durable)
 		switch {
