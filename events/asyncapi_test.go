@@ -177,7 +177,7 @@ func TestAsyncAPIHeaders(t *testing.T) {
 		"request":    {events.HeaderMsgID, "ce-traceparent", "ce-tracestate"},
 		"completed":  slices.Collect(maps.Keys(result)),
 		"failed":     slices.Collect(maps.Keys(result)),
-		"deadletter": {events.HeaderTenant, events.HeaderLane, events.HeaderReason, events.HeaderTruncated, events.HeaderDropped},
+		"deadletter": {events.HeaderTenant, events.HeaderLane, events.HeaderIsolated, events.HeaderReason, events.HeaderTruncated, events.HeaderDropped},
 	} {
 		want := slices.Sorted(slices.Values(append(own, trace...)))
 		if diff := cmp.Diff(want, slices.Sorted(maps.Keys(d.properties(d.Components.Messages[name].Headers)))); diff != "" {

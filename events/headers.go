@@ -36,6 +36,10 @@ const (
 	// HeaderLane names the lane of a rescheduled request and of a dead letter, as
 	// HeaderTenant its tenant.
 	HeaderLane = "Gemini-Lane"
+	// HeaderIsolated says of a rescheduled request and of a dead letter whether its tenant
+	// was isolated when it came, which decides where it is answered: true or false, and
+	// nothing for the default tenant's. Only the service's own word counts.
+	HeaderIsolated = "Gemini-Isolated"
 	// HeaderReplay holds the stream sequence of the failed result an operator's
 	// replay may follow.
 	HeaderReplay = "Gemini-Replay"

@@ -3,6 +3,7 @@ package events
 import (
 	"crypto/sha256"
 	"encoding/hex"
+	"strconv"
 	"strings"
 )
 
@@ -152,4 +153,11 @@ func TenantOf(h Header) (tenant string, lane Lane) {
 		lane = LaneBatch
 	}
 	return tenant, lane
+}
+
+// IsolatedOf returns whether the tenant of a message that came through the retries was
+// isolated when its request came, as its headers say; known is false where they do not.
+func IsolatedOf(h Header) (isolated, known bool) {
+	isolated, err := strconv.ParseBool(first(h, HeaderIsolated))
+	return isolated, err == nil
 }

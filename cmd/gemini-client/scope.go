@@ -80,6 +80,10 @@ func (a *adminClient) read(ctx context.Context, header nats.Header, body []byte,
 		err = cmp.Or(err, failed)
 		return other.Isolated
 	}
-	r, broken := rules.Of(name, t.Isolated, t.Models).Decode(body, at)
+	isolated, known := events.IsolatedOf(header)
+	if !known {
+		isolated = t.Isolated
+	}
+	r, broken := rules.Of(name, isolated && name != events.DefaultTenant, t.Models).Decode(body, at)
 	return r, cmp.Or(err, broken)
 }

@@ -73,6 +73,13 @@ func TestReplayOfATenant(t *testing.T) {
 	if tenant, lane := events.TenantOf(replay.Header); tenant != "acme" || lane != events.LaneBatch {
 		t.Errorf("replayed for %s, %s", tenant, lane)
 	}
+	gone := servicetest.NewID() // of an isolated tenant that was removed
+	b.put(b.Names.Deadletter(events.UpstreamTimeout, gone), nats.Header{events.HeaderTenant: {"gone"}, events.HeaderLane: {"batch"}, events.HeaderIsolated: {"true"}}, servicetest.Body(gone, "hello", nil))
+	failed = b.put(events.Failed("gemini.responses.gone", gone), nil, []byte("{}"))
+	b.expect([]string{"deadletters", "replay", gone}, fmt.Sprintf("replayed: follows the failed result %d", failed))
+	if isolated, known := events.IsolatedOf(b.message(b.Names.RetriesStream(), b.Names.Retries()).Header); !isolated || !known {
+		t.Error("the replay does not say that it is an isolated tenant's")
+	}
 	contains(t, b.command(1, "deadletters", "replay", open), "the service would refuse it", `tenant "open" may not use`)
 	stolen := b.dead("open", map[string]any{"callback_queue": own, "model": "gemini-3-flash"})
 	contains(t, b.command(1, "deadletters", "replay", stolen), "is not allowed")

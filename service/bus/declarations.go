@@ -55,7 +55,7 @@ func (d *Declarations) List(ctx context.Context) (all []Declared, err error) {
 	return all, d.wrap(err)
 }
 
-// Get returns one of them. Errors: ErrUndeclared, as List.
+// Get returns one of them. Errors: ErrUndeclared, ErrBadTenant, as List.
 func (d *Declarations) Get(ctx context.Context, name string) (Declared, error) {
 	one, exists, err := d.record(ctx, name)
 	if err == nil && !exists {
@@ -64,8 +64,21 @@ func (d *Declarations) Get(ctx context.Context, name string) (Declared, error) {
 	return one, err
 }
 
-// record reads one record. Where there is no bucket there is none.
+// checkName refuses what is no tenant's name before it becomes part of a subject: with a
+// wildcard it would be about all records.
+func checkName(name string) error {
+	if events.ValidTenant(name) {
+		return nil
+	}
+	return fmt.Errorf("%w: %q is no tenant's name: give one of 1 to 64 characters of A-Z, a-z, 0-9, _ and -; `gemini-client tenants list` shows those there are", ErrBadTenant, name)
+}
+
+// record reads one record. Where there is no bucket there is none. Errors: ErrBadTenant for
+// what is no name.
 func (d *Declarations) record(ctx context.Context, name string) (one Declared, exists bool, err error) {
+	if err := checkName(name); err != nil {
+		return one, false, err
+	}
 	err = d.conn.Do(ctx, d.names.TenantsStream(), func(ctx context.Context) error {
 		one, exists, err = declaredTenant(ctx, d.conn.JetStream, d.names, name)
 		if errors.Is(err, jetstream.ErrStreamNotFound) {
@@ -94,15 +107,12 @@ func (d *Declarations) Set(ctx context.Context, name string, change func(*tenant
 		if err := d.mayChange(ctx, before, now, exists); err != nil {
 			return before, err
 		}
-		if err := d.makeQueues(ctx, name); err != nil {
-			return before, err
-		}
-		now.Revision, err = d.put(ctx, now)
+		now.Revision, err = d.establish(ctx, now)
 		if errors.Is(err, errConflict) { // somebody else was faster: theirs is changed then
 			continue
 		}
 		if err != nil {
-			return before, d.wrap(err)
+			return before, err
 		}
 		return now, d.settle(ctx)
 	}
@@ -130,15 +140,49 @@ func (d *Declarations) mayChange(ctx context.Context, before, now Declared, exis
 	return err
 }
 
+// establish makes a tenant's queues, then its record, and the queues again: somebody who
+// removes it looks for a record after the queues are gone, and may not have found this one
+// yet. Errors: errConflict if the record is another one by now, as Set.
+func (d *Declarations) establish(ctx context.Context, now Declared) (revision uint64, err error) {
+	if err := d.makeQueues(ctx, now.Name); err != nil {
+		return 0, err
+	}
+	if revision, err = d.put(ctx, now); err != nil {
+		return 0, d.wrap(err)
+	}
+	return revision, d.makeQueues(ctx, now.Name)
+}
+
+// queues are those of a tenant. They wait as long for an acknowledgement as the queue that
+// the service has made, whose settings a person who declares a tenant may not have.
+func (d *Declarations) queues(ctx context.Context, name string) (of []QueueConsumer, err error) {
+	t := d.topology
+	err = d.conn.Do(ctx, "."+d.names.RequestsStream(), func(ctx context.Context) error {
+		first, err := d.conn.JetStream.Consumer(ctx, d.names.RequestsStream(), Durable)
+		if errors.Is(err, jetstream.ErrConsumerNotFound) {
+			return nil
+		}
+		if err == nil {
+			t.ackWait = first.CachedInfo().Config.AckWait
+		}
+		return err
+	})
+	return t.Queues(name), err
+}
+
 // makeQueues makes the consumers of a tenant and then its subjects, and the bucket.
 func (d *Declarations) makeQueues(ctx context.Context, name string) error {
 	js := d.conn.JetStream
-	err := d.conn.Do(ctx, d.names.TenantsStream(), func(ctx context.Context) error {
+	queues, err := d.queues(ctx, name)
+	if err != nil {
+		return d.wrap(err)
+	}
+	err = d.conn.Do(ctx, d.names.TenantsStream(), func(ctx context.Context) error {
 		_, err := ensureStream(ctx, js, d.topology.Tenants, true)
 		return err
 	})
 	subjects := []string{}
-	for _, q := range d.topology.Queues(name) {
+	for _, q := range queues {
 		if !q.spare() || d.topology.overlapping(q) != "" { // REQUEST_QUEUE is there
 			continue
 		}

@@ -13,8 +13,8 @@ import (
 
 // Remove ends a tenant: first the record, then the subjects, then the consumers. With
 // force the requests that it has in its queues go with it, and lost is how many that were.
-// Of the default tenant only the record goes. Errors: ErrUndeclared, ErrInUse (whose text
-// says how many there are), those of [Conn.Do], JetStream's.
+// Of the default tenant only the record goes. Errors: ErrUndeclared, ErrBadTenant, ErrInUse
+// (whose text says how many there are), those of [Conn.Do], JetStream's.
 func (d *Declarations) Remove(ctx context.Context, name string, force bool) (lost uint64, err error) {
 	for range recordTries {
 		before, exists, err := d.record(ctx, name)
@@ -69,10 +69,49 @@ func (d *Declarations) remove(ctx context.Context, before Declared, exists, forc
 	if err != nil {
 		return lost, err
 	}
-	if !exists && !had && !deleted {
-		return lost, fmt.Errorf("%s %w", before.Name, ErrUndeclared)
+	late, err := d.afterwards(ctx, before.Name, queues, force)
+	lost += late
+	switch {
+	case errors.Is(err, errStranded):
+		return lost, errors.Join(err, d.putBack(ctx, before, gone, exists))
+	case err == nil && !exists && !had && !deleted:
+		err = fmt.Errorf("%s %w", before.Name, ErrUndeclared)
 	}
-	return lost, d.settle(ctx)
+	return lost, err
+}
+
+// errStranded are requests that would wait for a consumer which is gone.
+var errStranded = fmt.Errorf("requests came while it was being removed, so it stays: it %w", ErrInUse)
+
+// afterwards looks once more when the queues are gone. Somebody may have declared the tenant
+// while they went: then it has them again, and stays. Somebody may have given its subjects
+// back to the stream, and others published there: these requests are lost if force says so,
+// and else an errStranded.
+func (d *Declarations) afterwards(ctx context.Context, name string, queues []QueueConsumer, force bool) (lost uint64, err error) {
+	_, again, err := d.record(ctx, name)
+	if err != nil {
+		return 0, err
+	}
+	if again {
+		return 0, errors.Join(fmt.Errorf("%s was declared by somebody else meanwhile, and stays: remove it again if that is wrong", name), d.makeQueues(ctx, name), d.settle(ctx))
+	}
+	if err := d.settle(ctx); err != nil {
+		return 0, err
+	}
+	for _, q := range queues {
+		err := d.conn.Do(ctx, "."+q.Stream, func(ctx context.Context) error {
+			n, err := purgeSubject(ctx, d.conn.JetStream, q, force)
+			lost += n
+			return err
+		})
+		if err != nil {
+			return lost, d.wrap(err)
+		}
+	}
+	if lost > 0 && !force {
+		return 0, errStranded
+	}
+	return lost, nil
 }
 
 // idle returns ErrInUse if a tenant has requests in its queues, unless that is no matter.
@@ -89,12 +128,12 @@ func (d *Declarations) idle(ctx context.Context, name string, force bool) error 
 
 // putBack undoes a removal.
 func (d *Declarations) putBack(ctx context.Context, before, gone Declared, exists bool) error {
-	if err := d.makeQueues(ctx, before.Name); err != nil || !exists {
-		return err
+	if !exists {
+		return d.makeQueues(ctx, before.Name)
 	}
 	before.Revision = gone.Revision
-	_, err := d.put(ctx, before)
-	return d.wrap(err)
+	_, err := d.establish(ctx, before)
+	return err
 }
 
 // deleteQueues deletes the consumers of a tenant, and what waits for them.
@@ -103,7 +142,7 @@ func (d *Declarations) deleteQueues(ctx context.Context, queues []QueueConsumer,
 	for _, q := range queues {
 		err := d.conn.Do(ctx, "."+q.Stream, func(ctx context.Context) error {
 			if force {
-				n, err := purgeSubject(ctx, js, q)
+				n, err := purgeSubject(ctx, js, q, true)
 				if lost += n; err != nil {
 					return err
 				}
@@ -122,8 +161,9 @@ func (d *Declarations) deleteQueues(ctx context.Context, queues []QueueConsumer,
 	return lost, deleted, nil
 }
 
-// purgeSubject deletes what a queue has, and returns how much that was.
-func purgeSubject(ctx context.Context, js jetstream.JetStream, q QueueConsumer) (n uint64, err error) {
+// purgeSubject deletes what a queue has, unless it is only to be counted, and returns how
+// much that was.
+func purgeSubject(ctx context.Context, js jetstream.JetStream, q QueueConsumer, really bool) (n uint64, err error) {
 	stream, err := js.Stream(ctx, q.Stream)
 	if err != nil {
 		return 0, err
@@ -132,11 +172,18 @@ func purgeSubject(ctx context.Context, js jetstream.JetStream, q QueueConsumer) 
 	if err != nil {
 		return 0, err
 	}
-	return info.State.Subjects[q.Config.FilterSubject], stream.Purge(ctx, jetstream.WithPurgeSubject(q.Config.FilterSubject))
+	if n = info.State.Subjects[q.Config.FilterSubject]; n == 0 || !really {
+		return n, nil
+	}
+	return n, stream.Purge(ctx, jetstream.WithPurgeSubject(q.Config.FilterSubject))
 }
 
-// InUse counts a tenant's requests in its two queues. Errors: those of [Conn.Do].
+// InUse counts a tenant's requests in its two queues. Errors: ErrBadTenant, those of
+// [Conn.Do].
 func (d *Declarations) InUse(ctx context.Context, name string) (waiting, inFlight uint64, err error) {
+	if err := checkName(name); err != nil {
+		return 0, 0, err
+	}
 	for _, q := range d.topology.Queues(name) {
 		depth, err := d.conn.DepthOf(ctx, q.Stream, q.Config.Durable)
 		switch {

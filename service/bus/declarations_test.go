@@ -140,6 +140,33 @@ func TestBadDeclarations(t *testing.T) {
 	}
 }
 
+// What is no tenant's name is about no record: least of all one that as a subject would mean
+// all of them.
+func TestNoNamesOfTenants(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	b.provision()
+	d := b.declarations()
+	if _, err := d.Set(b.Context(), "acme", weight(2)); err != nil {
+		t.Fatal(err)
+	}
+	for _, name := range []string{"*", ">", "a.b", "", "a b"} {
+		_, shown := d.Get(b.Context(), name)
+		_, set := d.Set(b.Context(), name, weight(3))
+		_, removed := d.Remove(b.Context(), name, false)
+		_, forced := d.Remove(b.Context(), name, true)
+		_, _, used := d.InUse(b.Context(), name)
+		for _, err := range []error{shown, set, removed, forced, used} {
+			if !errors.Is(err, ErrBadTenant) {
+				t.Errorf("%q: %v", name, err)
+			}
+		}
+	}
+	if got, err := d.Get(b.Context(), "acme"); err != nil || got.Weight != 2 || b.publishes("acme", events.LaneBatch) != nil {
+		t.Errorf("what is declared: %+v, %v", got, err)
+	}
+}
+
 // Isolation cannot be changed under requests that are not answered yet.
 func TestIsolationUnderRequests(t *testing.T) {
 	t.Parallel()

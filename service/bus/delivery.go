@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -58,16 +59,32 @@ func (d *Delivery) Scope() string {
 	return ""
 }
 
-// isolate notes whether the tenant is isolated.
+// isolate notes whether the tenant is isolated. A copy of a request is answered where the
+// request would have been, whatever became of its tenant meanwhile, and though this process
+// does not know of it.
 func (d *Delivery) isolate(tenants *tenant.Registry) {
-	d.Isolated = d.Tenant != events.DefaultTenant && tenants.Of(d.Tenant).Isolated
+	if d.Tenant == events.DefaultTenant {
+		d.Isolated = false
+		return
+	}
+	if d.Retried {
+		if isolated, known := events.IsolatedOf(d.Header); known {
+			d.Isolated = isolated
+			return
+		}
+	}
+	d.Isolated = tenants.Of(d.Tenant).Isolated
 }
 
 // ofTenant are the headers by which a copy of the message is known as the tenant's.
 func (d *Delivery) ofTenant() events.Header {
-	return events.Header{
+	h := events.Header{
 		events.HeaderTenant: {cmp.Or(d.Tenant, events.DefaultTenant)}, events.HeaderLane: {string(cmp.Or(d.Lane, events.LaneInteractive))},
 	}
+	if h[events.HeaderTenant][0] != events.DefaultTenant { // which is never isolated
+		h[events.HeaderIsolated] = []string{strconv.FormatBool(d.Isolated)}
+	}
+	return h
 }
 
 // guardReplay reads the replay header of what came through the retries. It drops
@@ -91,7 +108,7 @@ func (d *Delivery) guardReplay() {
 
 // isOwn reports whether only operators and the service may set a header.
 func isOwn(name string) bool {
-	return slices.ContainsFunc([]string{events.HeaderReplay, events.HeaderBilled, events.HeaderTimeouts, events.HeaderBatch, events.HeaderTick, events.HeaderTenant, events.HeaderLane}, func(own string) bool { return strings.EqualFold(name, own) })
+	return slices.ContainsFunc([]string{events.HeaderReplay, events.HeaderBilled, events.HeaderTimeouts, events.HeaderBatch, events.HeaderTick, events.HeaderTenant, events.HeaderLane, events.HeaderIsolated}, func(own string) bool { return strings.EqualFold(name, own) })
 }
 
 // message names the queue message, so that two deliveries of one message can be

@@ -90,7 +90,7 @@ func isVital(name string, size int) bool {
 		return false
 	}
 	return slices.ContainsFunc([]string{
-		events.HeaderRetryCount, events.HeaderStrikes, events.HeaderReplay, events.HeaderBilled, events.HeaderTimeouts, events.HeaderBatch, events.HeaderTick, events.HeaderTenant, events.HeaderLane, events.HeaderDropped, "traceparent", "ce-traceparent",
+		events.HeaderRetryCount, events.HeaderStrikes, events.HeaderReplay, events.HeaderBilled, events.HeaderTimeouts, events.HeaderBatch, events.HeaderTick, events.HeaderTenant, events.HeaderLane, events.HeaderIsolated, events.HeaderDropped, "traceparent", "ce-traceparent",
 	}, func(vital string) bool { return strings.EqualFold(name, vital) })
 }
 

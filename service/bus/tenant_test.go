@@ -119,7 +119,7 @@ func TestScheduleIsRemovedForItsTenant(t *testing.T) {
 	bus := b.open()
 	b.record(bus, isolated("acme"))
 	id, callback := servicetest.NewID(), "gemini.responses.acme"
-	first := &Delivery{Tenant: "acme", Lane: events.LaneBatch, Stream: b.Names.RetriesStream(), Sequence: 1, Retried: true, Taken: time.Now(), Body: servicetest.Body(id, "x", nil)}
+	first := &Delivery{Tenant: "acme", Lane: events.LaneBatch, Isolated: true, Stream: b.Names.RetriesStream(), Sequence: 1, Retried: true, Taken: time.Now(), Body: servicetest.Body(id, "x", nil)}
 	first.asked = Ask{Delivery: first, Callback: callback, ID: id}
 	if err := bus.schedules.put(t.Context(), first, Schedule{At: time.Now().Add(time.Hour)}); err != nil {
 		t.Fatal(err)
@@ -154,5 +154,70 @@ func TestDeadLetterOfAQueueNamesItsTenant(t *testing.T) {
 	dead := b.Collect(b.Names.DeadlettersStream(), b.Names.DeadlettersAll(), 1)[0]
 	if dead.Header.Get(events.HeaderTenant) != "acme" || dead.Header.Get(events.HeaderLane) != "batch" {
 		t.Errorf("its headers are %v", dead.Header)
+	}
+}
+
+// Whether a request is an isolated tenant's is what its copy says, whatever became of the
+// tenant; a requester cannot say it, and where nobody does it is what is declared.
+func TestIsolationIsThatOfTheRequest(t *testing.T) {
+	t.Parallel()
+	tenants := tenant.NewRegistry()
+	tenants.Replace([]tenant.Tenant{isolated("now")})
+	for name, c := range map[string]struct {
+		tenant  string
+		says    string
+		retried bool
+		want    bool
+	}{
+		"removed meanwhile":          {"gone", "true", true, true},
+		"no longer isolated":         {"other", "true", true, true},
+		"isolated since":             {"now", "false", true, false},
+		"says nothing, is isolated":  {"now", "", true, true},
+		"says nothing, is not":       {"other", "", true, false},
+		"says nonsense":              {"now", "x", true, true},
+		"the default tenant":         {"default", "true", true, false},
+		"a requester says it":        {"other", "true", false, false},
+		"a requester says otherwise": {"now", "false", false, true},
+	} {
+		d := &Delivery{Tenant: c.tenant, Retried: c.retried, Header: events.Header{"Gemini-Tenant": {c.tenant}, "gemini-isolated": {c.says}}}
+		d.guardReplay()
+		if d.isolate(tenants); d.Isolated != c.want || !c.retried && len(d.Header) > 0 {
+			t.Errorf("%s: isolated %t, headers %v", name, d.Isolated, d.Header)
+		}
+	}
+}
+
+// A request of an isolated tenant stays one from its queue to its dead letter, though the
+// tenant is removed while it waits.
+func TestIsolationGoesAlong(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	b.provision()
+	bus := b.open()
+	id, callback := servicetest.NewID(), "gemini.responses.acme"
+	first := &Delivery{Tenant: "acme", Lane: events.LaneBatch, Isolated: true, Stream: b.Names.RequestsStream(), Sequence: 1, Taken: time.Now(), Body: servicetest.Body(id, "x", nil)}
+	first.asked = Ask{Delivery: first, Callback: callback, ID: id}
+	if err := bus.schedules.put(t.Context(), first, Schedule{At: time.Now()}); err != nil {
+		t.Fatal(err)
+	}
+	came := make(chan *Delivery, 1)
+	b.run(bus, Handlers{Deliver: func(ctx context.Context, d *Delivery) {
+		bus.Admit(ctx, Ask{Delivery: d, Callback: callback, ID: id})
+		if _, err := bus.Settle(ctx, d, End{DeadLetter: &DeadLetter{Code: events.Internal}}); err != nil {
+			t.Error(err)
+		}
+		came <- d
+	}})
+	if d := <-came; d.Scope() != "acme" {
+		t.Errorf("it came as one of %s, isolated %t", d.Tenant, d.Isolated)
+	}
+	dead := b.Collect(b.Names.DeadlettersStream(), b.Names.Deadletter(events.Internal, id), 1)[0]
+	if dead.Header.Get(events.HeaderIsolated) != "true" {
+		t.Errorf("the dead letter's headers are %v", dead.Header)
+	}
+	for _, name := range []string{"gemini-isolated", events.HeaderIsolated} {
+		if !isOwn(name) || !isVital(name, 10) {
+			t.Errorf("%s: may be set by others or left behind", name)
+		}
 	}
 }
