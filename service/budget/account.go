@@ -27,6 +27,7 @@ type account struct {
 	room    int64         // what could be reserved when that was known last
 	known   Usage
 	asked   time.Time // when known was read
+	spent   []int64   // what the last looks found spent
 	used    time.Time // when somebody wanted something of it last
 	reading chan struct{}
 	hold    hold

@@ -174,7 +174,6 @@ const (
 func (a *account) reserve(ctx context.Context, b bound, amount int64) (*part, error) {
 	waits, cancel := context.WithTimeoutCause(ctx, patience, errPatience)
 	defer cancel()
-	var d doubt
 	for {
 		if r := a.refuses(b, amount); r != nil {
 			return nil, r
@@ -186,7 +185,7 @@ func (a *account) reserve(ctx context.Context, b bound, amount int64) (*part, er
 		case ctx.Err() != nil:
 			return nil, context.Cause(ctx)
 		case err == nil:
-			err = d.judge(waits, a, b, amount)
+			err = a.judge(waits, b, amount)
 		}
 		if err != nil {
 			return nil, a.refuse(b, amount, err)

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strconv"
 	"time"
 
@@ -51,61 +52,52 @@ func text(micros int64) string { return strconv.FormatFloat(USD(micros), 'f', -1
 var errSpent = errors.New("the budget is spent")
 
 // looks is how often in a row the counters have to say that a budget is spent: what
-// others are about to give back looks so for a moment.
+// others are about to give back looks so for a moment. Whoever looked: on a slow machine
+// one call alone may not look so often while it waits.
 const looks = 3
-
-// doubt is what a call that waits has seen.
-type doubt struct {
-	spent int       // looks in a row that found it spent
-	last  time.Time // the last look
-}
 
 // judge looks why there is no room for an amount. The error is errSpent, or nil while
 // calls under way are in the way, as far as is known.
-func (d *doubt) judge(ctx context.Context, a *account, b bound, amount int64) error {
-	u, at, err := a.look(ctx)
-	switch {
-	case err != nil || at.Equal(d.last):
+func (a *account) judge(ctx context.Context, b bound, amount int64) error {
+	if _, err := a.look(ctx); err != nil {
 		return nil //nolint:nilerr // nothing new is known
-	case u.Spent+amount <= b.limit:
-		d.spent = 0
-	default:
-		d.spent++
 	}
-	if d.last = at; d.spent >= looks {
-		return errSpent
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if len(a.spent) < looks || slices.Min(a.spent)+amount <= b.limit {
+		return nil
 	}
-	return nil
+	return errSpent
 }
 
 // lookAgain is how long what was read holds.
 const lookAgain = 50 * time.Millisecond
 
-// look returns what the counters say, and when that was asked. Those who ask at the same
-// time ask once.
-func (a *account) look(ctx context.Context) (Usage, time.Time, error) {
+// look returns what the counters say. Those who ask at the same time ask once.
+func (a *account) look(ctx context.Context) (Usage, error) {
 	select {
 	case a.reading <- struct{}{}:
 		defer func() { <-a.reading }()
 	case <-ctx.Done():
-		return Usage{}, time.Time{}, context.Cause(ctx)
+		return Usage{}, context.Cause(ctx)
 	}
 	a.mu.Lock()
 	u, at, b := a.known, a.asked, a.bound
 	a.mu.Unlock()
 	if time.Since(at) < lookAgain {
-		return u, at, nil
+		return u, nil
 	}
 	at = time.Now()
 	u, err := read(ctx, a.ledger.Counters, a.ledger.Names, b)
 	if err != nil {
-		return u, at, err
+		return u, err
 	}
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	a.known, a.asked = u, at
+	a.spent = append(a.spent[max(0, len(a.spent)-looks+1):], u.Spent)
 	if !a.running { // nobody changes it meanwhile
 		a.room = u.Left()
 	}
-	return u, at, nil
+	return u, nil
 }

@@ -49,7 +49,7 @@ func (a *account) inUse() bool {
 // inspect looks at one account. What cannot be done is tried again the next time.
 func (a *account) inspect() {
 	l := a.ledger
-	u, _, err := a.look(l.ctx)
+	u, err := a.look(l.ctx)
 	if err != nil {
 		return
 	}
