@@ -22,7 +22,7 @@ func TestProvisionMissingChangesNothing(t *testing.T) {
 	names := servicetest.Names()
 	for range 2 {
 		code, out, errs := p.invoke("", "provision", "--missing", "--reader", "backend")
-		if code != 0 || errs != "" || !strings.Contains(out, names.DeadlettersStream()) || !strings.Contains(out, "backend, gemini.responses.>") {
+		if code != 0 || errs != "" || !strings.Contains(out, names.DeadlettersStream()) || !strings.Contains(out, "backend, gemini.responses.*.*") {
 			t.Fatalf("exit code %d: %s%s", code, out, errs)
 		}
 	}
@@ -76,7 +76,7 @@ func TestProvisionReaders(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if c := consumer.CachedInfo().Config; c.FilterSubject != "gemini.responses."+name+".>" || c.AckPolicy != jetstream.AckExplicitPolicy || c.MaxDeliver != -1 {
+		if c := consumer.CachedInfo().Config; c.FilterSubject != "gemini.responses."+name+".*.*" || c.AckPolicy != jetstream.AckExplicitPolicy || c.MaxDeliver != -1 {
 			t.Errorf("%s: %+v", name, c)
 		}
 	}

@@ -7,7 +7,6 @@ import (
 	"time"
 
 	"github.com/nats-io/nats.go"
-	"github.com/nats-io/nats.go/jetstream"
 
 	"gemini-client/service/budget"
 )
@@ -26,7 +25,7 @@ func TestUsage(t *testing.T) {
 	names := b.Names
 	b.add(names.BudgetHeld(budget.Fleet, day, "gone-0"), 2500)
 	b.add(names.BudgetTotal(budget.Fleet, day), 2500)
-	bucket, err := b.JS.CreateKeyValue(t.Context(), jetstream.KeyValueConfig{Bucket: names.TenantsBucket()})
+	bucket, err := b.JS.KeyValue(t.Context(), names.TenantsBucket())
 	if err != nil {
 		t.Fatal(err)
 	}
