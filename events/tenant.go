@@ -30,9 +30,14 @@ const (
 
 // Requests is the subject of a tenant's requests in a lane: REQUEST_QUEUE for those of
 // the default tenant, <REQUEST_QUEUE>.<tenant> for another's, and
-// <REQUEST_QUEUE>.<tenant>.batch for the slow lane of either.
+// <REQUEST_QUEUE>.<tenant>.batch for the slow lane of either. An isolated tenant's names
+// (see Of) have its own alone, whoever is asked for.
 func (n Names) Requests(tenant string, lane Lane) string {
 	switch {
+	case n.tenant != "" && lane == LaneBatch:
+		return n.RequestQueue + "." + batch
+	case n.tenant != "":
+		return n.RequestQueue
 	case lane == LaneBatch:
 		return n.RequestQueue + "." + tenant + "." + batch
 	case tenant == DefaultTenant:
@@ -44,7 +49,12 @@ func (n Names) Requests(tenant string, lane Lane) string {
 // ParseRequests returns whose requests come on a subject, and in which lane. ok is false
 // if it is none that Requests makes.
 func (n Names) ParseRequests(subject string) (tenant string, lane Lane, ok bool) {
-	if subject == n.RequestQueue {
+	switch {
+	case n.tenant != "" && subject == n.Requests(n.tenant, LaneBatch):
+		return n.tenant, LaneBatch, true
+	case n.tenant != "":
+		return n.tenant, LaneInteractive, subject == n.RequestQueue
+	case subject == n.RequestQueue:
 		return DefaultTenant, LaneInteractive, true
 	}
 	rest, ok := strings.CutPrefix(subject, n.RequestQueue+".")

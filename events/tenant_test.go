@@ -70,6 +70,21 @@ func TestIsolatedTenantHasItsOwn(t *testing.T) {
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("-want +got\n%s", diff)
 	}
+	for lane, want := range map[events.Lane]string{events.LaneInteractive: "gemini.requests.acme", events.LaneBatch: "gemini.requests.acme.batch"} {
+		for _, whose := range []string{"acme", events.DefaultTenant} {
+			if got := of.Requests(whose, lane); got != want {
+				t.Errorf("Requests(%s, %s) of its names is %s", whose, lane, got)
+			}
+		}
+		if tenant, got, ok := of.ParseRequests(want); tenant != "acme" || got != lane || !ok {
+			t.Errorf("ParseRequests(%s) by its names is %s, %s, %t", want, tenant, got, ok)
+		}
+	}
+	for _, other := range []string{"gemini.requests", "gemini.requests.acme.acme", "gemini.requests.acme.x.batch", "gemini.requests.b"} {
+		if _, _, ok := of.ParseRequests(other); ok {
+			t.Errorf("%s is read by its names", other)
+		}
+	}
 	if n.Of("") != n {
 		t.Error("the names of nobody are not the plain ones")
 	}

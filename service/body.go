@@ -11,8 +11,8 @@ import (
 )
 
 // Of what is too large for a message. A request's object is fetched when nothing else
-// speaks against a call, so its bytes are in memory as long as the call and no longer. It
-// goes when the request is settled; as long as a dead letter or a schedule refers to
+// speaks against a call, so its bytes are in memory as long as the call and no longer. If it
+// was read, it goes when the request is settled; as long as a dead letter or a schedule refers to
 // it, it stays.
 
 // storeWait is when a request is tried again for whose object store nobody answers.
@@ -34,7 +34,7 @@ func (h *handler) fetch(ctx context.Context, j *job) (verdict, bool) {
 		defer cancel()
 	}
 	object, err := h.bus.Body(ctx, j.delivery, *ref)
-	if err == nil {
+	if j.fetched = err == nil; j.fetched {
 		j.request, err = j.request.WithBody(object)
 	}
 	var failure events.Failure
@@ -115,12 +115,13 @@ func (v verdict) lighter() (verdict, bool) {
 
 // dropBodies deletes the objects that nobody needs any more, when the message is
 // acknowledged: the request's, with the result that is stored and cannot be replayed; and
-// a result's that is not the one.
+// a result's that is not the one. An object that was not read stays to the age limit: all
+// tenants share the bucket, and only who knows the digest of an object has put it.
 func (h *handler) dropBodies(ctx context.Context, j *job, v verdict, settled bus.Settled) {
 	if j.stored != nil && (v.outcome != Completed || !settled.Stored) {
 		h.bus.DropBody(ctx, j.stored.Name)
 	}
-	if ref := j.request.BodyRef; ref != nil && settled.Stored && !v.deadLettered {
+	if ref := j.request.BodyRef; ref != nil && j.fetched && settled.Stored && !v.deadLettered {
 		h.bus.DropBody(ctx, ref.Name)
 	}
 }

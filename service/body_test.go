@@ -33,7 +33,8 @@ func cannot(err error) func(context.Context, events.BodyRef) ([]byte, error) {
 }
 
 // Each end of a request by reference: whether it is called for, and whether its object
-// goes with it. It stays as long as somebody may need it.
+// goes with it. It stays as long as somebody may need it, and if it was not read: it may be
+// another's.
 func TestByReference(t *testing.T) {
 	t.Parallel()
 	away := upstream.Error{Code: events.UpstreamUnavailable, Message: "away", Heals: upstream.Later}
@@ -54,16 +55,17 @@ func TestByReference(t *testing.T) {
 		"a dead letter":      {more: `,"retry_count":99`, body: holds(`{"prompt":"Why"}`), err: &away, code: events.UpstreamUnavailable, says: "away", outcome: Failed, called: true},
 		"no prompt in it":    {body: holds(`{"Prompt":"Why"}`), code: events.InvalidRequest, says: "the object of body_ref: prompt: is missing", outcome: Failed, dropped: true},
 		"no JSON":            {body: holds(`Why`), code: events.InvalidRequest, says: "the object of body_ref: the body is not JSON", outcome: Failed, dropped: true},
-		"missing":            {body: cannot(fmt.Errorf("%w: it is not there", bus.ErrNoBody)), code: events.InvalidRequest, says: "it is not there. Put the object again", outcome: Failed, dropped: true},
+		"missing":            {body: cannot(fmt.Errorf("%w: it is not there", bus.ErrNoBody)), code: events.InvalidRequest, says: "it is not there. Put the object again", outcome: Failed},
+		"another's":          {body: cannot(fmt.Errorf("%w: its digest is another", bus.ErrNoBody)), code: events.InvalidRequest, says: "its digest is another", outcome: Failed},
 		"not to be read":     {body: cannot(bus.ErrRefused), code: events.Internal, says: "could not fetch", outcome: Failed},
-		"expired meanwhile":  {body: cannot(errDeadline), code: events.DeadlineExceeded, says: "before its prompt was fetched", outcome: Failed, dropped: true},
-		"cancelled":          {state: bus.Cancelled, code: events.Cancelled, says: "cancelled", outcome: Failed, dropped: true},
-		"expired":            {state: bus.Expired, code: events.DeadlineExceeded, says: "deadline", outcome: Failed, dropped: true},
+		"expired meanwhile":  {body: cannot(errDeadline), code: events.DeadlineExceeded, says: "before its prompt was fetched", outcome: Failed},
+		"cancelled":          {state: bus.Cancelled, code: events.Cancelled, says: "cancelled", outcome: Failed},
+		"expired":            {state: bus.Expired, code: events.DeadlineExceeded, says: "deadline", outcome: Failed},
 		"answered before":    {state: bus.Answered, outcome: Duplicate},
 		"a duplicate":        {state: bus.Duplicate, outcome: Duplicate},
-		"invalid":            {more: `,"stream":1`, code: events.InvalidRequest, says: "stream", outcome: Failed, dropped: true},
+		"invalid":            {more: `,"stream":1`, code: events.InvalidRequest, says: "stream", outcome: Failed},
 		"a batch's":          {more: `,"tier":"batch"`, body: holds(`{"prompt":"Why"}`), outcome: Completed, called: true, dropped: true},
-		"a batch's or none":  {more: `,"tier":"batch","tier_fallback":false`, code: events.InvalidRequest, says: "Batch API", outcome: Failed, dropped: true},
+		"a batch's or none":  {more: `,"tier":"batch","tier_fallback":false`, code: events.InvalidRequest, says: "Batch API", outcome: Failed},
 		"an answer that ran": {body: holds(`{"prompt":"Why"}`), err: &upstream.Error{Code: events.ContentFiltered, Message: "no", Heals: upstream.Never}, code: events.ContentFiltered, says: "no", outcome: Failed, called: true, dropped: true},
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -18,6 +18,8 @@ type job struct {
 	verdict  verdict        // once it is decided
 	starts   int            // of its message that never settled, this one included
 
+	fetched bool // the object of its prompt: nobody else's has this digest
+
 	large  *events.Result  // that is too large for a message
 	stored *events.BodyRef // the object that holds it
 }

@@ -19,8 +19,9 @@ type queueName struct{ stream, subject, consumer string }
 // findInQueues searches the retries, the requests, and those of the lanes and tenants that
 // have any.
 func (a *adminClient) findInQueues(ctx context.Context, w *requestState, most int) error {
-	requests := a.names.RequestsStream()
-	queues := []queueName{{a.names.RetriesStream(), a.names.Retries(), bus.Durable}, {requests, a.names.RequestQueue, bus.Durable}}
+	names := a.config.Names() // an isolated tenant's have no queues but its own
+	requests := names.RequestsStream()
+	queues := []queueName{{names.RetriesStream(), names.Retries(), bus.Durable}, {requests, names.RequestQueue, bus.Durable}}
 	depths, err := a.conn.Depths(ctx, requests)
 	var errs []error
 	if err != nil {
@@ -28,7 +29,7 @@ func (a *adminClient) findInQueues(ctx context.Context, w *requestState, most in
 	}
 	for _, lane := range lanesOf(depths) {
 		if lane.Waiting+lane.InFlight > 0 {
-			queues = append(queues, queueName{requests, a.names.Requests(lane.Tenant, lane.Lane), lane.consumer})
+			queues = append(queues, queueName{requests, names.Requests(lane.Tenant, lane.Lane), lane.consumer})
 		}
 	}
 	for _, q := range queues {

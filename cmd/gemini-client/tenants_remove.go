@@ -17,8 +17,9 @@ func tenantsRemoveCommand(from *source, std streams) *cobra.Command {
 		Long: `Remove a tenant: first its record, then its subjects, then its queues. From then on NATS
 refuses what is published for it. While its requests wait or are in flight it stays,
 unless you say --force --yes: then these are deleted, unanswered, and how many that
-were is said. Requests of it that wait for a retry are answered all the same, without
-what was declared. Of the tenant "default" only the record goes. What is interrupted
+were is said. Requests that wait for a retry are answered all the same, where they would
+have been, without what was declared; those of an isolated tenant count as waiting too,
+and are not deleted. Of the tenant "default" only the record goes. What is interrupted
 can be repeated.`,
 		Example:           `  gemini-client tenants remove acme`,
 		Args:              cobra.ExactArgs(1),

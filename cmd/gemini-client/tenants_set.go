@@ -60,7 +60,9 @@ func tenantsSetCommand(from *source, std streams) *cobra.Command {
 		Long: `Declare a tenant, or change of it what the flags say; the rest stays as it is. A new
 tenant gets its queues first, and its record last, so that nobody can publish what
 nobody reads. Workers hear of it at once. What is interrupted can be repeated, and
-two people may do it at the same time. Needs a NATS user that may manage streams and
+two people may do it at the same time. A change of --isolated counts what waits for a
+retry of a tenant that is isolated; of one that becomes it, that cannot be told from
+others', and is answered where it would have been. Needs a NATS user that may manage streams and
 write to the bucket GEMINI_TENANTS.`,
 		Example: `  gemini-client tenants set acme --weight 3 --max-in-flight 20 --requests-per-minute 600
   gemini-client tenants set acme --budget 5/day,100/month --when-spent fail --note "ask Ann"

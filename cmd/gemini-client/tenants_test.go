@@ -85,6 +85,20 @@ func TestTenantsRemove(t *testing.T) {
 	b.Ask(secret, nil)
 }
 
+// A request of an isolated tenant is found in the queues, in either lane.
+func TestStatusOfIsolatedInQueues(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	b.command(0, "tenants", "set", "acme", "--isolated")
+	for _, lane := range []events.Lane{events.LaneInteractive, events.LaneBatch} {
+		id := servicetest.NewID()
+		b.publish("acme", lane, id)
+		b.expect([]string{"status", "--tenant", "acme", id}, "queued      GEMINI_REQUESTS/", "tenant      acme")
+	}
+	contains(t, b.command(2, "tenants", "remove", "*"), `"*" is no tenant's name`, "tenants list")
+	b.tenant("acme")
+}
+
 // status shows the lanes in which something is, and finds a tenant's request; pause takes
 // one tenant, or all.
 func TestStatusAndPauseOfTenants(t *testing.T) {

@@ -122,12 +122,12 @@ func (d *Declarations) Set(ctx context.Context, name string, change func(*tenant
 // mayChange checks what depends on more than the record.
 func (d *Declarations) mayChange(ctx context.Context, before, now Declared, exists bool) error {
 	if before.Isolated != now.Isolated {
-		waiting, inFlight, err := d.InUse(ctx, now.Name)
+		open, err := d.open(ctx, before)
 		if err != nil {
 			return err
 		}
-		if waiting+inFlight > 0 {
-			return fmt.Errorf("isolated cannot be changed: %s %w: %d wait and %d are in flight; results of these would go elsewhere than their backend looks. Stop its backends, wait until they are answered, and try again", now.Name, ErrInUse, waiting, inFlight)
+		if open != "" {
+			return fmt.Errorf("isolated cannot be changed: %s %w: %s; results of these would go elsewhere than their backend looks. Stop its backends, wait until they are answered, and try again", now.Name, ErrInUse, open)
 		}
 	}
 	if exists {

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 
 	"github.com/nats-io/nats.go/jetstream"
 
@@ -44,7 +45,7 @@ func (d *Declarations) removeRecord(ctx context.Context, before Declared, exists
 // was changed meanwhile.
 func (d *Declarations) remove(ctx context.Context, before Declared, exists, force bool) (lost uint64, err error) {
 	queues := d.topology.Queues(before.Name)
-	if err := d.idle(ctx, before.Name, force); err != nil {
+	if err := d.idle(ctx, before, force); err != nil {
 		return 0, err
 	}
 	gone := before
@@ -62,7 +63,7 @@ func (d *Declarations) remove(ctx context.Context, before Declared, exists, forc
 	if err != nil {
 		return 0, err
 	}
-	if err := d.idle(ctx, before.Name, force); err != nil { // something came at the last moment
+	if err := d.idle(ctx, before, force); err != nil { // something came at the last moment
 		return 0, errors.Join(err, d.putBack(ctx, before, gone, exists))
 	}
 	lost, deleted, err := d.deleteQueues(ctx, queues, force)
@@ -114,16 +115,58 @@ func (d *Declarations) afterwards(ctx context.Context, name string, queues []Que
 	return lost, nil
 }
 
-// idle returns ErrInUse if a tenant has requests in its queues, unless that is no matter.
-func (d *Declarations) idle(ctx context.Context, name string, force bool) error {
+// idle returns ErrInUse if a tenant has requests that are not answered, unless that is no
+// matter.
+func (d *Declarations) idle(ctx context.Context, one Declared, force bool) error {
 	if force {
 		return nil
 	}
-	waiting, inFlight, err := d.InUse(ctx, name)
-	if err == nil && waiting+inFlight > 0 {
-		err = fmt.Errorf("%s %w: %d wait and %d are in flight. Stop its backends and wait until they are answered; or have them lost, with --force --yes", name, ErrInUse, waiting, inFlight)
+	open, err := d.open(ctx, one)
+	if err == nil && open != "" {
+		err = fmt.Errorf("%s %w: %s. Stop its backends and wait until they are answered; or have them lost, with --force --yes", one.Name, ErrInUse, open)
 	}
 	return err
+}
+
+// open says how many requests of a tenant are not answered yet; "" for none. Of an isolated
+// one it counts those too that wait for a retry, as their schedules have its callback. Other
+// tenants' have those of everybody, and cannot be told.
+func (d *Declarations) open(ctx context.Context, one Declared) (text string, err error) {
+	waiting, inFlight, err := d.InUse(ctx, one.Name)
+	if err != nil {
+		return "", err
+	}
+	if waiting+inFlight > 0 {
+		text = fmt.Sprintf("%d wait and %d are in flight", waiting, inFlight)
+	}
+	if !one.Isolated {
+		return text, nil
+	}
+	retries, err := d.retries(ctx, one.Name)
+	if retries > 0 {
+		text = strings.TrimPrefix(fmt.Sprintf("%s, and %d wait for a retry, which are answered and not lost", text, retries), ", and ")
+	}
+	return text, err
+}
+
+// retries counts the schedules on an isolated tenant's callback.
+func (d *Declarations) retries(ctx context.Context, name string) (n int, err error) {
+	stream := d.names.RetriesStream()
+	err = d.conn.Do(ctx, "."+stream, func(ctx context.Context) error {
+		found, err := d.conn.JetStream.Stream(ctx, stream)
+		if errors.Is(err, jetstream.ErrStreamNotFound) {
+			return nil
+		}
+		if err != nil {
+			return err
+		}
+		info, err := found.Info(ctx, jetstream.WithSubjectFilter(d.names.Later(d.names.Of(name).ResponseQueue, "*")))
+		if err == nil {
+			n = len(info.State.Subjects)
+		}
+		return err
+	})
+	return n, d.wrap(err)
 }
 
 // putBack undoes a removal.

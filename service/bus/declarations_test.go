@@ -5,6 +5,7 @@ import (
 	"errors"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/nats-io/nats-server/v2/server"
 	"github.com/nats-io/nats.go"
@@ -191,6 +192,42 @@ func TestIsolationUnderRequests(t *testing.T) {
 	}
 	if got, err := d.Set(b.Context(), "acme", isolate); err != nil || !got.Isolated || got.Weight != 1 {
 		t.Errorf("without: %+v, %v", got, err)
+	}
+}
+
+// What waits for a retry of an isolated tenant counts, for what would change where it is
+// answered; that of others does not.
+func TestIsolationUnderRetries(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	b.provision()
+	bus, d := b.open(), b.declarations()
+	isolate := func(to bool) func(*tenant.Tenant) error {
+		return func(t *tenant.Tenant) error { t.Isolated = to; return nil }
+	}
+	for _, name := range []string{"acme", "beta"} {
+		if _, err := d.Set(b.Context(), name, isolate(true)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	id := servicetest.NewID()
+	waits := &Delivery{Tenant: "acme", Isolated: true, Stream: b.Names.RequestsStream(), Sequence: 1, Body: servicetest.Body(id, "x", nil)}
+	waits.asked = Ask{Delivery: waits, Callback: "gemini.responses.acme", ID: id}
+	if err := bus.schedules.put(b.Context(), waits, Schedule{At: time.Now().Add(time.Hour)}); err != nil {
+		t.Fatal(err)
+	}
+	_, changed := d.Set(b.Context(), "acme", isolate(false))
+	_, removed := d.Remove(b.Context(), "acme", false)
+	for _, err := range []error{changed, removed} {
+		if !errors.Is(err, ErrInUse) || !strings.Contains(err.Error(), ": 1 wait for a retry") {
+			t.Errorf("under a retry: %v", err)
+		}
+	}
+	if _, err := d.Set(b.Context(), "beta", isolate(false)); err != nil {
+		t.Errorf("another's: %v", err)
+	}
+	if lost, err := d.Remove(b.Context(), "acme", true); err != nil || lost != 0 || b.State(b.Names.RetriesStream()).Msgs != 1 {
+		t.Errorf("by force: %d lost, %v", lost, err)
 	}
 }
 
