@@ -116,6 +116,7 @@ func (u *Caller) judge(ctx context.Context, c *call, err error) error {
 	if c.last.kind.timedOut() {
 		c.timedOut()
 	}
+	c.estimate.failed(err)
 	u.note(ctx, c, c.last.usage, c.last.outcome())
 	return c.last
 }

@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"net"
+	"net/http"
 
 	"gemini-client/events"
 	"gemini-client/service/budget"
@@ -127,11 +128,18 @@ func failedUsage(err error) Usage {
 		return Usage{}
 	}
 	usage := errorUsage(api)
-	refused := api.Kind == openrouter.KindStatus && !api.Started
+	refused := api.Kind == openrouter.KindStatus && !api.Started && !runsBehind(api.Status)
 	if usage.Cost == nil && (refused || api.Kind == openrouter.KindRequest || neverSent(err)) {
 		usage.Cost = new(0.0)
 	}
 	return usage
+}
+
+// runsBehind reports whether a status is that of somebody on the way who had waited for
+// long enough: the provider may go on, and bill.
+func runsBehind(status int) bool {
+	const originTimedOut = 524 // of Cloudflare
+	return status == http.StatusRequestTimeout || status == http.StatusGatewayTimeout || status == originTimedOut
 }
 
 // neverSent reports whether there was no connection to send a call on.

@@ -85,7 +85,7 @@ func TestEstimatesAreUpperBounds(t *testing.T) {
 func TestWhatFailsIsSettledByHowItEnded(t *testing.T) {
 	t.Parallel()
 	for fault, full := range map[string]int64{
-		"503": 0, "400": 0, "context_length": 0, "402": 0, "cut after=2": 3, "refuse times=1": 1,
+		"503": 0, "504 times=1": 1, "408 times=1": 1, "524 times=1": 1, "400": 0, "context_length": 0, "402": 0, "cut after=2": 3, "refuse times=1": 1,
 		"no_usage times=1": 1,
 	} {
 		t.Run(fault, func(t *testing.T) {

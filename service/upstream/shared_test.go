@@ -171,7 +171,9 @@ func TestTokensOfACall(t *testing.T) {
 		"known":                       {[]reaction{used("100")}, 100},
 		"not known":                   {[]reaction{ok}, 1008},
 		"more than estimated":         {[]reaction{used("5000")}, 5000},
-		"a repeat after an unknown":   {[]reaction{status(503), used("100")}, 1108},
+		"a repeat after an unknown":   {[]reaction{status(504), used("100")}, 1108},
+		"a repeat after a refusal":    {[]reaction{status(503), used("100")}, 100},
+		"refused":                     {[]reaction{status(400)}, 0},
 		"none, as it was not allowed": {nil, 0},
 	}
 	for name, tt := range tests {
