@@ -60,6 +60,13 @@ func TestEstimatesAreUpperBounds(t *testing.T) {
 		"a prompt":    {func(r *events.Request) { r.Prompt = strings.Repeat("x", 4000) }, 4000*3/10 + 8192*5/2},
 		"a short one": {func(r *events.Request) { r.Parameters.MaxOutputTokens = 10 }, 25},
 		"media":       {func(r *events.Request) { r.Prompt, r.Messages = "", []byte(media) }, 1048576*3/10 + 8192*5/2},
+		"hidden media": {func(r *events.Request) {
+			r.Prompt, r.Messages = "", []byte(strings.Replace(media, `"image_url",`, `"image_url","Type":"text",`, 1))
+		}, 1048576*3/10 + 8192*5/2},
+		"hidden content": {func(r *events.Request) {
+			r.Prompt, r.Messages = "", []byte(strings.Replace(media, `}]}]`, `}],"Content":"Look"}]`, 1))
+		}, 1048576*3/10 + 8192*5/2},
+		"the cheapest providers": {further(`{"provider":{"sort":"price"}}`), 8192 * 5 / 2},
 		"a dear beside": {func(r *events.Request) {
 			r.Model = "google/gemini-2.5-flash-lite"
 			further(`{"models":["google/gemini-2.5-flash"]}`)(r)
@@ -149,6 +156,11 @@ func TestWithoutAPriceNoCallIsMade(t *testing.T) {
 		"priority":             {further(`{"service_tier":"priority"}`), events.InvalidRequest, "the tier priority"},
 		"priority endpoints":   {further(`{"provider":{"only":["google-vertex/priority"]}}`), events.InvalidRequest, "priority"},
 		"server tools":         {further(`{"tools":[{"type":"openrouter:web_search"}]}`), events.InvalidRequest, "a tool of the server"},
+		"a hidden server tool": {further(`{"tools":[{"type":"openrouter:web_search","Type":"function"}]}`), events.InvalidRequest, "a tool of the server"},
+		"an escaped tier":      {further(`{"provider":{"order":["google-vertex/priorit\u0079"]}}`), events.InvalidRequest, "priority"},
+		"fast providers":       {further(`{"provider":{"sort":"throughput"}}`), events.InvalidRequest, "provider.sort"},
+		"near providers":       {further(`{"provider":{"sort":{"by":"latency"}}}`), events.InvalidRequest, "provider.sort"},
+		"two suffixes":         {func(r *events.Request) { r.Model += ":floor:nitro" }, events.InvalidRequest, ":nitro"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
