@@ -5,9 +5,6 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"net/http"
-	"net/http/httptest"
-	"net/http/httputil"
-	"net/url"
 	"strings"
 	"testing"
 	"time"
@@ -179,21 +176,7 @@ func TestWithoutAPriceNoCallIsMade(t *testing.T) {
 func TestWhileTheCatalogueIsAwayNoCallIsMade(t *testing.T) {
 	t.Parallel()
 	b := newBudgeted(t, 10, tenant.Hold, func(c *config.Config) {
-		target, err := url.Parse(c.BaseURL)
-		if err != nil {
-			t.Fatal(err)
-		}
-		target.Path = ""
-		proxy := &httputil.ReverseProxy{Rewrite: func(r *httputil.ProxyRequest) { r.SetURL(target) }}
-		server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-			if strings.Contains(r.URL.Path, "/model/") {
-				w.WriteHeader(http.StatusBadGateway)
-				return
-			}
-			proxy.ServeHTTP(w, r)
-		}))
-		t.Cleanup(server.Close)
-		c.BaseURL = server.URL + "/api/v1"
+		behindCatalogue(t, c, func(w http.ResponseWriter) bool { w.WriteHeader(http.StatusBadGateway); return true })
 	})
 	reply := b.ask(t, request("Why?"))
 	if e := reply.Err; e == nil || !e.GoesBack || e.Code != events.UpstreamUnavailable || !strings.Contains(e.Message, "The price of google/gemini-2.5-flash is not known yet") || b.router.Count() != 0 {
