@@ -62,7 +62,7 @@ func (b *batching) refuses(ctx context.Context, r events.Request, now time.Time)
 	case b == nil || !b.on:
 		why = "the service sends no batches (BATCH_MAX_WAIT)"
 	case why != "":
-	case b.budgeted != nil && b.budgeted(r.Tenant):
+	case b.isBudgeted(r.Tenant):
 		why = "there is a budget, and what a batch costs cannot be reserved"
 	case b.runner.Refused(r.Model):
 		why = "it has just refused a batch of this model"
@@ -71,6 +71,9 @@ func (b *batching) refuses(ctx context.Context, r events.Request, now time.Time)
 	}
 	return events.InvalidRequest, why
 }
+
+// isBudgeted reports whether what a tenant's calls cost is reserved.
+func (b *batching) isBudgeted(tenant string) bool { return b.budgeted != nil && b.budgeted(tenant) }
 
 // notBatched is what becomes of a request that no batch answers: nothing, so that it is
 // called for, or its failure.

@@ -36,6 +36,9 @@ func (h batchItems) Read(ctx context.Context, group string, i batch.Item) (event
 	return j.request, j.broken == nil, nil
 }
 
+// Budgeted implements batch.Requests.
+func (h batchItems) Budgeted(tenant string) bool { return h.batch.isBudgeted(tenant) }
+
 // Answer implements batch.Requests.
 func (h batchItems) Answer(ctx context.Context, group string, i batch.Item, re upstream.Reply) (over bool, err error) {
 	return h.settle(ctx, group, i, func(ctx context.Context, j *job) verdict {

@@ -31,8 +31,10 @@ func TestWithoutMoneyARequestGoesBack(t *testing.T) {
 			t.Errorf("%s: %+v, want nacked for %s", name, v, tt.after)
 		}
 	}
-	if v := judgeError(e, situation{now: now, called: true, maxRetries: 1, delay: time.Minute}); v.outcome != Rescheduled || v.free {
-		t.Errorf("after a call: %+v; a nack has no room for what it cost", v)
+	for retries := range 3 {
+		if v := judgeError(e, situation{now: now, called: true, retryCount: retries, maxRetries: 1, delay: time.Minute}); v.outcome != Rescheduled || v.free {
+			t.Errorf("after a call and %d retries: %+v; a nack has no room for what it cost", retries, v)
+		}
 	}
 }
 

@@ -59,7 +59,7 @@ func judgeError(e *upstream.Error, s situation) verdict {
 	if e.Heals == upstream.Never {
 		return failed(e.Code, e.Message)
 	}
-	if s.called && s.retryCount >= s.maxRetries {
+	if s.called && s.retryCount >= s.maxRetries && !e.GoesBack { // what waits for money has not failed
 		return failed(e.Code, fmt.Sprintf("%s Given up after %s (QUEUE_MAX_RETRIES).", e.Message, retries(s.retryCount)))
 	}
 	if s.timedOut && s.timeouts >= s.maxTimeouts {

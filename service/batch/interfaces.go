@@ -45,6 +45,8 @@ type API interface {
 type Requests interface {
 	// Read returns a request that waits; false if it does not.
 	Read(ctx context.Context, group string, i Item) (events.Request, bool, error)
+	// Budgeted reports whether what a tenant's calls cost is reserved in a budget.
+	Budgeted(tenant string) bool
 	// Answer ends a request with what came of it. False if it has to be asked again.
 	Answer(ctx context.Context, group string, i Item, re upstream.Reply) (over bool, err error)
 	// Return has a request go on in the ordinary way because of a failure, or fail with it

@@ -36,6 +36,7 @@ type requests struct {
 	answer func(id string) error      // is asked before each answer; nil: none fails
 
 	mu       sync.Mutex
+	budgeted bool
 	n        int
 	prompts  map[string]string // by id
 	answered map[string]bool
@@ -49,6 +50,8 @@ func (r *requests) Read(_ context.Context, _ string, i batch.Item) (events.Reque
 	waits := r.read == nil || r.read(r.n)
 	return events.Request{ID: i.ID, CallbackQueue: i.Callback, Prompt: r.prompts[i.ID], Model: model, Parameters: events.DefaultParameters()}, waits, nil
 }
+
+func (r *requests) Budgeted(string) bool { return r.budgeted }
 
 func (r *requests) Answer(_ context.Context, _ string, i batch.Item, _ upstream.Reply) (bool, error) {
 	if r.answer != nil {

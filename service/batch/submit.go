@@ -57,7 +57,7 @@ func (r *Runner) submit(ctx context.Context, j *Job) (next time.Time, err error)
 // false if none does.
 func (r *Runner) common(ctx context.Context, j *Job) (upstream.BatchJob, bool, error) {
 	for _, i := range j.Items {
-		request, waits, err := r.requests.Read(ctx, j.Group, i)
+		request, waits, err := r.read(ctx, j, i)
 		if err != nil {
 			return upstream.BatchJob{}, false, err
 		}
@@ -68,8 +68,25 @@ func (r *Runner) common(ctx context.Context, j *Job) (upstream.BatchJob, bool, e
 	return upstream.BatchJob{}, false, nil
 }
 
+// read returns a request that waits. One that is under a budget by now goes on in the
+// ordinary way, where what it costs is reserved.
+func (r *Runner) read(ctx context.Context, j *Job, i Item) (request events.Request, waits bool, err error) {
+	request, waits, err = r.requests.Read(ctx, j.Group, i)
+	if err != nil || !waits || !r.requests.Budgeted(request.Tenant) {
+		return request, waits, err
+	}
+	over, err := r.requests.Return(ctx, j.Group, i, events.Failure{
+		Code: events.InvalidRequest, Message: "There is a budget now, and what a batch costs cannot be reserved.",
+	})
+	if err == nil && !over {
+		err = errInHand
+	}
+	return request, false, err
+}
+
 // Why an upload is not completed.
 var (
+	errInHand  = errors.New("a request that is given back is in the hands of somebody else")
 	errTaken   = errors.New("another worker has taken up the job")
 	errNothing = errors.New("none of its requests waits any more")
 )
@@ -80,7 +97,7 @@ var (
 func (r *Runner) items(ctx context.Context, j *Job, sent *int) iter.Seq2[upstream.BatchItem, error] {
 	return func(yield func(upstream.BatchItem, error) bool) {
 		for n, i := range j.Items {
-			request, waits, err := r.requests.Read(ctx, j.Group, i)
+			request, waits, err := r.read(ctx, j, i)
 			if err == nil && !waits {
 				continue
 			}

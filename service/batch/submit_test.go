@@ -4,6 +4,7 @@ import (
 	"testing"
 	"time"
 
+	"gemini-client/events"
 	"gemini-client/service/openrouter/simulator"
 )
 
@@ -54,6 +55,22 @@ func TestSubmitNothing(t *testing.T) {
 	}
 	if b.Refused(model) || len(b.returned) != 0 {
 		t.Error("the model is said to be refused")
+	}
+}
+
+// Requests that were enrolled before there was a budget are given back, since what a batch
+// costs cannot be reserved.
+func TestSubmitUnderANewBudget(t *testing.T) {
+	t.Parallel()
+	b := setup(t, simulator.BatchConfig{})
+	one, other := b.ask("Why?"), b.ask("Why not?")
+	b.tick(group)
+	b.budgeted = true
+	if next := b.tick(job); !next.IsZero() {
+		t.Errorf("next %v, want the end", next)
+	}
+	if len(b.router.Batches()) != 0 || b.returned[one] != events.InvalidRequest || b.returned[other] != events.InvalidRequest || b.Refused(model) {
+		t.Errorf("%d batches, given back %v", len(b.router.Batches()), b.returned)
 	}
 }
 

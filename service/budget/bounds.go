@@ -29,6 +29,7 @@ type bound struct {
 	ends   time.Time
 	limit  int64
 	spent  tenant.WhenSpent
+	whose  string // the tenant whose calls it bounds here; "" where it is looked at alone
 }
 
 // bounds adds those of a budget in the periods that a time lies in.
@@ -36,16 +37,16 @@ func bounds(list []bound, scope string, b tenant.Budget, spent tenant.WhenSpent,
 	now = now.UTC()
 	day := time.Date(now.Year(), now.Month(), now.Day(), 0, 0, 0, 0, time.UTC)
 	if b.Day > 0 {
-		list = append(list, bound{scope, "day", "day-" + now.Format(time.DateOnly), day.AddDate(0, 0, 1), floor(b.Day), spent})
+		list = append(list, bound{scope: scope, kind: "day", period: "day-" + now.Format(time.DateOnly), ends: day.AddDate(0, 0, 1), limit: floor(b.Day), spent: spent})
 	}
 	if b.Week > 0 {
 		year, week := now.ISOWeek()
 		ends := day.AddDate(0, 0, 7-(int(now.Weekday())+6)%7)
-		list = append(list, bound{scope, "week", fmt.Sprintf("week-%d-W%02d", year, week), ends, floor(b.Week), spent})
+		list = append(list, bound{scope: scope, kind: "week", period: fmt.Sprintf("week-%d-W%02d", year, week), ends: ends, limit: floor(b.Week), spent: spent})
 	}
 	if b.Month > 0 {
 		ends := time.Date(now.Year(), now.Month()+1, 1, 0, 0, 0, 0, time.UTC)
-		list = append(list, bound{scope, "month", "month-" + now.Format("2006-01"), ends, floor(b.Month), spent})
+		list = append(list, bound{scope: scope, kind: "month", period: "month-" + now.Format("2006-01"), ends: ends, limit: floor(b.Month), spent: spent})
 	}
 	return list
 }

@@ -83,6 +83,35 @@ func TestAProcessWhoseSignLapsed(t *testing.T) {
 	}
 }
 
+// TestAProcessOfWhichAPartWasTaken before it reserved more and saw that its sign had lapsed:
+// nobody knows which of its calls are settled, so their costs are added.
+func TestAProcessOfWhichAPartWasTaken(t *testing.T) {
+	t.Parallel()
+	for what, want := range map[budget.OnDeath]int64{budget.Release: 17, budget.Book: 27} {
+		t.Run(string(what), func(t *testing.T) {
+			t.Parallel()
+			synctest.Test(t, func(t *testing.T) {
+				s := newServer()
+				change := func(c *budget.Config) { c.Fleet, c.OnDeath = tenant.Budget{Month: 0.001}, what }
+				a, b := s.process("a", change), s.process("b", change)
+				one := a.reserve(t, "acme", 10)
+				b.reserve(t, "acme", 1).Settle(0)
+				s.kill("a", true)
+				<-time.After(time.Minute)
+				s.kill("a", false)
+				two := a.reserve(t, "acme", 10)
+				a.set(func() { a.lapses = 1 })
+				a.reserve(t, "acme", 5).Settle(0) // under its new name
+				one.Settle(3)
+				two.Settle(4)
+				a.close(t)
+				b.close(t)
+				s.want(t, budget.Fleet, month, want)
+			})
+		})
+	}
+}
+
 // TestASleepingProcessReservesNothing: others may take it for dead in this moment.
 func TestASleepingProcessReservesNothing(t *testing.T) {
 	t.Parallel()

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
+	"slices"
 	"time"
 
 	"gemini-client/service/tenant"
@@ -25,7 +26,15 @@ type hold struct {
 	why   Why
 	limit int64 // as it was: a raised budget holds nobody
 	spent int64
-	times int // in a row
+	times int      // in a row
+	whose []string // the tenants of the requests that it refused: what is left may do for others
+}
+
+// notes notes that it refused a request of a tenant.
+func (h *hold) notes(name string) {
+	if !slices.Contains(h.whose, name) {
+		h.whose = append(h.whose, name)
+	}
 }
 
 // freed ends a hold that was for the sake of calls under way.
@@ -49,6 +58,7 @@ func (a *account) refuses(b bound, amount int64) *Error {
 	if h.why != Spent || h.limit != b.limit || h.spent+amount <= b.limit || !time.Now().Before(h.until) {
 		return nil
 	}
+	a.hold.notes(b.whose)
 	r.Again = spread(time.Until(h.until))
 	return r
 }
@@ -72,7 +82,12 @@ func (a *account) refuse(b bound, amount int64, err error) *Error {
 		r.Why, wait = Uncounted, holdUnsure
 	}
 	wait = max(0, min(wait, time.Until(b.ends)))
-	*h = hold{until: time.Now().Add(wait), why: r.Why, limit: b.limit, spent: r.spent, times: h.times}
+	whose := h.whose
+	if !time.Now().Before(h.until) {
+		whose = nil
+	}
+	*h = hold{until: time.Now().Add(wait), why: r.Why, limit: b.limit, spent: r.spent, times: h.times, whose: slices.Clone(whose)}
+	h.notes(b.whose)
 	a.ledger.holdsUntil(h.until)
 	r.Again = spread(wait)
 	return r
@@ -118,11 +133,11 @@ func (l *Ledger) heldBy(b bound, now time.Time) (time.Duration, string) {
 		return 0, ""
 	}
 	a.mu.Lock()
-	h := a.hold
+	h, refused := a.hold, slices.Contains(a.hold.whose, b.whose)
 	a.mu.Unlock()
 	wait := h.until.Sub(now)
 	switch {
-	case wait <= 0, h.limit != b.limit, h.why == Spent && b.spent == tenant.Fail:
+	case wait <= 0, !refused && h.why != Uncounted, h.limit != b.limit, h.why == Spent && b.spent == tenant.Fail:
 		return 0, ""
 	case h.why == Spent:
 		return wait, fmt.Sprintf("the budget of %s is used up until %s (%s USD for %s)", b.of(), b.ends.Format(time.RFC3339), text(b.limit), b.period)

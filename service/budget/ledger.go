@@ -98,7 +98,11 @@ func (l *Ledger) Applies(name string) bool {
 // bounds are those of a tenant's calls that begin at a time.
 func (l *Ledger) bounds(name string, now time.Time) []bound {
 	t := l.Tenants.Of(name)
-	return bounds(bounds(nil, name, t.Budget, t.WhenSpent, now), Fleet, l.Fleet, l.FleetWhenSpent, now)
+	list := bounds(bounds(nil, name, t.Budget, t.WhenSpent, now), Fleet, l.Fleet, l.FleetWhenSpent, now)
+	for i := range list {
+		list[i].whose = name
+	}
+	return list
 }
 
 // Reserve reserves what a call of a tenant costs at most, in millionths of a USD, in each

@@ -78,12 +78,12 @@ func (a *account) rename(name string) bool {
 			return false
 		}
 	}
-	var open int64
 	a.mu.Lock()
-	for p := range a.open {
-		p.orphan = p.orphan || !mine
-		if !p.orphan {
-			open += p.amount
+	open := a.ours()
+	if mine = mine && value >= open; !mine { // nor are they when others took a part before: nobody knows of which calls
+		open = 0
+		for p := range a.open {
+			p.orphan = true
 		}
 	}
 	a.mu.Unlock()
@@ -95,6 +95,16 @@ func (a *account) rename(name string) bool {
 		a.ledger.lower(a.total(), value-open)
 	}
 	return true
+}
+
+// ours is what is reserved by this process and was taken by nobody. The lock is held.
+func (a *account) ours() (sum int64) {
+	for p := range a.open {
+		if !p.orphan {
+			sum += p.amount
+		}
+	}
+	return sum
 }
 
 // reap takes what a process held; false if another one has. It asks once: the same id

@@ -118,6 +118,7 @@ func (a Ask) exceeded(w Want, wait time.Duration, giveUp time.Time) error {
 	if !w.Limiter.group.now().Add(wait).After(giveUp) {
 		return nil
 	}
+	w.Limiter.group.synchronize() // it is not served, so nobody else does
 	return &ExceededError{Limit: w.Limiter.Name, Wait: w.Limiter.sendAway(wait, w.Units)}
 }
 

@@ -74,11 +74,18 @@ func (g *Group) time() time.Time {
 	return g.now().Add(g.offset)
 }
 
+// doubt has the server's clock asked for soon.
+func (g *Group) doubt() {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	g.ask = time.Time{}
+}
+
 // synchronize asks for the server's clock, if that is due.
 func (g *Group) synchronize() {
 	g.mu.Lock()
 	now := g.now()
-	due := !now.Before(g.ask)
+	due := !now.Before(g.ask) || g.ask.Sub(now) > offsetEvery // or our clock was set back
 	if due {
 		g.ask = now.Add(offsetEvery) // the others need not ask
 	}

@@ -136,6 +136,7 @@ func (l *Limiter) admit() {
 
 // turnTo begins a window: what is left of the one before is not admitted any more.
 func (l *Limiter) turnTo(k int64) {
+	l.notice(k)
 	if l.of != k {
 		l.of, l.balance = k, 0
 	}

@@ -24,6 +24,18 @@ func (l *Limiter) pace(now time.Time) int64 {
 	return l.rate
 }
 
+// notice sees that the clock was set back: windows that seem to be closed for long are
+// not, and the counters know which are. An answer of the window before is no such sign.
+func (l *Limiter) notice(k int64) {
+	back := l.of - k
+	if back <= 1 {
+		return
+	}
+	l.of, l.balance, l.ahead, l.past = k, 0, nil, history{}
+	l.closed, l.cautious = l.closed-back, l.cautious-back
+	l.group.doubt()
+}
+
 // Wait is how long a call that joins the line now waits, as far as can be known.
 func (l *Limiter) Wait() time.Duration {
 	l.mu.Lock()
@@ -34,6 +46,7 @@ func (l *Limiter) Wait() time.Duration {
 func (l *Limiter) wait() time.Duration {
 	now := l.group.time()
 	k := windowAt(now)
+	l.notice(k)
 	before := l.queued + l.debt
 	if l.of == k {
 		before -= l.balance
@@ -51,6 +64,7 @@ func (l *Limiter) wait() time.Duration {
 func (l *Limiter) opens(from int64) int64 {
 	l.mu.Lock()
 	defer l.mu.Unlock()
+	l.notice(windowAt(l.group.time()))
 	if l.balance > 0 && l.of >= from {
 		return l.of
 	}
@@ -65,6 +79,7 @@ func (l *Limiter) Room() (units int64, again time.Duration) {
 	defer l.mu.Unlock()
 	now := l.group.time()
 	k := windowAt(now)
+	l.notice(k)
 	units = admitted(l.pace(now), max(k, l.closed+1), k+roomFor) - l.queued - l.debt
 	if l.of == k {
 		units += l.balance

@@ -50,6 +50,7 @@ type call struct {
 	last       *Error              // of the last attempt
 	lease      lease               // of the attempt that is made
 	estimate   estimate            // of the tokens that the attempt takes
+	costs      int64               // at most, of the attempt that is made; 0 until that is known
 	reserved   *budget.Reservation // of the attempt that is made; nil where there is no budget
 	refused    *apiKey             // that the last attempt failed with, because of it
 
@@ -116,6 +117,7 @@ func (u *Caller) judge(ctx context.Context, c *call, err error) error {
 	if c.last.kind.timedOut() {
 		c.timedOut()
 	}
+	c.estimate.failed(err)
 	u.note(ctx, c, c.last.usage, c.last.outcome())
 	return c.last
 }

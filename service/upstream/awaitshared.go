@@ -135,6 +135,16 @@ func (e *estimate) settle(usage Usage) {
 	}
 }
 
+// failed gives all of it back where the attempt surely took nothing.
+func (e *estimate) failed(err error) {
+	if len(e.limiters) == 0 {
+		return
+	}
+	if usage := failedUsage(err); usage.Usage == nil && usage.Cost != nil && *usage.Cost == 0 {
+		e.correct(0)
+	}
+}
+
 func (e *estimate) correct(used int64) {
 	for _, l := range e.limiters {
 		l.Settle(used - e.tokens)

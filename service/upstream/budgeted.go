@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"net"
+	"net/http"
 
 	"gemini-client/events"
 	"gemini-client/service/budget"
@@ -56,13 +57,24 @@ func (u *Caller) complete(ctx context.Context, c *call) error {
 // tenant is whose call it is.
 func (c *call) tenant() string { return cmp.Or(c.event.Tenant, events.DefaultTenant) }
 
-// reserve reserves what the call costs at most. Errors: an *Error, ready's, ctx's cause.
-func (u *Caller) reserve(ctx context.Context, c *call) error {
-	amount, err := u.estimate(ctx, c)
-	if err != nil {
-		return err
+// weigh estimates what an attempt costs that is under a budget, before its turn is waited
+// for: the catalogue may take seconds, and a permit is good for one.
+func (u *Caller) weigh(ctx context.Context, c *call) (err error) {
+	c.costs = 0
+	if u.money.Applies(c.tenant()) {
+		c.costs, err = u.estimate(ctx, c)
 	}
-	c.reserved, err = u.money.Reserve(ctx, c.tenant(), amount)
+	return err
+}
+
+// reserve reserves what the call costs at most. Errors: an *Error, ready's, ctx's cause.
+func (u *Caller) reserve(ctx context.Context, c *call) (err error) {
+	if c.costs == 0 { // the budget is new, or the model is free
+		if err := u.weigh(ctx, c); err != nil {
+			return err
+		}
+	}
+	c.reserved, err = u.money.Reserve(ctx, c.tenant(), c.costs)
 	if refused, ok := errors.AsType[*budget.Error](err); ok {
 		return noRoom(refused)
 	}
@@ -127,11 +139,18 @@ func failedUsage(err error) Usage {
 		return Usage{}
 	}
 	usage := errorUsage(api)
-	refused := api.Kind == openrouter.KindStatus && !api.Started
+	refused := api.Kind == openrouter.KindStatus && !api.Started && !runsBehind(api.Status)
 	if usage.Cost == nil && (refused || api.Kind == openrouter.KindRequest || neverSent(err)) {
 		usage.Cost = new(0.0)
 	}
 	return usage
+}
+
+// runsBehind reports whether a status is that of somebody on the way who had waited for
+// long enough: the provider may go on, and bill.
+func runsBehind(status int) bool {
+	const originTimedOut = 524 // of Cloudflare
+	return status == http.StatusRequestTimeout || status == http.StatusGatewayTimeout || status == originTimedOut
 }
 
 // neverSent reports whether there was no connection to send a call on.

@@ -5,9 +5,6 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"net/http"
-	"net/http/httptest"
-	"net/http/httputil"
-	"net/url"
 	"strings"
 	"testing"
 	"time"
@@ -60,6 +57,13 @@ func TestEstimatesAreUpperBounds(t *testing.T) {
 		"a prompt":    {func(r *events.Request) { r.Prompt = strings.Repeat("x", 4000) }, 4000*3/10 + 8192*5/2},
 		"a short one": {func(r *events.Request) { r.Parameters.MaxOutputTokens = 10 }, 25},
 		"media":       {func(r *events.Request) { r.Prompt, r.Messages = "", []byte(media) }, 1048576*3/10 + 8192*5/2},
+		"hidden media": {func(r *events.Request) {
+			r.Prompt, r.Messages = "", []byte(strings.Replace(media, `"image_url",`, `"image_url","Type":"text",`, 1))
+		}, 1048576*3/10 + 8192*5/2},
+		"hidden content": {func(r *events.Request) {
+			r.Prompt, r.Messages = "", []byte(strings.Replace(media, `}]}]`, `}],"Content":"Look"}]`, 1))
+		}, 1048576*3/10 + 8192*5/2},
+		"the cheapest providers": {further(`{"provider":{"sort":"price"}}`), 8192 * 5 / 2},
 		"a dear beside": {func(r *events.Request) {
 			r.Model = "google/gemini-2.5-flash-lite"
 			further(`{"models":["google/gemini-2.5-flash"]}`)(r)
@@ -85,7 +89,7 @@ func TestEstimatesAreUpperBounds(t *testing.T) {
 func TestWhatFailsIsSettledByHowItEnded(t *testing.T) {
 	t.Parallel()
 	for fault, full := range map[string]int64{
-		"503": 0, "400": 0, "context_length": 0, "402": 0, "cut after=2": 3, "refuse times=1": 1,
+		"503": 0, "504 times=1": 1, "408 times=1": 1, "524 times=1": 1, "400": 0, "context_length": 0, "402": 0, "cut after=2": 3, "refuse times=1": 1,
 		"no_usage times=1": 1,
 	} {
 		t.Run(fault, func(t *testing.T) {
@@ -149,6 +153,11 @@ func TestWithoutAPriceNoCallIsMade(t *testing.T) {
 		"priority":             {further(`{"service_tier":"priority"}`), events.InvalidRequest, "the tier priority"},
 		"priority endpoints":   {further(`{"provider":{"only":["google-vertex/priority"]}}`), events.InvalidRequest, "priority"},
 		"server tools":         {further(`{"tools":[{"type":"openrouter:web_search"}]}`), events.InvalidRequest, "a tool of the server"},
+		"a hidden server tool": {further(`{"tools":[{"type":"openrouter:web_search","Type":"function"}]}`), events.InvalidRequest, "a tool of the server"},
+		"an escaped tier":      {further(`{"provider":{"order":["google-vertex/priorit\u0079"]}}`), events.InvalidRequest, "priority"},
+		"fast providers":       {further(`{"provider":{"sort":"throughput"}}`), events.InvalidRequest, "provider.sort"},
+		"near providers":       {further(`{"provider":{"sort":{"by":"latency"}}}`), events.InvalidRequest, "provider.sort"},
+		"two suffixes":         {func(r *events.Request) { r.Model += ":floor:nitro" }, events.InvalidRequest, ":nitro"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -167,21 +176,7 @@ func TestWithoutAPriceNoCallIsMade(t *testing.T) {
 func TestWhileTheCatalogueIsAwayNoCallIsMade(t *testing.T) {
 	t.Parallel()
 	b := newBudgeted(t, 10, tenant.Hold, func(c *config.Config) {
-		target, err := url.Parse(c.BaseURL)
-		if err != nil {
-			t.Fatal(err)
-		}
-		target.Path = ""
-		proxy := &httputil.ReverseProxy{Rewrite: func(r *httputil.ProxyRequest) { r.SetURL(target) }}
-		server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-			if strings.Contains(r.URL.Path, "/model/") {
-				w.WriteHeader(http.StatusBadGateway)
-				return
-			}
-			proxy.ServeHTTP(w, r)
-		}))
-		t.Cleanup(server.Close)
-		c.BaseURL = server.URL + "/api/v1"
+		behindCatalogue(t, c, func(w http.ResponseWriter) bool { w.WriteHeader(http.StatusBadGateway); return true })
 	})
 	reply := b.ask(t, request("Why?"))
 	if e := reply.Err; e == nil || !e.GoesBack || e.Code != events.UpstreamUnavailable || !strings.Contains(e.Message, "The price of google/gemini-2.5-flash is not known yet") || b.router.Count() != 0 {

@@ -98,7 +98,7 @@ func newCaller(c config.Config, endpoint *url.URL, client *openrouter.Client, te
 		models: newModels(tel), retired: newRetired(tel), pinging: make(chan struct{}, 1),
 		listed: newCatalogue(client, tel, append([]string{c.Model}, c.Fallbacks()...)...),
 	}
-	u.prices = &prices{client: client, all: map[string]*priced{}}
+	u.prices = newPrices(client)
 	if c.CancelWaits {
 		u.left = newLeft(c.Concurrency)
 	}
@@ -134,6 +134,7 @@ func (u *Caller) Run(ctx context.Context) {
 // connections. All calls of Answer have ended before.
 func (u *Caller) Close() {
 	u.left.close()
+	u.prices.close()
 	u.shared.close()
 	u.client.CloseIdleConnections()
 }

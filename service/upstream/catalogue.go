@@ -65,12 +65,13 @@ func newCatalogue(client *openrouter.Client, tel *telemetry.Telemetry, models ..
 // choose a provider or a plugin, and no presets; "" if it has none.
 func listedName(model string) string {
 	model, _, _ = strings.Cut(model, "@")
-	name, variant, _ := strings.Cut(model, ":")
-	switch variant {
-	case "nitro", "floor", "exacto", "online":
-		return name
+	if !strings.Contains(model, ":") {
+		return model
 	}
-	return model
+	parts := slices.DeleteFunc(strings.Split(model, ":"), func(variant string) bool {
+		return variant == "nitro" || variant == "floor" || variant == "exacto" || variant == "online"
+	})
+	return strings.Join(parts, ":")
 }
 
 // follow reads the catalogue, and says what it says, at once and every day until ctx

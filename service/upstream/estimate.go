@@ -5,6 +5,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"maps"
 	"net/http"
 	"slices"
 	"strings"
@@ -71,9 +72,7 @@ func readAtMost(r *openrouter.Request) (tokens, pieces int) {
 	for _, field := range r.Extra {
 		tokens += len(field)
 	}
-	var messages []struct {
-		Content json.RawMessage `json:"content"`
-	}
+	var messages []json.RawMessage
 	if len(r.Messages) == 0 {
 		return tokens, 0
 	}
@@ -82,23 +81,39 @@ func readAtMost(r *openrouter.Request) (tokens, pieces int) {
 	}
 	for _, m := range messages {
 		tokens += perMessage
-		if content := bytes.TrimSpace(m.Content); len(content) > 0 && content[0] != '"' && !bytes.Equal(content, []byte("null")) {
+		content := bytes.TrimSpace(exactly(m)["content"])
+		if len(content) > 0 && content[0] != '"' && !bytes.Equal(content, []byte("null")) {
 			pieces += media(content)
 		}
 	}
 	return tokens, pieces
 }
 
+// exactly returns the fields of an object by their exact names. A struct would take "Type"
+// for "type", which OpenRouter does not.
+func exactly(object json.RawMessage) (fields map[string]json.RawMessage) {
+	if json.Unmarshal(object, &fields) != nil {
+		return nil
+	}
+	return fields
+}
+
+// typeOf is the type of a part or a tool; "" if it has none.
+func typeOf(object json.RawMessage) (name string) {
+	if json.Unmarshal(exactly(object)["type"], &name) != nil {
+		return ""
+	}
+	return name
+}
+
 // media counts the parts of a content that are no text.
 func media(content []byte) (n int) {
-	var parts []struct {
-		Type string `json:"type"`
-	}
+	var parts []json.RawMessage
 	if json.Unmarshal(content, &parts) != nil {
 		return 1
 	}
 	for _, part := range parts {
-		if part.Type != "text" {
+		if typeOf(part) != "text" {
 			n++
 		}
 	}
@@ -109,11 +124,13 @@ func media(content []byte) (n int) {
 // if there is nothing.
 func unbounded(r *openrouter.Request) string {
 	for _, model := range modelsOf(r) {
-		switch _, variant, _ := strings.Cut(model, ":"); {
-		case strings.Contains(model, "@"):
+		if strings.Contains(model, "@") {
 			return "a preset"
-		case variant == "online", variant == "nitro":
-			return "the suffix :" + variant
+		}
+		for _, variant := range strings.Split(model, ":")[1:] {
+			if variant == "online" || variant == "nitro" {
+				return "the suffix :" + variant
+			}
 		}
 	}
 	for _, name := range []string{"preset", "plugins", "web_search_options"} {
@@ -130,17 +147,49 @@ func dearer(r *openrouter.Request) string {
 	if tier := extraField[string](*r, tierField); tier != nil && (*tier == "priority" || *tier == "scale") {
 		return "the tier " + *tier
 	}
-	if bytes.Contains(r.Extra["provider"], []byte("/priority")) {
-		return "endpoints of the tier priority"
+	if what := dearerProvider(r.Extra["provider"]); what != "" {
+		return what
 	}
-	type tool struct {
-		Type string `json:"type"`
-	}
-	tools := extraField[[]tool](*r, "tools")
-	if tools != nil && slices.ContainsFunc(*tools, func(t tool) bool { return t.Type != "function" }) {
+	tools := extraField[[]json.RawMessage](*r, "tools")
+	if tools != nil && slices.ContainsFunc(*tools, func(tool json.RawMessage) bool { return typeOf(tool) != "function" }) {
 		return "a tool of the server"
 	}
 	return ""
+}
+
+// dearerProvider returns what of a choice of providers has no known price: a dear tier, or
+// the fastest, whatever they cost, which is what :nitro asks for.
+func dearerProvider(choice json.RawMessage) string {
+	if len(choice) == 0 {
+		return ""
+	}
+	var all any
+	if json.Unmarshal(choice, &all) != nil || mentions(all, "/priority") {
+		return "endpoints of the tier priority"
+	}
+	fields, _ := all.(map[string]any)
+	sort := fields["sort"]
+	if object, ok := sort.(map[string]any); ok {
+		sort = object["by"]
+	}
+	if sort != nil && sort != "price" {
+		return "providers by another measure than their price (provider.sort)"
+	}
+	return ""
+}
+
+// mentions reports whether a string in a JSON value has some words in it.
+func mentions(value any, words string) bool {
+	has := func(v any) bool { return mentions(v, words) }
+	switch v := value.(type) {
+	case string:
+		return strings.Contains(v, words)
+	case []any:
+		return slices.ContainsFunc(v, has)
+	case map[string]any:
+		return slices.ContainsFunc(slices.Collect(maps.Values(v)), has)
+	}
+	return false
 }
 
 // isUnknown reports whether OpenRouter says that there is no such model.

@@ -19,6 +19,9 @@ const (
 // budget names the model.
 type prices struct {
 	client *openrouter.Client
+	ended  context.Context //nolint:containedctx // of the caller: ends the looks
+	end    context.CancelFunc
+	looks  sync.WaitGroup
 
 	mu  sync.Mutex
 	all map[string]*priced // by the names in the catalogue
@@ -40,20 +43,45 @@ type priced struct {
 func (p *prices) of(ctx context.Context, key, model string) (info openrouter.ModelInfo, gone bool, err error) {
 	name := listedName(model)
 	one := p.entry(name)
-	select {
-	case one.asking <- struct{}{}:
-		defer func() { <-one.asking }()
-	case <-ctx.Done():
-		return info, false, context.Cause(ctx)
+	for {
+		select {
+		case one.asking <- struct{}{}:
+		case <-ctx.Done():
+			return info, false, context.Cause(ctx)
+		}
+		if now := time.Now(); !one.due(now) {
+			defer func() { <-one.asking }()
+			if one.read.IsZero() || now.Sub(one.read) > priceStale {
+				return info, false, one.err
+			}
+			return one.info, one.gone, nil
+		}
+		p.looks.Go(func() { // whoever asked may end: the answer is for all
+			defer func() { <-one.asking }()
+			one.look(p.ended, p.client, key, name)
+		})
 	}
-	now := time.Now()
-	if age := now.Sub(one.read); age > priceLasts && now.Sub(one.tried) > priceAgain {
-		one.look(ctx, p.client, key, name)
+}
+
+// due reports whether the catalogue is asked.
+func (one *priced) due(now time.Time) bool {
+	lasts := priceLasts
+	if one.gone { // a model may be new
+		lasts = priceAgain
 	}
-	if one.read.IsZero() || now.Sub(one.read) > priceStale {
-		return info, false, one.err
-	}
-	return one.info, one.gone, nil
+	return now.Sub(one.read) > lasts && now.Sub(one.tried) > priceAgain
+}
+
+func newPrices(client *openrouter.Client) *prices {
+	p := &prices{client: client, all: map[string]*priced{}}
+	p.ended, p.end = context.WithCancel(context.Background())
+	return p
+}
+
+// close ends the looks that are under way.
+func (p *prices) close() {
+	p.end()
+	p.looks.Wait()
 }
 
 // entry returns the place of a model.
@@ -82,5 +110,7 @@ func (one *priced) look(ctx context.Context, client *openrouter.Client, key, nam
 		one.info, one.gone, one.read = info, false, one.tried
 	case isUnknown(err):
 		one.info, one.gone, one.read = openrouter.ModelInfo{}, true, one.tried
+	case one.gone: // it may be back
+		one.gone, one.read = false, time.Time{}
 	}
 }

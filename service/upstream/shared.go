@@ -1,9 +1,11 @@
 package upstream
 
 import (
+	"cmp"
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -157,7 +159,11 @@ func (s *shared) ofTenant(wants []limits.Want, name string) []limits.Want {
 	return s.limit(wants, limitTenant, name, rates{int64(t.RequestsPerMinute), int64(t.TokensPerMinute)})
 }
 
-// ofModel are the limits of a model.
+// ofModel are the limits of a model, however it is called: with a date, by an alias, or
+// with a suffix that chooses a provider. A limit of a date's own is for that date.
 func (s *shared) ofModel(wants []limits.Want, name string) []limits.Want {
-	return s.limit(wants, limitModel, name, rates{s.config.ModelsMaxPerMinute.Of(name), s.config.ModelsMaxTokensPerMinute.Of(name)})
+	dated := cmp.Or(strings.TrimPrefix(listedName(name), "~"), name)
+	name = undated(dated)
+	most := func(l config.ModelLimits) int64 { return cmp.Or(l.Of(name), l.Of(dated)) }
+	return s.limit(wants, limitModel, name, rates{most(s.config.ModelsMaxPerMinute), most(s.config.ModelsMaxTokensPerMinute)})
 }

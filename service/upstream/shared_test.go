@@ -160,6 +160,28 @@ func TestLimitOfAModel(t *testing.T) {
 	})
 }
 
+// A suffix that chooses a provider, a date or an alias is no way around a model's limit.
+func TestNamesOfALimitedModel(t *testing.T) {
+	t.Parallel()
+	var c tally
+	p, _ := c.sharing(t, tenants(nil), func(c *config.Config) {
+		if err := c.ModelsMaxPerMinute.UnmarshalText([]byte("google/m=30,google/old-20260101=7,google/m:free=5")); err != nil {
+			t.Fatal(err)
+		}
+	}, ok)
+	for name, want := range map[string]int64{
+		"google/m": 30, "google/m:floor": 30, "google/m:nitro:floor": 30, "~google/m": 30, "google/m@preset/x": 30, "google/m-20260721": 30,
+		"~google/m-20260721:exacto": 30, "google/m:free": 5, "google/old-20260101": 7, "@preset/x": 0, "google/n": 0,
+	} {
+		wants := p.shared.ofModel(nil, name)
+		switch {
+		case want == 0 && len(wants) == 0:
+		case len(wants) != 1 || wants[0].Limiter.Rate() != want || want == 30 && wants[0].Limiter.Of != "google/m":
+			t.Errorf("%s: %+v, want %d a minute", name, wants, want)
+		}
+	}
+}
+
 // An attempt counts as what it may take until it is known what it took; one of which that
 // is not known stays what it was taken for. Each attempt counts.
 func TestTokensOfACall(t *testing.T) {
@@ -171,7 +193,9 @@ func TestTokensOfACall(t *testing.T) {
 		"known":                       {[]reaction{used("100")}, 100},
 		"not known":                   {[]reaction{ok}, 1008},
 		"more than estimated":         {[]reaction{used("5000")}, 5000},
-		"a repeat after an unknown":   {[]reaction{status(503), used("100")}, 1108},
+		"a repeat after an unknown":   {[]reaction{status(504), used("100")}, 1108},
+		"a repeat after a refusal":    {[]reaction{status(503), used("100")}, 100},
+		"refused":                     {[]reaction{status(400)}, 0},
 		"none, as it was not allowed": {nil, 0},
 	}
 	for name, tt := range tests {

@@ -42,6 +42,10 @@ func newTurns(perMinute int) *turns {
 // are any for it, and with its key, and then lets it begin, unless it is not ready any
 // more.
 func (u *Caller) awaitTurn(ctx context.Context, c *call) error {
+	if err := u.weigh(ctx, c); err != nil {
+		c.lease.leaveLine()
+		return err
+	}
 	if wants := u.wants(c); len(wants) > 0 {
 		return u.awaitShared(ctx, c, wants)
 	}
