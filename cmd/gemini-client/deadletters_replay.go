@@ -105,6 +105,7 @@ func (r *replayer) one(ctx context.Context, l deadLetter) (replayed bool, note s
 	if m == nil {
 		return false, "skipped: it is gone", nil
 	}
+	forgeable := dropForgeable(m.Header)
 	request, err := r.read(ctx, m)
 	if err != nil {
 		return false, "", err
@@ -127,11 +128,29 @@ func (r *replayer) one(ctx context.Context, l deadLetter) (replayed bool, note s
 		}
 		follows, how = last.Sequence, fmt.Sprintf("follows the failed result %d", last.Sequence)
 	}
+	if forgeable {
+		how += "; as the default tenant's: the release that kept it let requesters say whose it is"
+	}
 	r.taken[key] = l.Sequence
 	if r.dryRun {
 		return true, "would be replayed: " + how, nil
 	}
 	return true, "replayed: " + how, r.send(ctx, m, follows)
+}
+
+// dropForgeable drops what a dead letter says of its tenant if a release has kept it that
+// knew no tenants, and so kept what the requester had said. Such a release wrote no lane.
+func dropForgeable(dead nats.Header) (dropped bool) {
+	if len(dead[events.HeaderLane]) > 0 {
+		return false
+	}
+	for name := range dead {
+		if containsFold([]string{events.HeaderTenant, events.HeaderLane, events.HeaderIsolated}, name) {
+			delete(dead, name)
+			dropped = true
+		}
+	}
+	return dropped
 }
 
 // read returns a dead letter's request as the service would decode it. A request

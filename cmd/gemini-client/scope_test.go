@@ -85,6 +85,23 @@ func TestReplayOfATenant(t *testing.T) {
 	contains(t, b.command(1, "deadletters", "replay", stolen), "is not allowed")
 }
 
+// A dead letter of a release that knew no tenants, with what its requester said of one, is
+// replayed as the default tenant's, and that is said.
+func TestReplayOfAForgedTenant(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	b.declare(map[string]string{"acme": `{"weight":1,"isolated":true}`})
+	id := servicetest.NewID()
+	b.put(b.Names.Deadletter(events.UpstreamTimeout, id), nats.Header{"Gemini-Tenant": {"acme"}, "gemini-isolated": {"true"}, "gemini-lane": {"batch"}}, servicetest.Body(id, "hello", nil))
+	failed := b.put(events.Failed(b.Names.ResponseQueue, id), nil, []byte("{}"))
+	b.expect([]string{"deadletters", "replay", id}, fmt.Sprintf("follows the failed result %d; as the default tenant's", failed))
+	for name := range b.message(b.Names.RetriesStream(), b.Names.Retries()).Header {
+		if strings.EqualFold(name, events.HeaderTenant) || strings.EqualFold(name, events.HeaderIsolated) || strings.EqualFold(name, events.HeaderLane) {
+			t.Errorf("it is replayed with %s", name)
+		}
+	}
+}
+
 // A request of an isolated tenant is cancelled on its own subject and looked for on its own
 // callback; one of another tenant as anybody's.
 func TestRequestOfATenant(t *testing.T) {

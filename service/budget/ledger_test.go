@@ -118,7 +118,7 @@ func TestSpentIsNotReserved(t *testing.T) {
 			t.Error("what was found spent in this moment is asked again")
 		}
 		p.reserve(t, "acme", 5).Settle(5) // a smaller one fits
-		synctest.Wait() // what is said of it is said beside
+		synctest.Wait()                   // what is said of it is said beside
 		p.close(t)
 		s.want(t, budget.Fleet, month, 100)
 		if n := strings.Count(p.log.String(), "a budget is used up"); n != 1 {

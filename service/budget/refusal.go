@@ -60,7 +60,7 @@ const looks = 3
 // calls under way are in the way, as far as is known.
 func (a *account) judge(ctx context.Context, b bound, amount int64) error {
 	if _, err := a.look(ctx); err != nil {
-		return nil //nolint:nilerr // nothing new is known
+		return nil // nothing new is known
 	}
 	a.mu.Lock()
 	defer a.mu.Unlock()

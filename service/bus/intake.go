@@ -159,15 +159,9 @@ func (in *intake) ask(intake, work context.Context, n, its int) (used int, laste
 		if q.pulling.Load() || !q.due() {
 			continue
 		}
-		most := n - used
-		if !q.retries {
-			most = min(most, its-used)
-		}
+		most := q.turn(n-used, its-used)
 		if q.hurry = more; most > 0 && intake.Err() == nil && in.alive(intake) {
 			lasted = lasted || q.wait > 0
-			if q.lane == events.LaneBatch { // whether there is one: then the slots are shared
-				most = 1
-			}
 			used += in.fetch(intake, work, q, most)
 			more = more || q.cut
 		}

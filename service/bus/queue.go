@@ -66,6 +66,19 @@ func (q *queue) due() bool {
 	return q.wait > 0 || q.more || time.Since(q.asked) >= every
 }
 
+// turn is for how many messages it is asked in its turn, where so many slots are free, and
+// so many requests of the default tenant may be taken. Of the slow lane it is whether there
+// is one: then the slots are shared.
+func (q *queue) turn(free, its int) int {
+	switch {
+	case q.retries:
+		return free
+	case q.lane == events.LaneBatch:
+		return min(1, free, its)
+	}
+	return min(free, its)
+}
+
 // newQueue returns a consumer's queue, without asking for it.
 func newQueue(conn *Conn, want QueueConsumer, create bool) *queue {
 	q := &queue{
