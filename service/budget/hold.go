@@ -30,7 +30,7 @@ type hold struct {
 	whose []string // the tenants of the requests that it refused: what is left may do for others
 }
 
-// notes keeps in mind that it refused a request of a tenant.
+// notes remembers that a request of a tenant was refused.
 func (h *hold) notes(name string) {
 	if !slices.Contains(h.whose, name) {
 		h.whose = append(h.whose, name)

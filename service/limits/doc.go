@@ -27,7 +27,15 @@
 // estimate, and [Limiter.Settle] makes up the difference. A call may be larger than the
 // quota of a window. It is admitted where anything is left, and what it lacks is taken
 // from the windows that follow, before anybody else is admitted there. So over any minute
-// tokens stay within the limit and the largest call of each replica.
+// what is admitted stays within the limit and the largest call of each replica.
+//
+// What a call did not use goes back to those of its windows that are still to come. Those
+// that are over cannot have it, and to give it to this one is more than the limit: calls of
+// the last minute end now and leave their tokens to others that use them all. So a window
+// gets no more of that than it admits, or the replica's share of it where others want the
+// limit as well, and the rest is lost. Where calls take far more than they use, a minute
+// may have twice the limit, and the largest call of each replica; else what they use stays
+// below it.
 //
 // # Several limits
 //

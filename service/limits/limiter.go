@@ -22,17 +22,18 @@ type Limiter struct {
 	group *Group
 	wake  chan struct{} // something can be done before the next window
 
-	mu      sync.Mutex
-	rate    int64      // a minute
-	line    *list.List // of *waiter: calls that wait
-	queued  int64      // units that they want
-	of      int64      // the window that the balance is of
-	balance int64      // units that are admitted, and nobody has taken
-	debt    int64      // units that are taken, and not admitted yet
-	ahead   []charge   // windows to come, from which a debt was paid
-	refund  int64      // units to give back to them
-	closed  int64      // this window and those before it admit no more
-	running bool       // the line is being served
+	mu       sync.Mutex
+	rate     int64      // a minute
+	line     *list.List // of *waiter: calls that wait
+	queued   int64      // units that they want
+	of       int64      // the window that the balance is of
+	balance  int64      // units that are admitted, and nobody has taken
+	debt     int64      // units that are taken, and not admitted yet
+	ahead    []charge   // windows to come, from which a debt was paid
+	refund   int64      // units to give back to them
+	credited charge     // what the window has got of what old calls did not use
+	closed   int64      // this window and those before it admit no more
+	running  bool       // the line is being served
 
 	past      history
 	contended time.Time // when others last took what was wanted here
@@ -160,24 +161,40 @@ func (l *Limiter) putBack(of, units int64) {
 	}
 }
 
-// Settle makes up for units that were taken and are more than was used (less than 0), or
-// fewer. Those that are more are for others in the windows from which they were taken, as
-// far as these are still to come, and in this window.
-func (l *Limiter) Settle(units int64) {
+// Settle makes up the difference between what a call took, so long ago, and what it used.
+// What it did not use is for others in the windows from which it was taken, as far as
+// these are still to come. Of the rest, which would be more than the limit in the minute
+// that comes, a window gets as much again as it admits, and the others lose it.
+func (l *Limiter) Settle(taken, used int64, ago time.Duration) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if units > 0 {
-		l.debt += units
+	if used > taken {
+		l.debt += used - taken
 	} else {
-		repaid := min(l.debt, -units)
+		units := l.credit(taken, taken-used, ago)
+		repaid := min(l.debt, units)
 		l.debt -= repaid
-		l.refund -= units + repaid
+		l.refund += units - repaid
 	}
 	l.serve()
 	select {
 	case l.wake <- struct{}{}:
 	default:
 	}
+}
+
+// credit is how much of what a call did not use is for others.
+func (l *Limiter) credit(taken, unused int64, ago time.Duration) int64 {
+	now := l.group.time()
+	if k := windowAt(now); l.credited.window != k {
+		l.credited = charge{window: k}
+	}
+	over := max(0, int64(ago/window)-1) // windows: a permit is good for two
+	ahead := min(unused, max(0, taken-over*l.rate/windows))
+	most := (l.pace(now)+windows-1)/windows - l.credited.units
+	again := max(0, min(unused-ahead, most))
+	l.credited.units += again
+	return ahead + again
 }
 
 // serve has a goroutine serve the line, until there is none. It is one of the group's.

@@ -3,6 +3,7 @@ package limits
 import (
 	"context"
 	"math/rand/v2"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -67,15 +68,15 @@ func TestSettledTokens(t *testing.T) {
 		}
 		wants(30_000) // 60 windows
 		_ = sleep(t.Context(), window)
-		l.Settle(100 - 30_000)
+		l.Settle(30_000, 100, window)
 		if waited := wants(100); waited > 2*window {
 			t.Errorf("waited %v after 29,900 of 30,000 tokens were given back", waited)
 		}
-		l.Settle(10_000)
+		l.Settle(0, 10_000, 0)
 		if waited := wants(100); waited < 9*time.Second || waited > 11*time.Second {
 			t.Errorf("waited %v for 10,000 tokens that were not estimated, want 10 s", waited)
 		}
-		l.Settle(-90)
+		l.Settle(100, 10, 0)
 		synctest.Wait()
 		other, _ := c.replica(0, true, discarding())
 		defer other.Close()
@@ -83,6 +84,45 @@ func TestSettledTokens(t *testing.T) {
 		if waited := wants(1); waited > 2*window {
 			t.Errorf("another replica waited %v", waited)
 		}
+	})
+}
+
+// Calls that use nothing of what they take, and last for a minute, and then such as use all
+// of it: what the former give back is no more than the limit once again.
+func TestWhatOldCallsGiveBackIsBounded(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		const rate, replicas, most, idle, lasts = 60_000, 3, 400, 6 * time.Minute, 9 * time.Minute
+		var c counters
+		var r record
+		ctx, cancel := context.WithTimeout(t.Context(), lasts)
+		defer cancel()
+		began := time.Now()
+		var all sync.WaitGroup
+		for range replicas {
+			g, _ := c.replica(0, true, discarding())
+			defer g.Close()
+			l := g.tokens("a", rate)
+			for range 500 {
+				all.Go(func() {
+					for (Ask{Wants: []Want{{l, most}}, Within: time.Hour}).Acquire(ctx) == nil {
+						start, used := time.Now(), int64(0)
+						if time.Since(began) > idle {
+							used = most
+						}
+						r.add(used)
+						_ = sleep(ctx, time.Minute/2+rand.N(time.Minute))
+						l.Settle(most, used, time.Since(start))
+					}
+				})
+			}
+		}
+		all.Wait()
+		used := r.between(began.Add(idle), began.Add(lasts))
+		if worst := r.worst(); worst > 2*rate+replicas*most || used < rate*3*97/100 {
+			t.Errorf("%d tokens in a minute, %d in 3, the limit is %d", worst, used, rate)
+		}
+		t.Logf("worst minute %d of %d, %d in 3", r.worst(), rate, used)
 	})
 }
 

@@ -53,7 +53,7 @@ func (u *Caller) awaitShared(ctx context.Context, c *call, wants []limits.Want) 
 	}
 	before, begun := c.attempts, false
 	_, err := u.shared.policy.WithContext(context.WithValue(ctx, askKey{}, ask)).Get(func() (answer, error) {
-		begun = true
+		begun, c.estimate.began = true, time.Now()
 		return nil, u.inTurn(ctx, c)
 	})
 	switch exceeded := (*limits.ExceededError)(nil); {
@@ -124,6 +124,7 @@ func (s *shared) noted(tokens int64) int64 {
 // estimate is what an attempt was taken to need of limits of tokens.
 type estimate struct {
 	tokens   int64
+	began    time.Time
 	limiters []*limits.Limiter
 }
 
@@ -147,7 +148,7 @@ func (e *estimate) failed(err error) {
 
 func (e *estimate) correct(used int64) {
 	for _, l := range e.limiters {
-		l.Settle(used - e.tokens)
+		l.Settle(e.tokens, used, time.Since(e.began))
 	}
 	e.limiters = nil
 }
