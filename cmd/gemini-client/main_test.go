@@ -11,7 +11,6 @@ import (
 	"testing"
 	"time"
 
-	"go.uber.org/goleak"
 
 	"gemini-client/events"
 	"gemini-client/service/openrouter/simulator"
@@ -25,7 +24,7 @@ func TestMain(m *testing.M) {
 	if os.Getenv(asProgram) != "" {
 		main()
 	}
-	goleak.VerifyTestMain(m)
+	servicetest.VerifyTestMain(m)
 }
 
 // output is a standard stream that tests may read while it is written.

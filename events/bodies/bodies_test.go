@@ -11,14 +11,13 @@ import (
 
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
-	"go.uber.org/goleak"
 
 	"gemini-client/events"
 	"gemini-client/events/bodies"
 	"gemini-client/service/servicetest"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+func TestMain(m *testing.M) { servicetest.VerifyTestMain(m) }
 
 // bench is a bucket that nats.go's own object store made, beside ours.
 type bench struct {

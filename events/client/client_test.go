@@ -10,7 +10,6 @@ import (
 
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
-	"go.uber.org/goleak"
 
 	"gemini-client/events"
 	"gemini-client/events/client"
@@ -19,7 +18,7 @@ import (
 	"gemini-client/service/servicetest"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+func TestMain(m *testing.M) { servicetest.VerifyTestMain(m) }
 
 // soon bounds a test's waits. It is no part of any assertion.
 func soon(t *testing.T) context.Context {

@@ -6,7 +6,6 @@ import (
 	"testing"
 	"time"
 
-	"go.uber.org/goleak"
 
 	"gemini-client/events"
 	"gemini-client/service/batch"
@@ -18,7 +17,7 @@ import (
 	"gemini-client/telemetry"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+func TestMain(m *testing.M) { servicetest.VerifyTestMain(m) }
 
 // bench is a runner before an embedded NATS and the simulator.
 type bench struct {

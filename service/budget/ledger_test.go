@@ -8,14 +8,14 @@ import (
 	"testing/synctest"
 	"time"
 
-	"go.uber.org/goleak"
+	"gemini-client/service/servicetest"
 
 	"gemini-client/events"
 	"gemini-client/service/budget"
 	"gemini-client/service/tenant"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+func TestMain(m *testing.M) { servicetest.VerifyTestMain(m) }
 
 // month is the period of synctest's clock, which begins with 2000.
 const month = "month-2000-01"

@@ -9,7 +9,6 @@ import (
 	"time"
 
 	"go.opentelemetry.io/otel/sdk/trace"
-	"go.uber.org/goleak"
 
 	"gemini-client/events"
 	"gemini-client/service/config"
@@ -17,7 +16,7 @@ import (
 	"gemini-client/telemetry"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+func TestMain(m *testing.M) { servicetest.VerifyTestMain(m) }
 
 // bench is a server, a backend on it, and the settings of a service there.
 type bench struct {

@@ -13,7 +13,6 @@ import (
 	"testing"
 
 	"github.com/nats-io/nats.go"
-	"go.uber.org/goleak"
 
 	"gemini-client/cmd/gemini-client/batchrun"
 	"gemini-client/events/client"
@@ -21,7 +20,7 @@ import (
 	"gemini-client/service/servicetest"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+func TestMain(m *testing.M) { servicetest.VerifyTestMain(m) }
 
 // bench is a service, and a file of results.
 type bench struct {

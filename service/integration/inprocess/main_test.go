@@ -3,7 +3,7 @@ package inprocess_test
 import (
 	"testing"
 
-	"go.uber.org/goleak"
+	"gemini-client/service/servicetest"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+func TestMain(m *testing.M) { servicetest.VerifyTestMain(m) }
