@@ -229,7 +229,7 @@ func (h *handler) situation(j *job) situation {
 	n, re := retryCount(j.delivery, j.request.RetryCount), &j.reply
 	timeouts, _ := events.Timeouts(j.delivery.Header)
 	return situation{
-		now: time.Now(), deadline: j.request.Deadline, called: re.Attempts > 0,
+		now: time.Now(), deadline: j.request.Deadline, retried: j.delivery.Retried, called: re.Attempts > 0,
 		longest: h.longestWait, retryCount: n, maxRetries: h.queue.MaxRetries, delay: upstream.WithJitter(h.queue.RetryDelay(n)),
 		timedOut: re.TimedOut, timeouts: timeouts, maxTimeouts: h.queue.TimeoutMaxRetries,
 	}

@@ -7,15 +7,15 @@ import (
 )
 
 // mayTake returns how many more requests of a tenant may be taken now, "" for those of all
-// together: while a budget or a limit has no room for them they wait in their queue, and
+// together, of which so many are in flight: while a budget or a limit has no room for them they wait in their queue, and
 // not in slots.
-func (s *Service) mayTake(tenant string) (n int, again time.Duration, why string) {
+func (s *Service) mayTake(tenant string, inFlight int) (n int, again time.Duration, why string) {
 	if tenant != "" {
 		if again, why = s.upstream.Held(tenant); why != "" {
 			return 0, again, why
 		}
 	}
-	return s.upstream.MayTake(tenant)
+	return s.upstream.MayTake(tenant, inFlight)
 }
 
 // deadlineOf returns the deadline of a request that waits; the zero time if it has none, or

@@ -91,7 +91,7 @@ func TestLongestWait(t *testing.T) {
 
 // asks is an error with the wait that was asked for.
 func asks(e *upstream.Error, wait time.Duration) *upstream.Error {
-	return &upstream.Error{Code: e.Code, Message: e.Message, Heals: e.Heals, Wait: wait}
+	return &upstream.Error{Code: e.Code, Message: e.Message, Heals: e.Heals, Wait: wait, GoesBack: e.GoesBack}
 }
 
 func TestJudgeAnswer(t *testing.T) {

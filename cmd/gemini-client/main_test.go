@@ -11,7 +11,6 @@ import (
 	"testing"
 	"time"
 
-
 	"gemini-client/events"
 	"gemini-client/service/openrouter/simulator"
 	"gemini-client/service/servicetest"

@@ -6,7 +6,6 @@ import (
 	"testing"
 	"time"
 
-
 	"gemini-client/events"
 	"gemini-client/service/batch"
 	"gemini-client/service/bus"

@@ -127,7 +127,7 @@ func (in *intake) alone(intake, work context.Context) bool {
 
 // mayTakeAlone is how many more requests of the default tenant may be taken.
 func (in *intake) mayTakeAlone(intake, work context.Context) int {
-	n, _, _ := in.handlers.MayTake(events.DefaultTenant)
+	n, _, _ := in.handlers.MayTake(events.DefaultTenant, in.sources.inFlight(events.DefaultTenant))
 	if n <= 0 {
 		in.watchHeld(intake, work, in.queues)
 	}
@@ -136,12 +136,16 @@ func (in *intake) mayTakeAlone(intake, work context.Context) int {
 
 // limit is how many of the free slots may be filled now.
 func (in *intake) limit(free int) int {
+	if in.handlers.Limit == nil && in.handlers.MayTake == nil {
+		return free
+	}
+	inFlight := in.inFlight() + int(in.asking.Load())
 	if in.handlers.Limit != nil {
-		free = min(free, in.handlers.Limit(in.inFlight()+int(in.asking.Load())))
+		free = min(free, in.handlers.Limit(inFlight))
 	}
 	if in.handlers.MayTake != nil && free > 0 {
-		all, _, _ := in.handlers.MayTake("")
-		free = min(free, max(0, all-int(in.asking.Load())))
+		all, _, _ := in.handlers.MayTake("", inFlight)
+		free = min(free, all)
 	}
 	return max(0, free)
 }

@@ -27,7 +27,7 @@ func (in *intake) turn(intake, work context.Context) bool {
 	used := 0
 	for _, one := range waiting {
 		one.queue.served = one.served
-		if n := in.sources.reserve(one.queue.declared.Load(), one.given); n > 0 {
+		if n := in.reserve(one.queue, one.given); n > 0 {
 			used += n
 			in.asking.Add(int64(n))
 			in.pull(one.queue, func(q *queue) { in.serve(intake, work, q, n) })
@@ -106,8 +106,19 @@ func (in *intake) mayTake(q *queue) (n int, again time.Duration) {
 	if n = in.sources.roomFor(q.declared.Load()); n == 0 || in.handlers.MayTake == nil {
 		return n, idlePull
 	}
-	allowed, again, _ := in.handlers.MayTake(q.tenant)
+	allowed, again, _ := in.handlers.MayTake(q.tenant, in.sources.inFlight(q.tenant))
 	return min(n, max(0, allowed)), again
+}
+
+// reserve counts up to n more requests of a queue's tenant as in flight, as many as it may
+// have now, and returns how many. The caller takes them back from the count when those that
+// came are counted themselves. The retries are of all tenants.
+func (in *intake) reserve(q *queue, n int) int {
+	if !q.retries {
+		may, _ := in.mayTake(q)
+		n = min(n, may)
+	}
+	return in.sources.reserve(q.declared.Load(), n)
 }
 
 func inFlightOf(queues []*queue) map[events.Lane]int {
@@ -121,9 +132,8 @@ func inFlightOf(queues []*queue) map[events.Lane]int {
 // serve takes up to n messages of a queue that has some, for slots that are taken.
 func (in *intake) serve(intake, work context.Context, q *queue, n int) {
 	q.hurry = true
-	of := q.declared.Load()
 	used := in.fetch(intake, work, q, n)
-	in.sources.unreserve(of, n)
+	in.sources.count(q.tenant, -int64(n))
 	in.asking.Add(-int64(n))
 	in.give(n - used)
 	switch {
@@ -189,18 +199,17 @@ func (in *intake) accept(work context.Context, q *queue, m pulled) bool {
 	if _, why := in.pause(); why != "" || q.effectiveLane() == events.LaneBatch && len(in.free) <= in.lanes.headroom {
 		return false
 	}
-	if n, _ := in.mayTake(q); n == 0 || in.limit(1) == 0 || !in.memory.hasRoom(m.Msg) || !in.tryTake() {
+	if in.limit(1) == 0 || !in.memory.hasRoom(m.Msg) || !in.tryTake() {
 		return false
 	}
-	of := q.declared.Load()
-	if in.sources.reserve(of, 1) == 0 {
+	if in.reserve(q, 1) == 0 {
 		in.give(1)
 		return false
 	}
 	if !in.begin(work, q, m) {
 		in.give(1)
 	}
-	in.sources.unreserve(of, 1)
+	in.sources.count(q.tenant, -1)
 	return true
 }
 

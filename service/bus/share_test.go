@@ -320,7 +320,7 @@ func TestHeldTenantWaits(t *testing.T) {
 	var may atomic.Bool
 	b.enqueue("held", events.LaneInteractive, 3)
 	b.enqueue("free", events.LaneInteractive, 3)
-	b.work(c, Handlers{MayTake: func(name string) (int, time.Duration, string) {
+	b.work(c, Handlers{MayTake: func(name string, _ int) (int, time.Duration, string) {
 		if name == "held" && !may.Load() {
 			return 0, 10 * time.Millisecond, "held"
 		}

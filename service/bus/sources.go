@@ -99,27 +99,24 @@ func (s *sources) count(tenant string, n int64) int64 {
 // allows, and returns how many. The caller takes them back with count, when those that came
 // are counted themselves.
 func (s *sources) reserve(t *tenant.Tenant, n int) int {
+	inFlight := int(s.count(t.Name, int64(n)))
 	if t.MaxInFlight == 0 {
 		return n
 	}
-	over := max(0, int(s.count(t.Name, int64(n)))-t.MaxInFlight)
-	s.count(t.Name, -int64(min(n, over)))
-	return max(0, n-over)
+	over := min(n, max(0, inFlight-t.MaxInFlight))
+	s.count(t.Name, -int64(over))
+	return n - over
 }
 
-// unreserve takes back what was reserved.
-func (s *sources) unreserve(t *tenant.Tenant, n int) {
-	if t.MaxInFlight != 0 {
-		s.count(t.Name, -int64(n))
-	}
-}
+// inFlight is how many requests of a tenant are in slots, or are being pulled for them.
+func (s *sources) inFlight(tenant string) int { return int(s.count(tenant, 0)) }
 
 // roomFor is how many more requests of a tenant max_in_flight allows.
 func (s *sources) roomFor(t *tenant.Tenant) int {
 	if t.MaxInFlight == 0 {
 		return math.MaxInt
 	}
-	return max(0, t.MaxInFlight-int(s.count(t.Name, 0)))
+	return max(0, t.MaxInFlight-s.inFlight(t.Name))
 }
 
 // Bounds of the pulls that wait for a queue's next message, where the slots are shared.

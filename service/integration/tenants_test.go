@@ -4,8 +4,11 @@ package integration
 
 import (
 	"fmt"
+	"os"
 	"slices"
+	"strconv"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -60,6 +63,59 @@ func askTenants(tenants []string, n int, latency time.Duration) (all []tenantQue
 		all, plain = append(all, tenantQuestion{q, tenants[i%len(tenants)]}), append(plain, q)
 	}
 	return all, plain
+}
+
+// busiest returns the most calls that any sliding minute has.
+func busiest(calls []simulator.Call) (most int) {
+	slices.SortFunc(calls, func(a, b simulator.Call) int { return a.At.Compare(b.At) })
+	from := 0
+	for to := range calls {
+		for calls[to].At.Sub(calls[from].At) >= time.Minute {
+			from++
+		}
+		most = max(most, to-from+1)
+	}
+	return most
+}
+
+// TestLimitsOfAllReplicas: four replicas keep the limits of five tenants, 600 calls a minute
+// in all, while each replica is killed and NATS is restarted once. TENANT_REQUESTS asks for
+// more than what passes in ninety seconds.
+func TestLimitsOfAllReplicas(t *testing.T) {
+	t.Parallel()
+	const perTenant, most = 120, 606
+	n := 900
+	if text := os.Getenv("TENANT_REQUESTS"); text != "" {
+		var err error
+		if n, err = strconv.Atoi(text); err != nil {
+			t.Fatal(err)
+		}
+	}
+	w := newWorld(t, shape{replicas: 4, env: map[string]string{"ACK_WAIT": "10s", "WORKER_CONCURRENCY": "50"}})
+	tenants := []string{"a", "b", "c", "d", "e"}
+	for _, name := range tenants {
+		w.command("tenants", "set", name, "--requests-per-minute", strconv.Itoa(perTenant))
+	}
+	all, plain := askTenants(tenants, n, 200*time.Millisecond)
+	w.must(w.publishAs(all))
+	w.run()
+	for _, r := range w.replicas {
+		w.must(pause(t.Context(), 8*time.Second))
+		r.kill()
+		w.must(r.start(t.Context()))
+	}
+	w.nodes[0].end(syscall.SIGTERM)
+	w.must(w.nodes[0].start())
+	w.settled(time.Duration(n)*time.Minute/500+time.Minute, n)
+	w.leave()
+	w.checkStreams(plain)
+	calls := w.upstream.Calls()
+	t.Logf("%d requests, %d calls in %s; the busiest minute has %d", n, len(calls), calls[len(calls)-1].At.Sub(calls[0].At).Round(time.Second), busiest(calls))
+	atMost(t, "calls in the busiest minute", busiest(calls), most)
+	for _, name := range tenants {
+		its := slices.DeleteFunc(slices.Clone(calls), func(c simulator.Call) bool { return !strings.HasSuffix(c.Prompt, "tenant="+name) })
+		atMost(t, fmt.Sprintf("calls of tenant %s in its busiest minute", name), busiest(its), perTenant*101/100)
+	}
 }
 
 // TestFloodOfOneTenant: while one tenant has a backlog in front of all slots of two

@@ -19,9 +19,10 @@ type Want struct {
 
 // Ask is what a call asks of limits before it begins.
 type Ask struct {
-	Wants  []Want
-	Within time.Duration // how long it waits
-	Ready  func() error  // asked when its turn has come; nil: it is
+	Wants   []Want
+	Within  time.Duration // how long it waits
+	Joining func()        // called before it joins a line; nil: nobody asks
+	Ready   func() error  // asked when its turn has come; nil: it is
 }
 
 // ExceededError is a call whose turn with a limit comes too late. errors.Is knows it as
@@ -137,6 +138,9 @@ func (a Ask) takeAll(ctx context.Context, giveUp time.Time) (held []permit, err 
 		line[i] = place{w, w.Limiter.Wait()}
 	}
 	slices.SortStableFunc(line, func(a, b place) int { return cmp.Compare(b.wait, a.wait) })
+	if a.Joining != nil {
+		a.Joining()
+	}
 	for _, p := range line {
 		of, err := p.Limiter.take(limited, p.Units)
 		if errors.Is(err, errGaveUp) {

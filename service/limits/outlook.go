@@ -7,6 +7,7 @@ import (
 
 const (
 	contention  = 5 * time.Second  // for which others count who took what was wanted here
+	likelyShare = 8                // those that are sent away come back at the rate divided by it at least
 	leastShare  = 64               // a process reckons with at least the rate divided by it
 	comebackMax = 10 * time.Minute // over which those that were sent away come back at most
 	roomFor     = 3                // windows whose calls may wait here
@@ -100,7 +101,7 @@ func (l *Limiter) sendAway(wait time.Duration, units int64) time.Duration {
 	if l.comeback.After(at) {
 		at = l.comeback
 	}
-	each := max(1, time.Duration(float64(time.Minute)*float64(units)/float64(l.pace(l.group.time()))))
+	each := max(1, time.Duration(float64(time.Minute)*float64(units)/float64(max(l.pace(l.group.time()), l.rate/likelyShare))))
 	if l.comeback = at.Add(min(each, comebackMax)); at.Sub(now) > wait+comebackMax {
 		at = now.Add(wait + rand.N(comebackMax)) //nolint:gosec // spreads them, no secret
 		l.comeback = at

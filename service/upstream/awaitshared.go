@@ -38,7 +38,7 @@ func (u *Caller) wants(c *call) []limits.Want {
 // they would take the slots of the others.
 func (u *Caller) awaitShared(ctx context.Context, c *call, wants []limits.Want) error {
 	leave := func() {}
-	ask := limits.Ask{Wants: wants, Within: u.patience(ctx)}
+	ask := limits.Ask{Wants: wants, Within: u.patience(ctx), Joining: c.arrive}
 	if u.standsAside(wants) {
 		if u.takeSeat() {
 			leave = sync.OnceFunc(func() { <-u.seats })
@@ -83,7 +83,7 @@ func (u *Caller) standsAside(wants []limits.Want) bool {
 func limitReached(e *limits.ExceededError) *Error {
 	reached := newError(kindLimitReached, e.Wait)
 	reached.say(nameOf(e.Limit), time.Now().Add(e.Wait).UTC().Format(time.RFC3339))
-	reached.cause = e
+	reached.GoesBack, reached.cause = e.Limit.Kind != limitModel, e // the intake of a queue does not know the model
 	return reached
 }
 

@@ -180,6 +180,7 @@ func (u *Caller) Answer(ctx context.Context, request *events.Request, piece func
 	defer u.answering.Add(-1)
 	c.wait(true)
 	defer c.wait(false)
+	defer c.depart()
 	u.do(ctx, c)
 	c.describe(ctx)
 	return &c.reply

@@ -33,8 +33,9 @@ type Error struct {
 	Heals   Healing       // by what
 	Wait    time.Duration // that was asked for; 0 if none was
 
-	// GoesBack says that no call was made because a budget has no room now: unless calls
-	// were made before, the request goes back to its queue, for Wait.
+	// GoesBack says that no call was made because a budget, or a limit of the tenant or the
+	// keys, has no room now: unless calls were made before, the request goes back to its
+	// queue, for Wait, and comes before newer ones again.
 	GoesBack bool
 
 	MayBeStored bool // of a batch: it may be there all the same

@@ -2,24 +2,78 @@ package upstream
 
 import (
 	"math"
+	"sync"
 	"time"
 
 	"gemini-client/service/limits"
 )
 
-// MayTake returns how many more requests of a tenant may be taken now, so that they need
-// not wait for long for the limits that all workers share; if none, after which time to
-// ask again, and why. The tenant "" stands for the limits of the keys. Where there is no
-// limit, it is math.MaxInt.
-func (u *Caller) MayTake(tenant string) (n int, again time.Duration, why string) {
+// MayTake returns how many more requests of a tenant may be taken now, of which so many are
+// in flight, so that they need not wait for long for the limits that all workers share; if
+// none, after which time to ask again, and why. The tenant "" stands for all of them, and
+// the limits of the keys. Where there is no limit, it is math.MaxInt.
+//
+// What is in flight and has not come as far as the line of a limit has its place there all
+// the same: else each look would find the room that the one before has given away.
+func (u *Caller) MayTake(tenant string, inFlight int) (n int, again time.Duration, why string) {
 	s := u.shared
 	switch {
 	case s == nil:
 		return math.MaxInt, 0, ""
 	case tenant == "":
-		return u.keysMayTake()
+		n, again, why = u.keysMayTake()
+	default:
+		n, again, why = s.room(s.ofTenant(nil, tenant))
 	}
-	return s.room(s.ofTenant(nil, tenant))
+	if n == math.MaxInt || n == 0 {
+		return n, again, why
+	}
+	if n -= max(0, inFlight-s.arrived.of(tenant)); n <= 0 {
+		return 0, comingPause, "there is no room in its limits beside the requests that come"
+	}
+	return n, 0, ""
+}
+
+// comingPause is how long it takes until requests that were taken have come to their limits.
+const comingPause = 20 * time.Millisecond
+
+// arrivals counts the calls that have come as far as a line, until they end: by tenant, and
+// of all tenants under "".
+type arrivals struct {
+	mu sync.Mutex
+	n  map[string]int
+}
+
+// of is how many calls of a tenant have.
+func (a *arrivals) of(tenant string) int {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return a.n[tenant]
+}
+
+func (a *arrivals) add(tenant string, n int) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	for _, name := range []string{tenant, ""} {
+		if a.n[name] += n; a.n[name] == 0 {
+			delete(a.n, name)
+		}
+	}
+}
+
+// arrive counts a call that comes to a line for the first time.
+func (c *call) arrive() {
+	if !c.arrived {
+		c.arrived = true
+		c.caller.shared.arrived.add(c.tenant(), 1)
+	}
+}
+
+// depart counts a call that ends.
+func (c *call) depart() {
+	if c.arrived {
+		c.caller.shared.arrived.add(c.tenant(), -1)
+	}
 }
 
 // room is how many calls all of these limits have room for.

@@ -75,6 +75,7 @@ func (p testCaller) of(ctx context.Context, tenant, model string) Reply {
 	q := question()
 	q.Model = model
 	c := &call{caller: p.Caller, event: &events.Request{Tenant: tenant}, request: q, piece: ignore, start: time.Now()}
+	defer c.depart()
 	p.do(ctx, c)
 	return c.reply
 }
