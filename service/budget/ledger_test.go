@@ -8,10 +8,9 @@ import (
 	"testing/synctest"
 	"time"
 
-	"gemini-client/service/servicetest"
-
 	"gemini-client/events"
 	"gemini-client/service/budget"
+	"gemini-client/service/servicetest"
 	"gemini-client/service/tenant"
 )
 

@@ -37,8 +37,8 @@ func (u *Caller) MayTake(tenant string, inFlight int) (n int, again time.Duratio
 // comingPause is how long it takes until requests that were taken have come to their limits.
 const comingPause = 20 * time.Millisecond
 
-// arrivals counts the calls that have come as far as a line, until they end: by tenant, and
-// of all tenants under "".
+// arrivals counts the calls that have come as far as a line, or wait for their model before
+// it, until they end: by tenant, and of all tenants under "".
 type arrivals struct {
 	mu sync.Mutex
 	n  map[string]int
@@ -61,9 +61,10 @@ func (a *arrivals) add(tenant string, n int) {
 	}
 }
 
-// arrive counts a call that comes to a line for the first time.
+// arrive counts a call that comes to a line for the first time, or waits for something else
+// first.
 func (c *call) arrive() {
-	if !c.arrived {
+	if !c.arrived && c.caller.shared != nil {
 		c.arrived = true
 		c.caller.shared.arrived.add(c.tenant(), 1)
 	}

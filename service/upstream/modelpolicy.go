@@ -110,6 +110,7 @@ func (u *Caller) awaitModel(ctx context.Context, c *call, w modelWait, giveUp ti
 		}
 		defer func() { <-u.seats }()
 	}
+	c.arrive() // it does not come to a limit soon: others may
 	return sleep(ctx, w.wait)
 }
 
