@@ -76,3 +76,22 @@ func TestMayTakeOfKeys(t *testing.T) {
 		}
 	})
 }
+
+// A call that waits in its slot for a sick model has no place in the limit of its tenant.
+func TestMayTakeBesideASickModel(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		var c tally
+		p, _ := c.sharing(t, tenants(map[string][2]int{"acme": {122, 0}}), nil, ok)
+		p.models.of("m").breaker.Open()
+		ctx, cancel := context.WithCancel(t.Context())
+		done := make(chan struct{})
+		go func() { defer close(done); p.of(ctx, "acme", "m") }()
+		synctest.Wait()
+		if n, _, why := p.MayTake("acme", 1); n != 3 {
+			t.Errorf("got %d, %q, want 3", n, why)
+		}
+		cancel()
+		<-done
+	})
+}
