@@ -21,6 +21,7 @@ import (
 type server struct {
 	mu       sync.Mutex
 	counters map[string]int64
+	most     map[string]int64 // that each of them ever was
 	seqs     map[string]uint64
 	ids      map[string]bool
 	dead     map[string]bool
@@ -29,7 +30,7 @@ type server struct {
 }
 
 func newServer() *server {
-	return &server{counters: map[string]int64{}, seqs: map[string]uint64{}, ids: map[string]bool{}, dead: map[string]bool{}}
+	return &server{counters: map[string]int64{}, most: map[string]int64{}, seqs: map[string]uint64{}, ids: map[string]bool{}, dead: map[string]bool{}}
 }
 
 func (s *server) add(counter string, by int64, id string) (int64, error) {
@@ -44,6 +45,7 @@ func (s *server) add(counter string, by int64, id string) (int64, error) {
 	s.ids[id] = true
 	s.seq++
 	s.counters[counter] += by
+	s.most[counter] = max(s.most[counter], s.counters[counter])
 	s.seqs[counter] = s.seq
 	return s.counters[counter], nil
 }

@@ -82,7 +82,7 @@ func (a *auditor) audit(w *world, limit float64, stop <-chan struct{}) {
 			a.over = max(a.over, inRow)
 		}
 		if inRow == 0 {
-			_ = pause(w.t.Context(), 400*time.Millisecond)
+			_ = pause(w.t.Context(), 150*time.Millisecond)
 		}
 	}
 }
