@@ -144,7 +144,7 @@ func TestBudgetOfAllReplicas(t *testing.T) {
 		t.Errorf("%d of %d requests are answered: the budget bounds nothing", answered, n)
 	}
 	w.command("tenants", "set", spender, "--budget", fmt.Sprintf("%v/month", 10*limit))
-	w.settled(2*time.Minute, n)
+	w.settled(time.Minute+time.Duration(n)*20*time.Millisecond, n)
 	w.leave()
 	w.checkStreams(plain)
 	again := w.checkCalls(excuses{deaths: w.deaths()})
@@ -164,11 +164,11 @@ func (w *world) spendUnderKills(limit float64) {
 	}
 	for i, r := range w.replicas {
 		if i == len(w.replicas)/2 {
-			billed(0.45)
-			w.nodes[0].end(syscall.SIGTERM)
+			billed(0.6)
+			w.nodes[0].end(syscall.SIGKILL)
 			w.must(w.nodes[0].start())
 		}
-		billed(0.18 * float64(i+1))
+		billed(0.24 * float64(i+1))
 		w.until(startLimit, r.name+" calls", func() (string, bool) {
 			n := w.calling(r)
 			return fmt.Sprint(n), n >= 3
