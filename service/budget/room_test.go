@@ -55,3 +55,19 @@ func TestWhatOthersAskForIsNotSaidToBeSpent(t *testing.T) {
 		p.close(t)
 	})
 }
+
+// TestWhoCannotLookAsks: of a bound with too many processes nobody can read the counters.
+func TestWhoCannotLookAsks(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		s := newServer()
+		p := s.process("a", fleet(0.0001))
+		p.blind = true
+		one := p.reserve(t, "acme", 90)
+		p.refused(t, "acme", 20, budget.InTheWay)
+		one.Settle(50)
+		p.reserve(t, "acme", 50).Settle(50)
+		p.close(t)
+		s.want(t, budget.Fleet, month, 100)
+	})
+}
