@@ -23,8 +23,9 @@ const spender = "acme"
 
 // books are what `gemini-client usage` says of the budget of spender, in USD.
 type books struct {
-	Tenant          string
-	Spent, Reserved float64
+	Tenant   string  `json:"tenant"`
+	Spent    float64 `json:"spent"`
+	Reserved float64 `json:"reserved"`
 }
 
 // books reads them. They are false where they cannot be read now.
