@@ -24,7 +24,7 @@ type account struct {
 	open    map[*part]struct{} // what is held by this process
 	running bool
 	idle    chan struct{} // closed when the goroutine has nothing to say; nil unless somebody waits
-	room    int64         // what could be reserved when that was known last
+	room    int64         // what could be reserved when that was known last; 0: look
 	known   Usage
 	asked   time.Time // when known was read
 	spent   []int64   // what the last looks found spent
@@ -48,7 +48,7 @@ type settled struct {
 }
 
 func newAccount(l *Ledger, b bound) *account {
-	return &account{key: key{b.scope, b.period}, ledger: l, bound: b, lapses: -1, room: b.limit, open: map[*part]struct{}{}, warned: map[warning]bool{}, freed: make(chan struct{}, 1), reading: make(chan struct{}, 1)}
+	return &account{key: key{b.scope, b.period}, ledger: l, bound: b, lapses: -1, open: map[*part]struct{}{}, warned: map[warning]bool{}, freed: make(chan struct{}, 1), reading: make(chan struct{}, 1)}
 }
 
 // setBound takes up what is declared now.
@@ -56,7 +56,7 @@ func (a *account) setBound(b bound) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	if a.bound.limit != b.limit {
-		a.room = b.limit // whoever asks will see
+		a.room = 0 // whoever asks will look
 	}
 	a.bound, a.used = b, time.Now()
 }

@@ -73,23 +73,55 @@ func (a *account) leave(w *waiter) {
 	})
 }
 
-// next takes those out of the line who are asked for together: as many as there was room
-// for when that was known last, and one at least.
+// next takes those out of the line who are asked for together: as many as there is room
+// for as far as is known. Those before them for whom there is none are told so, and not
+// asked for: what is asked for is in the total, where others see it as spent.
 func (a *account) next() (batch []*waiter, sum int64) {
+	a.measure()
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	n := 0
-	for n < len(a.waiting) && n < tooMany {
-		amount := a.waiting[n].part.amount
-		if n > 0 && sum+amount > a.room {
-			break
-		}
-		sum += amount
+	for n < len(a.waiting) && a.waiting[n].part.amount > a.room {
 		n++
+	}
+	tell(a.waiting[:n], answer{})
+	a.waiting = slices.Delete(a.waiting, 0, n)
+	for n = 0; n < len(a.waiting) && n < tooMany && sum+a.waiting[n].part.amount <= a.room; n++ {
+		sum += a.waiting[n].part.amount
 	}
 	batch = slices.Clone(a.waiting[:n])
 	a.waiting = slices.Delete(a.waiting, 0, n)
 	return batch, sum
+}
+
+// measurePatience is how long is looked for room before it is asked for unseen.
+const measurePatience = 500 * time.Millisecond
+
+// measure looks whether there is room for the first of those who wait, unless it is known
+// to be there. Where nobody can look, it may be there.
+func (a *account) measure() {
+	a.mu.Lock()
+	b, amount := a.bound, int64(0)
+	if len(a.waiting) > 0 {
+		amount = a.waiting[0].part.amount
+	}
+	known := amount <= a.room
+	a.mu.Unlock()
+	if known {
+		return
+	}
+	ctx, cancel := context.WithTimeout(a.ledger.ctx, measurePatience)
+	defer cancel()
+	u, err := read(ctx, a.ledger.Counters, a.ledger.Names, b)
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	switch {
+	case a.bound.limit != b.limit: // look again
+	case err != nil:
+		a.room = amount
+	default:
+		a.room = u.Left()
+	}
 }
 
 // admit reserves for some of those who wait, as far as there is room.

@@ -21,6 +21,7 @@ import (
 type server struct {
 	mu       sync.Mutex
 	counters map[string]int64
+	most     map[string]int64 // that each of them ever was
 	seqs     map[string]uint64
 	ids      map[string]bool
 	dead     map[string]bool
@@ -29,7 +30,7 @@ type server struct {
 }
 
 func newServer() *server {
-	return &server{counters: map[string]int64{}, seqs: map[string]uint64{}, ids: map[string]bool{}, dead: map[string]bool{}}
+	return &server{counters: map[string]int64{}, most: map[string]int64{}, seqs: map[string]uint64{}, ids: map[string]bool{}, dead: map[string]bool{}}
 }
 
 func (s *server) add(counter string, by int64, id string) (int64, error) {
@@ -44,6 +45,7 @@ func (s *server) add(counter string, by int64, id string) (int64, error) {
 	s.ids[id] = true
 	s.seq++
 	s.counters[counter] += by
+	s.most[counter] = max(s.most[counter], s.counters[counter])
 	s.seqs[counter] = s.seq
 	return s.counters[counter], nil
 }
@@ -78,6 +80,7 @@ type worker struct {
 	lapses int
 	asleep bool // its sign of life is not there
 	cut    bool // nothing reaches the server any more
+	blind  bool // it cannot read
 }
 
 var errLost = errors.New("no answer")
@@ -105,7 +108,7 @@ func (w *worker) Add(ctx context.Context, counter string, by int64, id string) (
 
 func (w *worker) Totals(ctx context.Context, filter string, each func(string, int64, uint64)) error {
 	before, _, wait := w.fault()
-	if before || !sleep(ctx, wait) {
+	if before || w.blind || !sleep(ctx, wait) {
 		return errLost
 	}
 	w.server.mu.Lock()

@@ -72,7 +72,7 @@ func (a *account) refuse(b bound, amount int64, err error) *Error {
 	h := &a.hold
 	switch {
 	case errors.Is(err, errSpent):
-		r.Why, r.spent = Spent, a.known.Spent
+		r.Why, r.spent = Spent, slices.Min(a.spent)
 		if h.why != Spent || !time.Now().Before(h.until) { // another call may have noted it in this moment
 			h.times++
 		}

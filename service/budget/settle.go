@@ -50,7 +50,6 @@ func (a *account) giveBack(ended []settled) {
 	for _, s := range ended {
 		delete(a.open, s.part)
 	}
-	a.room += max(0, unspent)
 	a.hold.freed()
 	a.mu.Unlock()
 	signal(a.freed)

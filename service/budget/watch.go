@@ -2,6 +2,7 @@ package budget
 
 import (
 	"fmt"
+	"slices"
 	"time"
 )
 
@@ -88,7 +89,7 @@ func (a *account) bury(h Held, instance string) {
 // warnsSoon has it said that a budget is used up. The lock is held.
 func (a *account) warnsSoon(b bound) {
 	u := a.known
-	u.Limit = b.limit
+	u.Limit, u.Spent = b.limit, slices.Min(a.spent)
 	if a.says(100, b.limit) {
 		a.ledger.goes(func() { a.warn(100, u) })
 	}

@@ -6,7 +6,7 @@
 //
 //	test process                         child processes
 //	┌──────────────────────────┐ HTTP  ┌──────────────────────┐
-//	│ simulator ◀──────────────┼───────┤ gemini-client serve  │ one to three
+//	│ simulator ◀──────────────┼───────┤ gemini-client serve  │ one to four
 //	│ backend ──▶ requests     │       └──────────┬───────────┘
 //	│         ◀── results      │ NATS  ┌──────────▼───────────┐
 //	│ faults ──▶ kill, stop, … ├──────▶│ nats-server          │ one, or three (R3)
@@ -20,6 +20,7 @@
 //	make integration             the figures and three seeds of chaos
 //	make chaos SEEDS=100         one hundred seeds
 //	make chaos SEED=17           one seed again
+//	BUDGET_REQUESTS=9000 go test -tags integration -run TestBudget -v ./service/integration
 //	BOMBS=each go test -tags integration -run TestBombs -v ./service/integration
 //
 // Chaos (chaos_test.go) plays a scenario that is derived from its seed and then
@@ -27,6 +28,7 @@
 // and absences, cuts between workers and NATS, upstream faults and edge pages,
 // cancellations and hostile messages. The figures (figures_*_test.go) are fixed scenarios with the bounds that were promised
 // for them; they log what they measured.
+// budget_test.go and tenants_test.go do the same with what tenants share.
 //
 // The nats-server is this test binary, started again with an environment
 // variable that makes TestMain run a server and nothing else. The service is

@@ -14,37 +14,52 @@ import (
 
 	"gemini-client/events"
 	"gemini-client/service/openrouter/simulator"
+	"gemini-client/service/servicetest"
 )
 
 // command runs the program with settings of an admin, and returns what it wrote.
 func (w *world) command(args ...string) string {
 	w.t.Helper()
+	text, code, err := w.try(args...)
+	w.must(err)
+	if code != 0 {
+		w.t.Fatalf("gemini-client %s: exit code %d\n%s", strings.Join(args, " "), code, text)
+	}
+	return text
+}
+
+// try runs the program as command does, and may fail.
+func (w *world) try(args ...string) (text string, code int, err error) {
 	var output journal
 	p, err := spawn(&output, w.env, program(programPlain), args...)
-	w.must(err)
-	code := p.exit()
-	var text strings.Builder
+	if err != nil {
+		return "", 0, err
+	}
+	code = p.exit()
+	var all strings.Builder
 	for _, line := range output.find("") {
-		text.WriteString(line.text + "\n")
+		all.WriteString(line.text + "\n")
 	}
-	if code != 0 {
-		w.t.Fatalf("gemini-client %s: exit code %d\n%s", strings.Join(args, " "), code, text.String())
-	}
-	return text.String()
+	return all.String(), code, nil
 }
 
 // tenantQuestion is a request of a tenant.
 type tenantQuestion struct {
 	question
 	tenant string
+	more   map[string]any // further fields
 }
+
+func (q tenantQuestion) body() []byte { return servicetest.Body(q.id, q.prompt, q.more) }
 
 // publishAs publishes requests of tenants, each until JetStream has taken it.
 func (w *world) publishAs(all []tenantQuestion) error {
 	for _, q := range all {
+		body := q.body()
 		for {
-			_, err := w.backend.JS.Publish(w.t.Context(), w.backend.Names.Requests(q.tenant, events.LaneInteractive), q.body())
+			_, err := w.backend.JS.Publish(w.t.Context(), w.backend.Names.Requests(q.tenant, events.LaneInteractive), body)
 			if err == nil {
+				w.published.add(body)
 				break
 			}
 			if err := pause(w.t.Context(), 100*time.Millisecond); err != nil {
@@ -60,7 +75,7 @@ func askTenants(tenants []string, n int, latency time.Duration) (all []tenantQue
 	for i := range n {
 		q := ask(i, latency)
 		q.prompt += " tenant=" + tenants[i%len(tenants)]
-		all, plain = append(all, tenantQuestion{q, tenants[i%len(tenants)]}), append(plain, q)
+		all, plain = append(all, tenantQuestion{question: q, tenant: tenants[i%len(tenants)]}), append(plain, q)
 	}
 	return all, plain
 }
