@@ -46,6 +46,9 @@ func (b *bench) measure(ctx context.Context, s scenario) (result, error) {
 	if n := b.options.requests; n > 0 {
 		res.Title += fmt.Sprintf("; here with %d requests", n)
 	}
+	if n := b.options.seconds; n > 0 {
+		res.Title += fmt.Sprintf("; here %d seconds each time", n)
+	}
 	all, runs := s.contenders(b), b.options.runs
 	if s.once {
 		runs = 1
@@ -76,6 +79,11 @@ func (b *bench) measure(ctx context.Context, s scenario) (result, error) {
 
 // requests is how many a scenario has.
 func (b *bench) requests(usual int) int { return cmp.Or(b.options.requests, usual) }
+
+// lasting is how long a scenario measures one state.
+func (b *bench) lasting(usual time.Duration) time.Duration {
+	return cmp.Or(time.Duration(b.options.seconds)*time.Second, usual)
+}
 
 // rest is how long a scenario waits for what ends by itself: not at all in a
 // smaller run.

@@ -8,6 +8,7 @@ type contender struct {
 	path      string // "": the floor
 	traced    bool   // every request, and every span is exported
 	processes int    // of it, which share the work; 0: one
+	tenants   int    // that are declared; 0: none
 }
 
 func (c contender) workers() int { return max(1, c.processes) }
@@ -38,6 +39,20 @@ func (b *bench) traced(all []contender) []contender {
 		if c.path != "" {
 			c.name, c.traced = c.name+tracedSuffix, true
 			all = append(all, c)
+		}
+	}
+	return all
+}
+
+// hosts are the builds of the service with so many tenants declared, or as many as the
+// command line says.
+func (b *bench) hosts(usual ...int) (all []contender) {
+	if len(b.options.tenants) > 0 {
+		usual = b.options.tenants
+	}
+	for _, c := range b.builds() {
+		for _, n := range usual {
+			all = append(all, contender{name: c.name + tenantsSuffix(n), path: c.path, tenants: n})
 		}
 	}
 	return all

@@ -30,6 +30,9 @@
 //   - p50, p99 of an open loop: from when a request was due, not from when it was published: a publisher that was held up
 //     would leave out the waits that it caused (coordinated omission). The first two seconds do not count.
 //   - deltas: the upstream writes the time into each chunk, and a subscriber reads it out of the delta.
+//   - alone, beside: what requests of an open loop wait, without a backlog in another tenant's queue or in the batch lane,
+//     and then with one, in the same processes. In lanes the wait ends with the first delta.
+//   - lone: requests that come one by one, 200 ms apart, from publishing to the result.
 //   - idle: after five seconds, for twenty; messages are those that nats-server received from clients.
 //
 // Each run is checked too: exactly one result a request, none failed, one call each at the upstream, no span lost. A run

@@ -70,24 +70,33 @@ func idleRun(ctx context.Context, r *run, set setting) (err error) {
 }
 
 // messages is how many messages the servers have received from clients.
-func (s *stage) messages(ctx context.Context) (n int64, err error) {
+func (s *stage) messages(ctx context.Context) (int64, error) {
+	t, err := s.traffic(ctx)
+	return t.In, err
+}
+
+// traffic is how many messages the servers have received from clients and sent to them.
+type traffic struct {
+	In  int64 `json:"in_msgs"`
+	Out int64 `json:"out_msgs"`
+}
+
+func (s *stage) traffic(ctx context.Context) (all traffic, err error) {
 	for _, server := range s.servers {
 		request, err := http.NewRequestWithContext(ctx, http.MethodGet, server.monitor+"/varz", http.NoBody)
 		if err != nil {
-			return 0, err
+			return all, err
 		}
 		response, err := http.DefaultClient.Do(request)
 		if err != nil {
-			return 0, err
+			return all, err
 		}
-		var varz struct {
-			InMsgs int64 `json:"in_msgs"`
-		}
+		var varz traffic
 		err = errors.Join(json.NewDecoder(response.Body).Decode(&varz), response.Body.Close())
 		if err != nil {
-			return 0, err
+			return all, err
 		}
-		n += varz.InMsgs
+		all.In, all.Out = all.In+varz.In, all.Out+varz.Out
 	}
-	return n, nil
+	return all, nil
 }

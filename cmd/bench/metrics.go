@@ -28,6 +28,22 @@ const (
 	deltaTail  metric = "delta p99 ms"
 	deltaCount metric = "deltas"
 
+	aloneHalf       metric = "alone p50 ms"
+	aloneTwentieth  metric = "alone p95 ms"
+	aloneTail       metric = "alone p99 ms"
+	besideHalf      metric = "beside p50 ms"
+	besideTwentieth metric = "beside p95 ms"
+	besideTail      metric = "beside p99 ms"
+	twentiethRatio  metric = "p95 beside/alone"
+	tailMore        metric = "p99 ms more beside"
+	backlogRate     metric = "of the backlog/s"
+
+	loneHalf     metric = "lone p50 ms"
+	loneNinety   metric = "lone p90 ms"
+	restWorker   metric = "idle worker CPU ms/s"
+	restNATS     metric = "idle nats CPU ms/s"
+	restMessages metric = "idle messages in+out/s"
+
 	startTime    metric = "start to result ms"
 	idleMemory   metric = "idle MB"
 	idleCPU      metric = "idle CPU %"
@@ -44,7 +60,8 @@ const (
 // order is that of a table.
 func order() []metric {
 	return []metric{
-		half, ninety, tail, farthest, deltaHalf, deltaTail, deltaCount, startTime, idleMemory, idleCPU, idleMessages,
+		half, ninety, tail, farthest, aloneHalf, aloneTwentieth, aloneTail, besideHalf, besideTwentieth, besideTail, twentiethRatio, tailMore, backlogRate,
+		loneHalf, loneNinety, restWorker, restNATS, restMessages, deltaHalf, deltaTail, deltaCount, startTime, idleMemory, idleCPU, idleMessages,
 		rate, lastRate, workerCPU, natsCPU, workerPeak, natsPeak, spansEach, callsEach, peakCalls,
 		growMemory, growNATS, leftGoroutines, leftSockets, leftClaims,
 	}

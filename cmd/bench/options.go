@@ -18,6 +18,8 @@ type options struct {
 	runs             int
 	scenarios        []string
 	requests         int
+	tenants          []int
+	seconds          int
 	json, svg        string
 	pprof, source    string
 	dir              string
@@ -41,6 +43,8 @@ func parse(args []string, out io.Writer) (o options, err error) {
 	flags.IntVar(&o.runs, "runs", 5, "how often each contender runs each scenario, in alternating order")
 	flags.StringSliceVar(&o.scenarios, "scenario", nil, "which scenarios, by name (default: all)")
 	flags.IntVar(&o.requests, "requests", 0, "how many requests a scenario has, in place of its own number")
+	flags.IntSliceVar(&o.tenants, "tenants", nil, "how many tenants are declared in flood and tenants, in place of their own numbers; several are measured beside each other")
+	flags.IntVar(&o.seconds, "seconds", 0, "how long flood, lanes and tenants measure each state, in place of their own time")
 	flags.StringVar(&o.natsServer, "nats-server", "", "a nats-server to start (default: the module in go.mod, as a process of its own)")
 	flags.StringVar(&o.json, "json", "", "file for every figure, as JSON")
 	flags.StringVar(&o.svg, "svg", "", "file for a plot")
@@ -73,8 +77,10 @@ func (o *options) check(rest []string) error {
 	switch {
 	case len(rest) > 0:
 		return fmt.Errorf("%s is no flag; %w", rest[0], errUsage)
-	case o.runs < 1 || o.requests < 0:
-		return fmt.Errorf("--runs is at least 1, --requests at least 0; %w", errUsage)
+	case o.runs < 1 || o.requests < 0 || o.seconds < 0:
+		return fmt.Errorf("--runs is at least 1, --requests and --seconds at least 0; %w", errUsage)
+	case slices.ContainsFunc(o.tenants, func(n int) bool { return n < 1 || n > tenantsMost }):
+		return fmt.Errorf("--tenants is from 1 to %d; %w", tenantsMost, errUsage)
 	}
 	for _, path := range []*string{&o.worker, &o.workerB, &o.pprof} {
 		if *path == "" {

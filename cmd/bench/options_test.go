@@ -25,7 +25,14 @@ func TestParse(t *testing.T) {
 	if got := strings.Join(names, " "); got != "backlog idle" {
 		t.Errorf("chosen: %s", got)
 	}
-	for _, wrong := range []string{"--scenario=backlogs", "--runs=0", "--requests=-1", "--unknown", "word"} {
+	tenants, err := parse([]string{"--scenario", "flood", "--tenants", "20,50"}, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if names := (&bench{options: tenants}).hosts(1); len(names) != 2 || names[0].name != "service, 20 tenants" || names[1].tenants != 50 {
+		t.Errorf("%+v", names)
+	}
+	for _, wrong := range []string{"--scenario=backlogs", "--runs=0", "--requests=-1", "--seconds=-1", "--tenants=0", "--tenants=20,1001", "--unknown", "word"} {
 		if _, err := parse([]string{wrong}, nil); !errors.Is(err, errUsage) {
 			t.Errorf("%s: %v", wrong, err)
 		}

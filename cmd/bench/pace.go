@@ -15,11 +15,22 @@ import (
 // A plan is an open loop: requests come at their times, whether or not the ones
 // before are answered.
 type plan struct {
-	start time.Time
-	rate  int // a second
+	start   time.Time
+	rate    int                // a second
+	stream  bool               // answers are published while they are written
+	first   int                // number of the first request
+	subject func(i int) string // of request i; nil: of the default tenant
 }
 
-// due is when request i has to be published.
+// on is the subject of request i.
+func (p plan) on(i int) string {
+	if p.subject == nil {
+		return requestSubject
+	}
+	return p.subject(i)
+}
+
+// due is when request i, counted from the first one, has to be published.
 func (p plan) due(i int) time.Time {
 	return p.start.Add(time.Duration(i) * time.Second / time.Duration(p.rate))
 }
@@ -45,7 +56,7 @@ func (w *stopwatch) stop(id string, at time.Time) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	i, ok := requestIndex(id)
-	if !ok || i >= len(w.took) || w.took[i] != 0 {
+	if i -= w.plan.first; !ok || i < 0 || i >= len(w.took) || w.took[i] != 0 {
 		w.errors = append(w.errors, fmt.Errorf("an unexpected result, or a second one, of %s", id))
 		return
 	}
@@ -69,13 +80,13 @@ func (w *stopwatch) milliseconds(first int) []float64 {
 
 // pace publishes requests by a plan, without waiting for acknowledgements: that
 // each was stored is seen by its result.
-func (s *stage) pace(ctx context.Context, p plan, n int, stream bool) error {
+func (s *stage) pace(ctx context.Context, p plan, n int) error {
 	for i := range n {
 		if err := pause(ctx, time.Until(p.due(i))); err != nil {
 			return err
 		}
-		id := requestID(i)
-		if err := s.nc.PublishMsg(&nats.Msg{Subject: requestSubject, Data: requestBody(id, stream), Header: nats.Header{jetstream.MsgIDHeader: {id}}}); err != nil {
+		id := requestID(p.first + i)
+		if err := s.nc.PublishMsg(&nats.Msg{Subject: p.on(i), Data: requestBody(id, p.stream), Header: nats.Header{jetstream.MsgIDHeader: {id}}}); err != nil {
 			return err
 		}
 	}

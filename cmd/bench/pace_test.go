@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+	"github.com/nats-io/nats.go"
 )
 
 // A publisher that was held up for a second has published ten requests late: what
@@ -39,6 +40,35 @@ func TestSecondResult(t *testing.T) {
 	}
 	if len(w.errors) != 3 || w.left != 1 {
 		t.Errorf("%d errors, %d left: %v", len(w.errors), w.left, w.errors)
+	}
+}
+
+// A second load's requests have later numbers: those of the first are not its own.
+func TestLaterLoad(t *testing.T) {
+	t.Parallel()
+	start := time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)
+	w := newStopwatch(plan{start: start, rate: 10, first: 20}, 2)
+	w.stop(requestID(19), start)
+	w.stop(requestID(20), start.Add(7*time.Millisecond))
+	w.stop(requestID(21), start.Add(109*time.Millisecond))
+	if diff := cmp.Diff([]float64{7, 9}, w.milliseconds(0)); diff != "" {
+		t.Errorf("(-want +got):\n%s", diff)
+	}
+	if len(w.errors) != 1 {
+		t.Errorf("errors: %v", w.errors)
+	}
+}
+
+func TestFirstDelta(t *testing.T) {
+	t.Parallel()
+	for body, want := range map[string]string{
+		`{"request_id":"a","index":0,"content":"The"}`:  "a",
+		`{"request_id":"a","index":1,"content":" sky"}`: "",
+		`{`: "",
+	} {
+		if got := firstDeltaOf(&nats.Msg{Data: []byte(body)}); got != want {
+			t.Errorf("%s: %q, want %q", body, got, want)
+		}
 	}
 }
 

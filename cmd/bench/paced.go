@@ -39,7 +39,7 @@ func pacedRun(ctx context.Context, r *run, set setting, perSecond, n int, stream
 	if err != nil {
 		return err
 	}
-	p := plan{start: time.Now().Add(pollTime), rate: perSecond}
+	p := plan{start: time.Now().Add(pollTime), rate: perSecond, stream: stream}
 	watch, pieces := newStopwatch(p, n), &deltas{}
 	results, err := s.nc.Subscribe(completedPrefix+"*", func(m *nats.Msg) { watch.stop(strings.TrimPrefix(m.Subject, completedPrefix), time.Now()) })
 	if err != nil {
@@ -53,7 +53,7 @@ func pacedRun(ctx context.Context, r *run, set setting, perSecond, n int, stream
 		return err
 	}
 	r.sayf("%d a second", perSecond)
-	if err := s.pace(ctx, p, n, stream); err != nil {
+	if err := s.pace(ctx, p, n); err != nil {
 		return err
 	}
 	if err := watch.await(ctx, s); err != nil {

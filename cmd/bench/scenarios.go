@@ -12,6 +12,7 @@ const (
 func scenarios() []scenario {
 	return []scenario{
 		backlogScenario(), pacedScenario(), inFlightScenario(), tlsScenario(), millionScenario(), scaleScenario(), shareScenario(),
-		deltasScenario(), idleScenario(), alwaysScenario(), clusterScenario(), growthScenario(), copiesScenario(),
+		deltasScenario(), idleScenario(), alwaysScenario(), clusterScenario(), growthScenario(), copiesScenario(), floodScenario(), lanesScenario(),
+		tenantsScenario(),
 	}
 }

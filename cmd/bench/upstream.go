@@ -32,7 +32,8 @@ type upstreamReady struct {
 type calls struct {
 	Calls int64 `json:"calls"` // chat completions asked for
 	Open  int64 `json:"open"`  // connections now
-	Peak  int64 `json:"peak"`  // calls under way at most
+	Now   int64 `json:"now"`   // calls under way
+	Peak  int64 `json:"peak"`  // at most
 }
 
 // counts are the calls while they happen.
@@ -50,7 +51,7 @@ func (c *counts) begin() {
 func (c *counts) end() { c.under.Add(-1) }
 
 func (c *counts) report() any {
-	return calls{Calls: c.calls.Load(), Open: c.open.Load(), Peak: c.peak.Load()}
+	return calls{Calls: c.calls.Load(), Open: c.open.Load(), Now: c.under.Load(), Peak: c.peak.Load()}
 }
 
 // playUpstream answers every chat completion in the same way. HTTP/1.1 is served

@@ -20,12 +20,17 @@ const (
 
 // fill publishes requests first to first+n-1.
 func (s *stage) fill(ctx context.Context, first, n int) error {
+	return s.fillQueue(ctx, requestSubject, first, n)
+}
+
+// fillQueue publishes them on a subject.
+func (s *stage) fillQueue(ctx context.Context, subject string, first, n int) error {
 	ctx, cancel := context.WithTimeout(ctx, fillTimeout)
 	defer cancel()
 	var stored []jetstream.PubAckFuture
 	for i := first; i < first+n; i++ {
 		id := requestID(i)
-		f, err := s.js.PublishMsgAsync(&nats.Msg{Subject: requestSubject, Data: requestBody(id, false), Header: nats.Header{jetstream.MsgIDHeader: {id}}},
+		f, err := s.js.PublishMsgAsync(&nats.Msg{Subject: subject, Data: requestBody(id, false), Header: nats.Header{jetstream.MsgIDHeader: {id}}},
 			jetstream.WithStallWait(fillTimeout))
 		if err != nil {
 			return fmt.Errorf("fill the queue: %w", err)
@@ -108,6 +113,20 @@ func (s *stage) check(ctx context.Context, n int) error {
 	if err := s.upstream.report(&made); err != nil {
 		return err
 	}
+	if err := s.noneFailed(ctx); err != nil {
+		return err
+	}
+	switch {
+	case int(results.Msgs) != n || int(results.NumSubjects) != n: //nolint:gosec // there are not that many
+		return fmt.Errorf("%d requests have %d results, of %d different ones", n, results.Msgs, results.NumSubjects)
+	case made.Calls != int64(n):
+		return fmt.Errorf("%d requests made %d calls", n, made.Calls)
+	}
+	return nil
+}
+
+// noneFailed makes sure that no result is a failure.
+func (s *stage) noneFailed(ctx context.Context) error {
 	stream, err := s.js.Stream(ctx, responsesStream)
 	if err != nil {
 		return err
@@ -118,10 +137,6 @@ func (s *stage) check(ctx context.Context, n int) error {
 		return fmt.Errorf("a request failed: %s", failed.Data)
 	case !errors.Is(err, jetstream.ErrMsgNotFound):
 		return err
-	case int(results.Msgs) != n || int(results.NumSubjects) != n: //nolint:gosec // there are not that many
-		return fmt.Errorf("%d requests have %d results, of %d different ones", n, results.Msgs, results.NumSubjects)
-	case made.Calls != int64(n):
-		return fmt.Errorf("%d requests made %d calls", n, made.Calls)
 	}
 	return nil
 }

@@ -76,7 +76,7 @@ func (l lanes) catchUp(waiting []*contender) {
 // next chooses who gets one of the free slots; nil if nobody may have it.
 func (l lanes) next(free int, waiting []*contender, inFlight map[events.Lane]int) (best *contender) {
 	for _, one := range waiting {
-		if one.given >= one.most || one.lane == events.LaneBatch && !l.leaves(free, inFlight[one.lane]) {
+		if one.given >= one.most || one.lane == events.LaneBatch && !l.leaves(free, inFlight[one.lane]) || !one.leaves(free) {
 			continue
 		}
 		if best == nil || l.before(one, best, inFlight) {
@@ -92,6 +92,10 @@ func (l lanes) leaves(free, inFlight int) bool {
 	share := float64(l.slots) * l.weights[events.LaneBatch] / (l.weights[events.LaneBatch] + l.weights[events.LaneInteractive])
 	return free > l.headroom || float64(inFlight) < max(1, math.Floor(share))
 }
+
+// leaves reports whether a queue may have another of the free slots: beyond its share it
+// leaves some for others that may ask.
+func (c *contender) leaves(free int) bool { return c.queue.leaves(free, c.inFlight+c.given) }
 
 // before reports whether one contender comes before another. Between two with equally few
 // in flight it is the one that was given less before: with fewer slots than queues that

@@ -22,7 +22,7 @@ func newRoom(slots int, waiting ...*contender) *room {
 }
 
 func waits(lane events.Lane, weight float64) *contender {
-	return &contender{lane: lane, weight: weight, most: 1 << 30}
+	return &contender{queue: &queue{}, lane: lane, weight: weight, most: 1 << 30}
 }
 
 // fill gives all free slots away.

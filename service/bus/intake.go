@@ -279,6 +279,7 @@ func (in *intake) begin(work context.Context, q *queue, m pulled) bool {
 	m.lighten()
 	q.left.Store(int64(min(meta.NumPending, 1<<62)))
 	q.inFlight.Add(1)
+	q.last.Store(d.Taken.UnixNano())
 	in.sources.count(d.Tenant, 1)
 	in.runners.run(func() { in.process(work, s, d) })
 	return true

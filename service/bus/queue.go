@@ -45,6 +45,10 @@ type queue struct {
 	served   float64                       // what it was given, for its weight; the intake's goroutine alone
 	left     atomic.Int64                  // messages that wait in it, as far as is known
 	inFlight atomic.Int64                  // of its messages, in slots
+	held     atomic.Bool                   // nothing of it may be taken
+	last     atomic.Int64                  // when one was put there, in nanoseconds
+	share    atomic.Int64                  // slots that it may fill whoever else is active
+	keep     atomic.Int64                  // slots that it leaves free beyond these
 	pulling  atomic.Bool                   // a pull of it is under way
 	watched  atomic.Bool                   // its requests are not taken: their deadlines are watched
 	waiting  waiting                       // these; whoever watches has them

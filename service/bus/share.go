@@ -23,6 +23,7 @@ func (in *intake) turn(intake, work context.Context) bool {
 	}
 	limit := in.limit(free)
 	waiting, again := in.contenders(intake, work, queues)
+	in.lanes.reserve(queues, time.Now())
 	in.lanes.divide(limit, free+len(in.free), waiting, inFlightOf(queues))
 	used := 0
 	for _, one := range waiting {
@@ -58,7 +59,7 @@ func (in *intake) contenders(intake, work context.Context, queues []*queue) (wai
 	again = idlePull / 2 // the retries are due
 	least := math.Inf(1)
 	for _, q := range queues {
-		one := &contender{queue: q, lane: q.effectiveLane(), weight: float64(q.declared.Load().Weight), inFlight: int(q.inFlight.Load())}
+		one := &contender{queue: q, lane: q.effectiveLane(), weight: q.weight(), inFlight: int(q.inFlight.Load())}
 		switch {
 		case q.resting.Load():
 			in.memory.pass(q)
@@ -103,6 +104,7 @@ func (in *intake) catchUp(waiting []*contender, least float64) {
 // mayTake is how many more messages of a queue may be taken now; if none, how long until
 // there may be some.
 func (in *intake) mayTake(q *queue) (n int, again time.Duration) {
+	defer func() { q.held.Store(n == 0) }()
 	if n = in.sources.roomFor(q.declared.Load()); n == 0 || in.handlers.MayTake == nil {
 		return n, idlePull
 	}
@@ -196,7 +198,7 @@ func (in *intake) offer(intake, work context.Context, q *queue, m pulled) {
 // accept takes a message that was not asked for a slot of its own; false if it may not be
 // taken now.
 func (in *intake) accept(work context.Context, q *queue, m pulled) bool {
-	if _, why := in.pause(); why != "" || q.effectiveLane() == events.LaneBatch && len(in.free) <= in.lanes.headroom {
+	if _, why := in.pause(); why != "" || q.effectiveLane() == events.LaneBatch && len(in.free) <= in.lanes.headroom || !q.leaves(len(in.free), int(q.inFlight.Load())) {
 		return false
 	}
 	if in.limit(1) == 0 || !in.memory.hasRoom(m.Msg) || !in.tryTake() {

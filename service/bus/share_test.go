@@ -303,8 +303,9 @@ func TestMostInFlight(t *testing.T) {
 	b.record(c.bus, bounded)
 	b.enqueue("bounded", events.LaneInteractive, 10)
 	b.enqueue("bounded", events.LaneBatch, 10)
-	b.enqueue("free", events.LaneInteractive, 20)
 	b.work(c, Handlers{})
+	b.began(c, 2)
+	b.enqueue("free", events.LaneInteractive, 20)
 	b.began(c, 10)
 	if got := c.counts(); got["bounded/interactive"]+got["bounded/batch"] != 2 {
 		t.Errorf("calls began for %v, want 2 of the bounded tenant", got)
