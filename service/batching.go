@@ -188,6 +188,7 @@ const (
 
 // tick looks after a group or a batch.
 func (h *handler) tick(ctx context.Context, d *bus.Delivery) {
+	d.Arrived() // it is no request, and comes to no limit
 	nack := func(after time.Duration) { _, _ = h.batch.bus.Settle(ctx, d, bus.End{Nack: true, After: after}) }
 	select {
 	case h.batch.ticks <- struct{}{}:

@@ -38,29 +38,6 @@ func TestWithoutMoneyARequestGoesBack(t *testing.T) {
 	}
 }
 
-// A request that a limit has no room for goes back to its queue, as the next one of it: the
-// intake takes none until there is room. What comes through the retries, which nothing holds
-// back, comes again when the limit has a place for it.
-func TestWithoutATurnARequestGoesBack(t *testing.T) {
-	t.Parallel()
-	e := &upstream.Error{Code: events.RateLimited, Message: "No room.", Heals: upstream.Later, Wait: time.Minute, GoesBack: true}
-	now := time.Now()
-	for name, tt := range map[string]struct {
-		s     situation
-		wait  time.Duration
-		after time.Duration
-	}{
-		"of its queue":         {situation{now: now}, time.Minute, nextInQueue},
-		"of its queue, soon":   {situation{now: now}, time.Second, time.Second},
-		"through the retries":  {situation{now: now, retried: true}, time.Minute, time.Minute},
-		"a deadline before it": {situation{now: now, retried: true, deadline: now.Add(time.Second)}, time.Minute, time.Second},
-	} {
-		if v := judgeError(asks(e, tt.wait), tt.s); v.outcome != Nacked || v.after != tt.after {
-			t.Errorf("%s: %+v, want nacked for %s", name, v, tt.after)
-		}
-	}
-}
-
 // TestIncrementsAreKnownForLongEnough: the ledger repeats them for so long.
 func TestIncrementsAreKnownForLongEnough(t *testing.T) {
 	t.Parallel()

@@ -140,6 +140,8 @@ func (b *fakeBus) settled() []bus.End {
 // fakeUpstream answers as it is told; nil answers "hello".
 type fakeUpstream func(ctx context.Context, request events.Request) upstream.Reply
 
+func (fakeUpstream) Limited() bool { return false }
+
 func (f fakeUpstream) Answer(ctx context.Context, request *events.Request, piece func(int, string)) *upstream.Reply {
 	if f != nil {
 		return new(f(ctx, *request))

@@ -184,7 +184,7 @@ func (h *handler) call(ctx context.Context, j *job, a bus.Admission) {
 		return
 	}
 	deltas := h.bus.Deltas(j.delivery, &j.request)
-	ctx = upstream.WithRoom(ctx, j.delivery.Room)
+	ctx = h.ofQueue(upstream.WithRoom(ctx, j.delivery.Room), j.delivery)
 	if timeouts, _ := events.Timeouts(j.delivery.Header); timeouts > 0 {
 		ctx = upstream.WithTimedOut(ctx)
 	}
@@ -229,7 +229,7 @@ func (h *handler) situation(j *job) situation {
 	n, re := retryCount(j.delivery, j.request.RetryCount), &j.reply
 	timeouts, _ := events.Timeouts(j.delivery.Header)
 	return situation{
-		now: time.Now(), deadline: j.request.Deadline, retried: j.delivery.Retried, called: re.Attempts > 0,
+		now: time.Now(), deadline: j.request.Deadline, called: re.Attempts > 0,
 		longest: h.longestWait, retryCount: n, maxRetries: h.queue.MaxRetries, delay: upstream.WithJitter(h.queue.RetryDelay(n)),
 		timedOut: re.TimedOut, timeouts: timeouts, maxTimeouts: h.queue.TimeoutMaxRetries,
 	}

@@ -57,6 +57,8 @@ type batchBus interface {
 // answerer is what the handler needs of upstream. *upstream.Caller has it.
 type answerer interface {
 	Answer(ctx context.Context, request *events.Request, piece func(attempt int, text string)) *upstream.Reply
+	// Limited reports whether calls may have to wait for limits that all workers share.
+	Limited() bool
 }
 
 // openBus is what the service asks of the bus beside the handler's interface.

@@ -34,7 +34,6 @@ type verdict struct {
 type situation struct {
 	now        time.Time
 	deadline   time.Time // zero if there is none
-	retried    bool      // it came through the retries
 	called     bool      // at least one call was made: only then a retry is used up
 	retryCount int
 	maxRetries int
@@ -60,7 +59,7 @@ func judgeError(e *upstream.Error, s situation) verdict {
 	if e.Heals == upstream.Never {
 		return failed(e.Code, e.Message)
 	}
-	if s.called && s.retryCount >= s.maxRetries && !e.GoesBack { // what waits for money, or for its turn, has not failed
+	if s.called && s.retryCount >= s.maxRetries && !e.GoesBack { // what waits for money has not failed
 		return failed(e.Code, fmt.Sprintf("%s Given up after %s (QUEUE_MAX_RETRIES).", e.Message, retries(s.retryCount)))
 	}
 	if s.timedOut && s.timeouts >= s.maxTimeouts {
@@ -80,17 +79,10 @@ func judgeError(e *upstream.Error, s situation) verdict {
 	return verdict{outcome: Rescheduled, free: !s.called, timedOut: s.timedOut, failure: events.Failure{Code: e.Code, Message: e.Message}, at: at}
 }
 
-// nextInQueue is after how long a request is the next of its queue again that a limit had no
-// room for. What comes through the retries, for which no queue waits, comes at the limit's pace.
-const nextInQueue = 2 * time.Second
-
 // goesBack is the verdict on a request that a budget or a limit has no room for now: it goes
 // back to its queue, and is delivered again at its deadline at the latest, which is answered then.
 func (s situation) goesBack(e *upstream.Error) verdict {
 	after := e.Wait
-	if e.Code == events.RateLimited && !s.retried { // its queue waits until the limit has room
-		after = min(after, nextInQueue)
-	}
 	if !s.deadline.IsZero() {
 		after = min(after, s.deadline.Sub(s.now))
 	}

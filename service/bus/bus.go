@@ -151,9 +151,10 @@ type Handlers struct {
 	// nil: as many as slots are free.
 	Limit func(inFlight int) int
 	// MayTake returns how many more requests of a tenant, "" for all tenants together, may
-	// be taken when so many are in slots, or are being pulled for them; if none, after which
-	// time it should be asked again, and why. nil: any number.
-	MayTake func(tenant string, inFlight int) (n int, again time.Duration, why string)
+	// be taken when so many are coming: they are taken, or being pulled, and nobody has said
+	// that they have arrived ([Delivery.Arrived]). If none, it returns after which time it
+	// should be asked again. nil: any number.
+	MayTake func(tenant string, coming int) (n int, again time.Duration)
 	// Deadline returns that of a request: the zero time if it has none. nil: none has.
 	Deadline func(tenant string, body []byte) time.Time
 	// Ended is called when every delivery is settled, before this process is dead for the

@@ -59,6 +59,15 @@ func (d *Delivery) Scope() string {
 	return ""
 }
 
+// Arrived says that the request does not count as coming any more for Handlers.MayTake: it
+// is where its limits see it, or comes to none. It may be said more than once. The end of
+// the delivery says it too.
+func (d *Delivery) Arrived() {
+	if d.slot != nil {
+		d.slot.intake.sources.arrive(d.slot)
+	}
+}
+
 // isolate notes whether the tenant is isolated. A copy of a request is answered where the
 // request would have been, whatever became of its tenant meanwhile, and though this process
 // does not know of it.

@@ -41,7 +41,7 @@
 // fair.go decides, sources.go knows the queues). A queue of which nothing is known has a pull
 // open for a message or few, which takes no slot: what comes and finds none free goes back at
 // once, and its queue is known to wait. So no queue is asked in vain, and no slot idles but
-// those that a queue beyond its share leaves to others that are active (reserve.go).
+// those that a queue beyond its share leaves to others that are active (keepfree.go).
 // Requests of a tenant that may take nothing now (a limit, a budget) wait in their queue;
 // those whose deadlines pass meanwhile are answered all the same (overdue.go).
 //

@@ -14,8 +14,8 @@ type contender struct {
 	lane     events.Lane
 	weight   float64
 	inFlight int     // messages of it in slots
-	most     int     // that it may be given now
-	served   float64 // what it was given before, for its weight
+	room     *int    // what its tenant may be given now, in both lanes
+	served   float64 // what it was given before, for its weight and its lane's
 
 	given int
 }
@@ -55,7 +55,8 @@ func (l lanes) divide(n, free int, waiting []*contender, inFlight map[events.Lan
 			return
 		}
 		one.given++
-		one.served += 1 / one.weight
+		*one.room--
+		one.served += 1 / (one.weight * l.weights[one.lane])
 		inFlight[one.lane]++
 		l.served[one.lane] += 1 / l.weights[one.lane]
 	}
@@ -76,7 +77,7 @@ func (l lanes) catchUp(waiting []*contender) {
 // next chooses who gets one of the free slots; nil if nobody may have it.
 func (l lanes) next(free int, waiting []*contender, inFlight map[events.Lane]int) (best *contender) {
 	for _, one := range waiting {
-		if one.given >= one.most || one.lane == events.LaneBatch && !l.leaves(free, inFlight[one.lane]) || !one.leaves(free) {
+		if *one.room <= 0 || one.lane == events.LaneBatch && !l.leaves(free, inFlight[one.lane]) || !one.leaves(free) {
 			continue
 		}
 		if best == nil || l.before(one, best, inFlight) {
@@ -99,8 +100,12 @@ func (c *contender) leaves(free int) bool { return c.queue.leaves(free, c.inFlig
 
 // before reports whether one contender comes before another. Between two with equally few
 // in flight it is the one that was given less before: with fewer slots than queues that
-// is what shares them.
+// is what shares them. Nor does what is in flight share the room of a tenant's limit between
+// its lanes: there is little of it, and each has some of that in flight.
 func (l lanes) before(one, other *contender, inFlight map[events.Lane]int) bool {
+	if one.room == other.room {
+		return one.served < other.served || one.served == other.served && one.lane == events.LaneInteractive
+	}
 	if one.lane != other.lane {
 		mine, theirs := float64(inFlight[one.lane])/l.weights[one.lane], float64(inFlight[other.lane])/l.weights[other.lane]
 		if mine != theirs {

@@ -22,7 +22,7 @@ func newRoom(slots int, waiting ...*contender) *room {
 }
 
 func waits(lane events.Lane, weight float64) *contender {
-	return &contender{queue: &queue{}, lane: lane, weight: weight, most: 1 << 30}
+	return &contender{queue: &queue{}, lane: lane, weight: weight, room: new(1 << 30)}
 }
 
 // fill gives all free slots away.
@@ -111,13 +111,13 @@ func TestLanesShare(t *testing.T) {
 	if slow.inFlight != 90-9 {
 		t.Errorf("alone, batch has %d of 90 slots, want all but a tenth", slow.inFlight)
 	}
-	interactive.most = 4
+	*interactive.room = 4
 	r.waiting = []*contender{slow, interactive}
 	r.fill()
 	if interactive.inFlight != 4 || slow.inFlight != 81 {
 		t.Errorf("of the headroom, interactive has %d and batch %d more", interactive.inFlight, slow.inFlight-81)
 	}
-	interactive.most = 1 << 30
+	*interactive.room = 1 << 30
 	ended := map[*contender]int{}
 	for range 9000 {
 		r.fill()
@@ -154,7 +154,7 @@ func TestOneSlotServesBothLanes(t *testing.T) {
 func TestNobodyHasMoreThanItMay(t *testing.T) {
 	t.Parallel()
 	bounded, other := waits(events.LaneInteractive, 5), waits(events.LaneInteractive, 1)
-	bounded.most = 3
+	*bounded.room = 3
 	r := newRoom(20, bounded, other)
 	r.fill()
 	if bounded.inFlight != 3 || other.inFlight != 17 {

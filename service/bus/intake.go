@@ -127,7 +127,7 @@ func (in *intake) alone(intake, work context.Context) bool {
 
 // mayTakeAlone is how many more requests of the default tenant may be taken.
 func (in *intake) mayTakeAlone(intake, work context.Context) int {
-	n, _, _ := in.handlers.MayTake(events.DefaultTenant, in.sources.inFlight(events.DefaultTenant))
+	n, _ := in.handlers.MayTake(events.DefaultTenant, in.sources.of(events.DefaultTenant).comingNow())
 	if n <= 0 {
 		in.watchHeld(intake, work, in.queues)
 	}
@@ -136,15 +136,12 @@ func (in *intake) mayTakeAlone(intake, work context.Context) int {
 
 // limit is how many of the free slots may be filled now.
 func (in *intake) limit(free int) int {
-	if in.handlers.Limit == nil && in.handlers.MayTake == nil {
-		return free
-	}
-	inFlight := in.inFlight() + int(in.asking.Load())
+	asking := int(in.asking.Load())
 	if in.handlers.Limit != nil {
-		free = min(free, in.handlers.Limit(inFlight))
+		free = min(free, in.handlers.Limit(in.inFlight()+asking))
 	}
 	if in.handlers.MayTake != nil && free > 0 {
-		all, _, _ := in.handlers.MayTake("", inFlight)
+		all, _ := in.handlers.MayTake("", int(in.sources.coming.Load())+asking)
 		free = min(free, all)
 	}
 	return max(0, free)
@@ -280,7 +277,7 @@ func (in *intake) begin(work context.Context, q *queue, m pulled) bool {
 	q.left.Store(int64(min(meta.NumPending, 1<<62)))
 	q.inFlight.Add(1)
 	q.last.Store(d.Taken.UnixNano())
-	in.sources.count(d.Tenant, 1)
+	in.sources.begin(s, d.Tenant)
 	in.runners.run(func() { in.process(work, s, d) })
 	return true
 }

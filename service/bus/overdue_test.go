@@ -68,11 +68,11 @@ func TestDeadlineOfAHeldRequest(t *testing.T) {
 			var may atomic.Bool
 			var expired, answered atomic.Int32
 			for _, bus := range []*Bus{one, other} {
-				b.run(bus, Handlers{Deadline: readDeadline, Deliver: b.count(bus, &expired, &answered), MayTake: func(tenant string, _ int) (int, time.Duration, string) {
+				b.run(bus, Handlers{Deadline: readDeadline, Deliver: b.count(bus, &expired, &answered), MayTake: func(tenant string, _ int) (int, time.Duration) {
 					if may.Load() || tenant == "" {
-						return 1 << 20, 0, ""
+						return 1 << 20, 0
 					}
-					return 0, time.Hour, "held"
+					return 0, time.Hour
 				}})
 			}
 			const of = 10

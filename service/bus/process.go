@@ -11,7 +11,7 @@ import (
 // process works on a message, which keepAlive keeps alive. The handler turns a panic in a
 // request into a result, so what panics here is another one.
 func (in *intake) process(work context.Context, s *slot, d *Delivery) {
-	defer in.freed(s, d)
+	defer in.freed(s)
 	defer in.memory.release(s)
 	defer in.forget(s)
 	defer s.end()
@@ -21,9 +21,9 @@ func (in *intake) process(work context.Context, s *slot, d *Delivery) {
 }
 
 // freed gives back a slot.
-func (in *intake) freed(s *slot, d *Delivery) {
+func (in *intake) freed(s *slot) {
 	s.queue.inFlight.Add(-1)
-	in.sources.count(d.Tenant, -1)
+	in.sources.end(s)
 	in.give(1)
 	if in.sharing.Load() {
 		signal(in.news)

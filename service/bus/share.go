@@ -23,15 +23,15 @@ func (in *intake) turn(intake, work context.Context) bool {
 	}
 	limit := in.limit(free)
 	waiting, again := in.contenders(intake, work, queues)
-	in.lanes.reserve(queues, time.Now())
+	in.lanes.keepFree(queues, time.Now())
 	in.lanes.divide(limit, free+len(in.free), waiting, inFlightOf(queues))
 	used := 0
 	for _, one := range waiting {
 		one.queue.served = one.served
-		if n := in.reserve(one.queue, one.given); n > 0 {
-			used += n
-			in.asking.Add(int64(n))
-			in.pull(one.queue, func(q *queue) { in.serve(intake, work, q, n) })
+		if r := in.reserve(one.queue, one.given); r.n > 0 {
+			used += r.n
+			in.asking.Add(int64(r.n))
+			in.pull(one.queue, func(q *queue) { in.serve(intake, work, q, r) })
 		}
 	}
 	in.give(free - used)
@@ -57,7 +57,7 @@ func (in *intake) pull(q *queue, do func(*queue)) {
 // contenders are the queues that wait for slots, and how long until another one may.
 func (in *intake) contenders(intake, work context.Context, queues []*queue) (waiting []*contender, again time.Duration) {
 	again = idlePull / 2 // the retries are due
-	least := math.Inf(1)
+	least, rooms := math.Inf(1), map[string]*int{}
 	for _, q := range queues {
 		one := &contender{queue: q, lane: q.effectiveLane(), weight: q.weight(), inFlight: int(q.inFlight.Load())}
 		switch {
@@ -67,18 +67,27 @@ func (in *intake) contenders(intake, work context.Context, queues []*queue) (wai
 		case q.pulling.Load():
 			continue
 		case q.retries && q.due():
-			if one.most = math.MaxInt; !q.more {
-				one.most = retriesLook
+			if one.room = new(math.MaxInt); !q.more {
+				*one.room = retriesLook
 			}
 		case q.retries, q.left.Load() == 0:
 			continue
 		default:
-			var wait time.Duration
-			if one.most, wait = in.mayTake(q); one.most == 0 {
-				in.memory.pass(q)
+			room, wait := in.mayTake(q)
+			if room == 0 {
+				if wait >= limitedPause {
+					in.memory.pass(q)
+				}
 				in.watch(intake, work, q, wait)
 				again = min(again, max(wait, limitedPause/10))
 				continue
+			}
+			one.room = &room
+			if rooms[q.tenant] == nil {
+				rooms[q.tenant] = &room
+			}
+			if room < math.MaxInt {
+				one.room = rooms[q.tenant]
 			}
 		}
 		least = min(least, q.served)
@@ -108,19 +117,8 @@ func (in *intake) mayTake(q *queue) (n int, again time.Duration) {
 	if n = in.sources.roomFor(q.declared.Load()); n == 0 || in.handlers.MayTake == nil {
 		return n, idlePull
 	}
-	allowed, again, _ := in.handlers.MayTake(q.tenant, in.sources.inFlight(q.tenant))
+	allowed, again := in.handlers.MayTake(q.tenant, in.sources.of(q.tenant).comingNow())
 	return min(n, max(0, allowed)), again
-}
-
-// reserve counts up to n more requests of a queue's tenant as in flight, as many as it may
-// have now, and returns how many. The caller takes them back from the count when those that
-// came are counted themselves. The retries are of all tenants.
-func (in *intake) reserve(q *queue, n int) int {
-	if !q.retries {
-		may, _ := in.mayTake(q)
-		n = min(n, may)
-	}
-	return in.sources.reserve(q.declared.Load(), n)
 }
 
 func inFlightOf(queues []*queue) map[events.Lane]int {
@@ -131,13 +129,14 @@ func inFlightOf(queues []*queue) map[events.Lane]int {
 	return n
 }
 
-// serve takes up to n messages of a queue that has some, for slots that are taken.
-func (in *intake) serve(intake, work context.Context, q *queue, n int) {
+// serve takes as many messages of a queue that has some as are reserved, for slots that are
+// taken.
+func (in *intake) serve(intake, work context.Context, q *queue, r reservation) {
 	q.hurry = true
-	used := in.fetch(intake, work, q, n)
-	in.sources.count(q.tenant, -int64(n))
-	in.asking.Add(-int64(n))
-	in.give(n - used)
+	used := in.fetch(intake, work, q, r.n)
+	in.unreserve(q, r)
+	in.asking.Add(-int64(r.n))
+	in.give(r.n - used)
 	switch {
 	case !q.more:
 		q.left.Store(0)
@@ -204,14 +203,15 @@ func (in *intake) accept(work context.Context, q *queue, m pulled) bool {
 	if in.limit(1) == 0 || !in.memory.hasRoom(m.Msg) || !in.tryTake() {
 		return false
 	}
-	if in.reserve(q, 1) == 0 {
+	r := in.reserve(q, 1)
+	if r.n == 0 {
 		in.give(1)
 		return false
 	}
 	if !in.begin(work, q, m) {
 		in.give(1)
 	}
-	in.sources.count(q.tenant, -1)
+	in.unreserve(q, r)
 	return true
 }
 

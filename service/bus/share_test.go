@@ -321,11 +321,11 @@ func TestHeldTenantWaits(t *testing.T) {
 	var may atomic.Bool
 	b.enqueue("held", events.LaneInteractive, 3)
 	b.enqueue("free", events.LaneInteractive, 3)
-	b.work(c, Handlers{MayTake: func(name string, _ int) (int, time.Duration, string) {
+	b.work(c, Handlers{MayTake: func(name string, _ int) (int, time.Duration) {
 		if name == "held" && !may.Load() {
-			return 0, 10 * time.Millisecond, "held"
+			return 0, 10 * time.Millisecond
 		}
-		return 1 << 20, 0, ""
+		return 1 << 20, 0
 	}})
 	b.began(c, 3)
 	if got := c.counts(); got["held/interactive"] != 0 {

@@ -3,6 +3,7 @@ package bus
 import (
 	"context"
 	"sync"
+	"sync/atomic"
 	"time"
 )
 
@@ -95,6 +96,9 @@ type slot struct {
 	intake *intake
 	queue  *queue
 	key    messageKey
+
+	of      *underWay   // of its tenant
+	arrived atomic.Bool // it does not count as coming any more
 
 	mu      sync.Mutex
 	m       pulled    // a redelivery replaces it

@@ -16,14 +16,24 @@ import (
 type sources struct {
 	tenants *tenant.Registry
 	own     []*queue // that were bound at the start
-	of      func(tenant string) []QueueConsumer
+	queues  func(tenant string) []QueueConsumer
 	newOne  func(QueueConsumer) *queue
 
 	stale  atomic.Bool          // what is declared has changed
 	all    []*queue             // own, and those of the declared tenants
 	named  map[queueName]*queue // the latter, with those of tenants that were removed
-	counts sync.Map             // *atomic.Int64 by tenant: its requests in flight
+
+	tallies sync.Map     // *underWay by tenant
+	coming  atomic.Int64 // requests in slots that have not arrived
 }
+
+// underWay counts the requests of a tenant that are under way.
+type underWay struct {
+	inFlight atomic.Int64 // in slots, or reserved for such as max_in_flight bounds
+	coming   atomic.Int64 // in slots or being pulled for them, and not arrived
+}
+
+func (u *underWay) comingNow() int { return int(u.coming.Load()) }
 
 // queueName is whose queue it is.
 type queueName struct {
@@ -31,8 +41,8 @@ type queueName struct {
 	lane   events.Lane
 }
 
-func newSources(tenants *tenant.Registry, own []*queue, newOne func(QueueConsumer) *queue, of func(tenant string) []QueueConsumer) *sources {
-	s := &sources{tenants: tenants, own: own, newOne: newOne, of: of, all: own, named: map[queueName]*queue{}}
+func newSources(tenants *tenant.Registry, own []*queue, newOne func(QueueConsumer) *queue, queues func(tenant string) []QueueConsumer) *sources {
+	s := &sources{tenants: tenants, own: own, newOne: newOne, queues: queues, all: own, named: map[queueName]*queue{}}
 	s.stale.Store(true)
 	return s
 }
@@ -53,7 +63,7 @@ func (s *sources) current() []*queue {
 		if t.Name == events.DefaultTenant {
 			continue
 		}
-		for _, want := range s.of(t.Name) {
+		for _, want := range s.queues(t.Name) {
 			name := queueName{t.Name, want.Lane}
 			if s.named[name] == nil {
 				s.named[name] = s.newOne(want)
@@ -85,38 +95,62 @@ func (s *sources) sweep() {
 	}
 }
 
-// count counts requests of a tenant in flight, or not any more, and returns how many
-// there are.
-func (s *sources) count(tenant string, n int64) int64 {
-	of, ok := s.counts.Load(tenant)
+// of returns the counts of a tenant.
+func (s *sources) of(tenant string) *underWay {
+	of, ok := s.tallies.Load(tenant)
 	if !ok {
-		of, _ = s.counts.LoadOrStore(tenant, new(atomic.Int64))
+		of, _ = s.tallies.LoadOrStore(tenant, new(underWay))
 	}
-	return of.(*atomic.Int64).Add(n)
+	return of.(*underWay)
+}
+
+// begin counts a message in a slot, end one that has left it.
+func (s *sources) begin(one *slot, tenant string) {
+	one.of = s.of(tenant)
+	one.of.inFlight.Add(1)
+	one.of.coming.Add(1)
+	s.coming.Add(1)
+}
+
+func (s *sources) end(one *slot) {
+	s.arrive(one)
+	one.of.inFlight.Add(-1)
+}
+
+// arrive counts a message as coming no more.
+func (s *sources) arrive(one *slot) {
+	if one.arrived.CompareAndSwap(false, true) {
+		one.of.coming.Add(-1)
+		s.coming.Add(-1)
+	}
 }
 
 // reserve counts up to n more requests of a tenant as in flight, as many as max_in_flight
-// allows, and returns how many. The caller takes them back with count, when those that came
-// are counted themselves.
+// allows, and returns how many. The caller takes them back with unreserve, when those that
+// came are counted themselves.
 func (s *sources) reserve(t *tenant.Tenant, n int) int {
-	inFlight := int(s.count(t.Name, int64(n)))
 	if t.MaxInFlight == 0 {
 		return n
 	}
-	over := min(n, max(0, inFlight-t.MaxInFlight))
-	s.count(t.Name, -int64(over))
+	of := &s.of(t.Name).inFlight
+	over := min(n, max(0, int(of.Add(int64(n)))-t.MaxInFlight))
+	of.Add(-int64(over))
 	return n - over
 }
 
-// inFlight is how many requests of a tenant are in slots, or are being pulled for them.
-func (s *sources) inFlight(tenant string) int { return int(s.count(tenant, 0)) }
+// unreserve takes back what was reserved.
+func (s *sources) unreserve(t *tenant.Tenant, n int) {
+	if t.MaxInFlight != 0 {
+		s.of(t.Name).inFlight.Add(-int64(n))
+	}
+}
 
 // roomFor is how many more requests of a tenant max_in_flight allows.
 func (s *sources) roomFor(t *tenant.Tenant) int {
 	if t.MaxInFlight == 0 {
 		return math.MaxInt
 	}
-	return max(0, t.MaxInFlight-s.inFlight(t.Name))
+	return max(0, t.MaxInFlight-int(s.of(t.Name).inFlight.Load()))
 }
 
 // Bounds of the pulls that wait for a queue's next message, where the slots are shared.

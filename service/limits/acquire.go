@@ -23,6 +23,10 @@ type Ask struct {
 	Within  time.Duration // how long it waits
 	Joining func()        // called before it joins a line; nil: nobody asks
 	Ready   func() error  // asked when its turn has come; nil: it is
+
+	// Back is after how long a call comes again whose turn with a limit comes too late, if
+	// others are held back meanwhile. nil, or 0: it is given a time of its own.
+	Back func(of Name) time.Duration
 }
 
 // ExceededError is a call whose turn with a limit comes too late. errors.Is knows it as
@@ -120,7 +124,19 @@ func (a Ask) exceeded(w Want, wait time.Duration, giveUp time.Time) error {
 		return nil
 	}
 	w.Limiter.group.synchronize() // it is not served, so nobody else does
-	return &ExceededError{Limit: w.Limiter.Name, Wait: w.Limiter.sendAway(wait, w.Units)}
+	return a.sendAway(w, wait)
+}
+
+// sendAway is the error of a call whose turn with a limit is so far away.
+func (a Ask) sendAway(w Want, wait time.Duration) error {
+	e := &ExceededError{Limit: w.Limiter.Name}
+	if a.Back != nil {
+		e.Wait = a.Back(w.Limiter.Name)
+	}
+	if e.Wait == 0 {
+		e.Wait = w.Limiter.sendAway(wait, w.Units)
+	}
+	return e
 }
 
 // takeAll takes what a call wants, of the limit first whose turn comes last. It returns
@@ -144,7 +160,7 @@ func (a Ask) takeAll(ctx context.Context, giveUp time.Time) (held []permit, err 
 	for _, p := range line {
 		of, err := p.Limiter.take(limited, p.Units)
 		if errors.Is(err, errGaveUp) {
-			return held, &ExceededError{Limit: p.Limiter.Name, Wait: p.Limiter.sendAway(p.Limiter.Wait(), p.Units)}
+			return held, a.sendAway(p.Want, p.Limiter.Wait())
 		}
 		if err != nil {
 			return held, err

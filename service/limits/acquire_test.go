@@ -140,7 +140,7 @@ func TestRoom(t *testing.T) {
 		g, _ := c.replica(0, true, discarding())
 		defer g.Close()
 		l := g.requests("a", 1220)
-		if n, again := l.Room(); n != 30 || again != 0 {
+		if n, again := l.Room(time.Minute); n != 30 || again != 0 {
 			t.Errorf("%d, %v at first, want 30", n, again)
 		}
 		ctx, cancel := context.WithCancel(t.Context())
@@ -149,14 +149,14 @@ func TestRoom(t *testing.T) {
 			all.Go(func() { _ = Ask{Wants: []Want{{l, 1}}, Within: time.Hour}.Acquire(ctx) })
 		}
 		synctest.Wait()
-		if n, again := l.Room(); n != 0 || again < 3*time.Second || again > 5*time.Second {
+		if n, again := l.Room(time.Minute); n != 0 || again < 3*time.Second || again > 5*time.Second {
 			t.Errorf("%d, %v behind 100 calls, want none for 4 s", n, again)
 		}
 		cancel()
 		all.Wait()
 		l.SetRate(122)
 		_ = sleep(t.Context(), 5*time.Second)
-		if n, _ := l.Room(); n != 3 {
+		if n, _ := l.Room(time.Minute); n != 3 {
 			t.Errorf("%d after the limit was changed, want 3", n)
 		}
 	})

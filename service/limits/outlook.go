@@ -72,23 +72,24 @@ func (l *Limiter) opens(from int64) int64 {
 	return reaches(l.rate, max(from, l.closed+1), 1)
 }
 
-// Room is how many more units may be asked for now: what this window and the next two
-// admit, less those that wait already; and if there are none, when it is worth while to
-// look again.
-func (l *Limiter) Room() (units int64, again time.Duration) {
+// Room is how many more units may be asked for now by calls that wait for so long: what this
+// window and the next two admit, or as many as begin meanwhile, less those that wait already;
+// and if there are none, when it is worth while to look again.
+func (l *Limiter) Room(patience time.Duration) (units int64, again time.Duration) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	now := l.group.time()
 	k := windowAt(now)
 	l.notice(k)
-	units = admitted(l.pace(now), max(k, l.closed+1), k+roomFor) - l.queued - l.debt
+	ahead := min(roomFor, 1+int64(patience/window))
+	units = admitted(l.pace(now), max(k, l.closed+1), k+ahead) - l.queued - l.debt
 	if l.of == k {
 		units += l.balance
 	}
 	if units > 0 {
 		return units, 0
 	}
-	return 0, max(window/2, l.wait()-(roomFor-1)*window)
+	return 0, max(window/2, l.wait()-time.Duration(ahead-1)*window)
 }
 
 // sendAway is when a call comes back that would wait for so long: behind those that were

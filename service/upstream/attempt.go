@@ -49,7 +49,7 @@ type call struct {
 	reply      Reply
 	last       *Error              // of the last attempt
 	lease      lease               // of the attempt that is made
-	arrived    bool                // at the line of a limit, in any attempt
+	queue      *Queue              // that its request was taken from; nil: it does not matter
 	estimate   estimate            // of the tokens that the attempt takes
 	costs      int64               // at most, of the attempt that is made; 0 until that is known
 	reserved   *budget.Reservation // of the attempt that is made; nil where there is no budget

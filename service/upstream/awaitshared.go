@@ -17,7 +17,7 @@ import (
 // it.
 func (u *Caller) wants(c *call) []limits.Want {
 	s := u.shared
-	if s == nil || !s.ours && !s.tenants.Any() {
+	if s == nil || !s.some() {
 		return nil
 	}
 	wants := append(s.ofModel(s.ofTenant(nil, c.event.Tenant), c.request.Model), c.lease.key.shared...)
@@ -38,7 +38,10 @@ func (u *Caller) wants(c *call) []limits.Want {
 // they would take the slots of the others.
 func (u *Caller) awaitShared(ctx context.Context, c *call, wants []limits.Want) error {
 	leave := func() {}
-	ask := limits.Ask{Wants: wants, Within: u.patience(ctx), Joining: c.arrive}
+	ask := limits.Ask{Wants: wants, Within: u.patience(ctx), Joining: c.arrive, Back: c.back}
+	if slices.ContainsFunc(wants, ofModel) {
+		c.arrive() // it may wait for its model, while the tenant's requests for others go on
+	}
 	if u.standsAside(wants) {
 		if u.takeSeat() {
 			leave = sync.OnceFunc(func() { <-u.seats })
@@ -60,11 +63,27 @@ func (u *Caller) awaitShared(ctx context.Context, c *call, wants []limits.Want) 
 	case begun && c.attempts == before:
 		c.estimate.correct(0)
 	case errors.As(err, &exceeded):
-		err = limitReached(exceeded)
+		err = c.limitReached(exceeded)
 	}
 	c.lease.leaveLine()
 	return err
 }
+
+// nextInQueue is after how long a request is the next of its queue again that its limits
+// had no room for.
+const nextInQueue = 2 * time.Second
+
+// back is after how long a call comes again for whose limit its queue waits; 0 if none does:
+// of a model no queue knows, and what was called for goes through the retries.
+func (c *call) back(of limits.Name) time.Duration {
+	if c.queue == nil || !c.queue.Waits || c.attempts > 0 || of.Kind == limitModel {
+		return 0
+	}
+	return nextInQueue
+}
+
+// ofModel reports whether a limit is a model's, of which no queue knows.
+func ofModel(w limits.Want) bool { return w.Limiter.Kind == limitModel }
 
 type askKey struct{}
 
@@ -80,10 +99,10 @@ func (u *Caller) standsAside(wants []limits.Want) bool {
 }
 
 // limitReached is the error of a call that comes later because of a limit.
-func limitReached(e *limits.ExceededError) *Error {
+func (c *call) limitReached(e *limits.ExceededError) *Error {
 	reached := newError(kindLimitReached, e.Wait)
 	reached.say(nameOf(e.Limit), time.Now().Add(e.Wait).UTC().Format(time.RFC3339))
-	reached.GoesBack, reached.cause = e.Limit.Kind != limitModel, e // the intake of a queue does not know the model
+	reached.GoesBack, reached.cause = c.back(e.Limit) > 0, e
 	return reached
 }
 

@@ -180,7 +180,7 @@ func (u *Caller) Answer(ctx context.Context, request *events.Request, piece func
 	defer u.answering.Add(-1)
 	c.wait(true)
 	defer c.wait(false)
-	defer c.depart()
+	defer c.arrive()
 	u.do(ctx, c)
 	c.describe(ctx)
 	return &c.reply
@@ -194,6 +194,7 @@ func (c *call) prepare(ctx context.Context) context.Context {
 	c.suspect, c.fallsBack = timedOutBefore(ctx), c.event.ServiceTierFallback
 	c.request = u.withTrace(ctx, c.request)
 	c.body = c.bodyHash()
+	c.queue, _ = ctx.Value(queueKey{}).(*Queue)
 	_, c.ownList = c.event.OpenRouter["models"]
 	return ctx
 }

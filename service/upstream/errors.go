@@ -35,7 +35,7 @@ type Error struct {
 
 	// GoesBack says that no call was made because a budget, or a limit of the tenant or the
 	// keys, has no room now: unless calls were made before, the request goes back to its
-	// queue, for Wait, and comes before newer ones again.
+	// queue, for Wait, and is the next one of it then.
 	GoesBack bool
 
 	MayBeStored bool // of a batch: it may be there all the same

@@ -49,7 +49,6 @@ type shared struct {
 	ours    bool // the settings have limits
 	policy  failsafe.Executor[answer]
 	tokens  atomic.Int64 // that a call is estimated at, on average
-	arrived arrivals
 
 	mu  sync.RWMutex
 	all map[limitName]*limits.Limiter
@@ -74,9 +73,12 @@ func newShared(c config.OpenRouter, s Sharing, tel *telemetry.Telemetry) *shared
 		}),
 		names: s.Names, tenants: s.Tenants, config: c, all: map[limitName]*limits.Limiter{},
 		ours:   keys || len(c.ModelsMaxPerMinute) > 0 || len(c.ModelsMaxTokensPerMinute) > 0,
-		policy: failsafe.With[answer](limits.NewPolicy[answer](askOf)), arrived: arrivals{n: map[string]int{}},
+		policy: failsafe.With[answer](limits.NewPolicy[answer](askOf)),
 	}
 }
+
+// some reports whether there is a limit for anybody.
+func (s *shared) some() bool { return s.ours || s.tenants.Any() }
 
 // close ends what is under way. A nil shared has nothing.
 func (s *shared) close() {

@@ -75,7 +75,8 @@ func (p testCaller) of(ctx context.Context, tenant, model string) Reply {
 	q := question()
 	q.Model = model
 	c := &call{caller: p.Caller, event: &events.Request{Tenant: tenant}, request: q, piece: ignore, start: time.Now()}
-	defer c.depart()
+	c.queue, _ = ctx.Value(queueKey{}).(*Queue)
+	defer c.arrive()
 	p.do(ctx, c)
 	return c.reply
 }

@@ -49,6 +49,7 @@ func (u *Caller) awaitTurn(ctx context.Context, c *call) error {
 	if wants := u.wants(c); len(wants) > 0 {
 		return u.awaitShared(ctx, c, wants)
 	}
+	c.arrive()
 	return u.inTurn(ctx, c)
 }
 

@@ -41,7 +41,7 @@ func TestFloodLeavesRoom(t *testing.T) {
 			queues = append(queues, quiet.queue)
 		}
 		r := newRoom(tt.slots, flood)
-		r.reserve(queues, time.Now())
+		r.keepFree(queues, time.Now())
 		r.fill()
 		if free := tt.slots - flood.inFlight; free != tt.free {
 			t.Errorf("of %d slots the flood leaves %d to %d others, %d idle and %d held ones, want %d", tt.slots, free, tt.others, tt.idle, tt.held, tt.free)
@@ -63,7 +63,7 @@ func TestAllWaitAllSlotsAreUsed(t *testing.T) {
 		}
 		r, random := newRoom(slots, all...), rand.New(rand.NewPCG(1, 1))
 		for range 1000 {
-			r.reserve(queues, time.Now())
+			r.keepFree(queues, time.Now())
 			r.fill()
 			if len(r.calls) != slots {
 				t.Fatalf("%d of %d slots are used", len(r.calls), slots)

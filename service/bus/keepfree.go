@@ -10,12 +10,12 @@ import (
 // activeFor is how long after its last message a queue counts as one that may get another.
 const activeFor = 10 * time.Second
 
-// reserve says of each queue how many slots it leaves free once it has its share: one for
+// keepFree says of each queue how many slots it leaves free once it has its share: one for
 // each other that had messages a moment ago and may have more, the headroom at most. Calls that take equally
 // long and have begun together end together: without a free slot the first request of
 // another would wait for that, as long as a call. Where nobody else is active, nothing is
 // kept free. The slow lane leaves the headroom in any case.
-func (l lanes) reserve(queues []*queue, now time.Time) {
+func (l lanes) keepFree(queues []*queue, now time.Time) {
 	able, weights := 0, 0.0 // those that might use a slot, and the weights of all that are active
 	for _, q := range queues {
 		if !q.isActive(now) {
