@@ -54,12 +54,16 @@ func (t Topology) Provision(ctx context.Context, js jetstream.JetStream) error {
 	if err := t.check(); err != nil {
 		return err
 	}
-	t, err := t.WithTenants(ctx, js)
+	own := t
+	t, err := own.WithTenants(ctx, js)
 	if err != nil {
 		return err
 	}
 	rest, err := t.provisionLanes(ctx, js)
 	if err != nil {
+		return err
+	}
+	if t, err = own.WithTenants(ctx, js); err != nil { // it may say by now how many consumers it has
 		return err
 	}
 	needed := len(t.needed().Streams) // what can be done without comes last, and keeps nothing else from being made
@@ -104,7 +108,10 @@ func updateStreams(ctx context.Context, js jetstream.JetStream, streams []jetstr
 
 func updateConsumers(ctx context.Context, js jetstream.JetStream, consumers []QueueConsumer) error {
 	for _, want := range consumers {
-		if _, err := js.CreateOrUpdateConsumer(ctx, want.Stream, want.Config); err != nil {
+		_, err := makeConsumer(ctx, js, want.Stream, func() (jetstream.Consumer, error) {
+			return js.CreateOrUpdateConsumer(ctx, want.Stream, want.Config)
+		})
+		if err != nil {
 			return fmt.Errorf("consumer %s of %s: %w", want.Config.Durable, want.Stream, err)
 		}
 	}
@@ -132,7 +139,9 @@ func ensureStream(ctx context.Context, js jetstream.JetStream, want jetstream.St
 func ensureConsumer(ctx context.Context, js jetstream.JetStream, want QueueConsumer, create bool) (jetstream.ConsumerConfig, error) {
 	consumer, err := js.Consumer(ctx, want.Stream, want.Config.Durable)
 	if errors.Is(err, jetstream.ErrConsumerNotFound) && create {
-		consumer, err = js.CreateConsumer(ctx, want.Stream, want.Config)
+		consumer, err = makeConsumer(ctx, js, want.Stream, func() (jetstream.Consumer, error) {
+			return js.CreateConsumer(ctx, want.Stream, want.Config)
+		})
 		if errors.Is(err, jetstream.ErrConsumerExists) {
 			consumer, err = js.Consumer(ctx, want.Stream, want.Config.Durable)
 		}

@@ -62,10 +62,11 @@ func (t Topology) subjects(ctx context.Context, js jetstream.JetStream, base, ha
 // Errors: JetStream's.
 func (t Topology) WithTenants(ctx context.Context, js jetstream.JetStream) (Topology, error) {
 	var have []string
+	most := 0
 	stream, err := js.Stream(ctx, t.names.RequestsStream())
 	switch {
 	case err == nil:
-		have = stream.CachedInfo().Config.Subjects
+		have, most = stream.CachedInfo().Config.Subjects, stream.CachedInfo().Config.MaxConsumers
 	case !errors.Is(err, jetstream.ErrStreamNotFound):
 		return t, err
 	}
@@ -75,6 +76,7 @@ func (t Topology) WithTenants(ctx context.Context, js jetstream.JetStream) (Topo
 			if s.Subjects, err = t.subjects(ctx, js, requestSubjects(t.names), have); err != nil {
 				return t, err
 			}
+			s.MaxConsumers = most // see makeConsumer
 			for _, subject := range without(s.Subjects, requestSubjects(t.names)) {
 				tenant, lane, _ := t.names.ParseRequests(subject)
 				t.Consumers = append(t.Consumers, t.queue(tenant, lane))
