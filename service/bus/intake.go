@@ -109,7 +109,7 @@ func (in *intake) alone(intake, work context.Context) bool {
 		in.give(free)
 		return false
 	}
-	limit := in.limit(free)
+	limit := in.limit(free, 0)
 	its := limit // of the default tenant's
 	if in.handlers.MayTake != nil {
 		its = min(limit, in.mayTakeAlone(intake, work))
@@ -134,9 +134,10 @@ func (in *intake) mayTakeAlone(intake, work context.Context) int {
 	return max(0, n)
 }
 
-// limit is how many of the free slots may be filled now.
-func (in *intake) limit(free int) int {
-	asking := int(in.asking.Load())
+// limit is how many of the free slots may be filled now, beside what is asked for already,
+// of which the caller's own does not count.
+func (in *intake) limit(free, own int) int {
+	asking := int(in.asking.Load()) - own
 	if in.handlers.Limit != nil {
 		free = min(free, in.handlers.Limit(in.inFlight()+asking))
 	}

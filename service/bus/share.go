@@ -21,7 +21,7 @@ func (in *intake) turn(intake, work context.Context) bool {
 	if free == 0 {
 		return false
 	}
-	limit := in.limit(free)
+	limit := in.limit(free, 0)
 	waiting, again := in.contenders(intake, work, queues)
 	in.lanes.keepFree(queues, time.Now())
 	in.lanes.divide(limit, free+len(in.free), waiting, inFlightOf(queues))
@@ -73,21 +73,11 @@ func (in *intake) contenders(intake, work context.Context, queues []*queue) (wai
 		case q.retries, q.left.Load() == 0:
 			continue
 		default:
-			room, wait := in.mayTake(q)
-			if room == 0 {
-				if wait >= limitedPause {
-					in.memory.pass(q)
-				}
+			var wait time.Duration
+			if one.room, wait = in.room(q, rooms); *one.room == 0 {
 				in.watch(intake, work, q, wait)
 				again = min(again, max(wait, limitedPause/10))
 				continue
-			}
-			one.room = &room
-			if rooms[q.tenant] == nil {
-				rooms[q.tenant] = &room
-			}
-			if room < math.MaxInt {
-				one.room = rooms[q.tenant]
 			}
 		}
 		least = min(least, q.served)
@@ -95,6 +85,22 @@ func (in *intake) contenders(intake, work context.Context, queues []*queue) (wai
 	}
 	in.catchUp(waiting, least)
 	return waiting, again
+}
+
+// room is how many more messages of a queue may be taken now; if none, how long until there
+// may be some. Where its tenant is limited, both of its lanes have the same.
+func (in *intake) room(q *queue, rooms map[string]*int) (room *int, wait time.Duration) {
+	n, wait := in.mayTake(q)
+	switch {
+	case n == math.MaxInt:
+		return &n, 0
+	case n == 0 && wait >= limitedPause:
+		in.memory.pass(q)
+	}
+	if rooms[q.tenant] == nil || n == 0 {
+		rooms[q.tenant] = &n
+	}
+	return rooms[q.tenant], wait
 }
 
 // retriesLook is for how many messages the retries are asked of which nothing is known.
@@ -200,7 +206,9 @@ func (in *intake) accept(work context.Context, q *queue, m pulled) bool {
 	if _, why := in.pause(); why != "" || q.effectiveLane() == events.LaneBatch && len(in.free) <= in.lanes.headroom || !q.leaves(len(in.free), int(q.inFlight.Load())) {
 		return false
 	}
-	if in.limit(1) == 0 || !in.memory.hasRoom(m.Msg) || !in.tryTake() {
+	in.asking.Add(1)
+	defer in.asking.Add(-1)
+	if in.limit(1, 1) == 0 || !in.memory.hasRoom(m.Msg) || !in.tryTake() {
 		return false
 	}
 	r := in.reserve(q, 1)

@@ -19,9 +19,9 @@ type sources struct {
 	queues  func(tenant string) []QueueConsumer
 	newOne  func(QueueConsumer) *queue
 
-	stale  atomic.Bool          // what is declared has changed
-	all    []*queue             // own, and those of the declared tenants
-	named  map[queueName]*queue // the latter, with those of tenants that were removed
+	stale atomic.Bool          // what is declared has changed
+	all   []*queue             // own, and those of the declared tenants
+	named map[queueName]*queue // the latter, with those of tenants that were removed
 
 	tallies sync.Map     // *underWay by tenant
 	coming  atomic.Int64 // requests in slots that have not arrived
