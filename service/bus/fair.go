@@ -3,6 +3,7 @@ package bus
 import (
 	"math"
 	"slices"
+	"time"
 
 	"gemini-client/events"
 	"gemini-client/service/config"
@@ -25,6 +26,7 @@ type lanes struct {
 	weights  map[events.Lane]float64
 	slots    int
 	headroom int                     // slots that the batch lane leaves to the interactive one
+	active   time.Duration           // for which a queue counts as active; tests have longer ones
 	served   map[events.Lane]float64 // slots that each lane was given, for its weight
 }
 
@@ -33,7 +35,7 @@ type lanes struct {
 const headroomShare = 10
 
 func newLanes(c config.Lanes, slots int) lanes {
-	l := lanes{weights: map[events.Lane]float64{}, served: map[events.Lane]float64{}, slots: slots}
+	l := lanes{weights: map[events.Lane]float64{}, served: map[events.Lane]float64{}, slots: slots, active: activeFor}
 	for _, lane := range []events.Lane{events.LaneInteractive, events.LaneBatch} {
 		l.weights[lane] = float64(c.Weight(lane))
 	}

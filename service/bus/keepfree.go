@@ -18,7 +18,7 @@ const activeFor = 10 * time.Second
 func (l lanes) keepFree(queues []*queue, now time.Time) {
 	able, weights := 0, 0.0 // those that might use a slot, and the weights of all that are active
 	for _, q := range queues {
-		if !q.isActive(now) {
+		if !q.isActive(now, l.active) {
 			continue
 		}
 		weights += q.weight()
@@ -27,7 +27,7 @@ func (l lanes) keepFree(queues []*queue, now time.Time) {
 		}
 	}
 	for _, q := range queues {
-		if !q.isActive(now) {
+		if !q.isActive(now, l.active) {
 			q.keep.Store(0)
 			continue
 		}
@@ -37,7 +37,7 @@ func (l lanes) keepFree(queues []*queue, now time.Time) {
 }
 
 // isActive reports whether a queue of interactive requests has some, or had a moment ago.
-func (q *queue) isActive(now time.Time) bool {
+func (q *queue) isActive(now time.Time, activeFor time.Duration) bool {
 	return !q.retries && q.effectiveLane() == events.LaneInteractive &&
 		(q.inFlight.Load() > 0 || q.left.Load() > 0 || now.UnixNano()-q.last.Load() < int64(activeFor))
 }

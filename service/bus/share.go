@@ -17,9 +17,10 @@ func (in *intake) turn(intake, work context.Context) bool {
 	if !in.memory.wait(intake, queues, largest(in.conn.Conn), in.sayFull) || !in.open(intake) || !in.alive(intake) {
 		return false
 	}
-	free := in.take(intake)
-	if free == 0 {
-		return false
+	free := in.takeFree()
+	if free == 0 { // what comes meanwhile is known to wait when a slot is free
+		in.listen(intake, work, queues)
+		return in.awaitNews(intake, idlePull)
 	}
 	limit := in.limit(free, 0)
 	waiting, again := in.contenders(intake, work, queues)

@@ -36,14 +36,17 @@ func (s *slots) take(intake context.Context) int {
 	case <-intake.Done():
 		return 0
 	}
-	for n := 1; n < maxPull; n++ {
-		select {
-		case <-s.free:
-		default:
-			return n
-		}
+	return 1 + s.takeUpTo(maxPull-1)
+}
+
+// takeFree takes all slots that are free.
+func (s *slots) takeFree() int { return s.takeUpTo(maxPull) }
+
+func (s *slots) takeUpTo(most int) (n int) {
+	for n < most && s.tryTake() {
+		n++
 	}
-	return maxPull
+	return n
 }
 
 // tryTake takes a slot if one is free.
