@@ -50,6 +50,7 @@ type queue struct {
 	share    atomic.Int64                  // slots that it may fill whoever else is active
 	keep     atomic.Int64                  // slots that it leaves free beyond these
 	pulling  atomic.Bool                   // a pull of it is under way
+	serving  atomic.Bool                   // that pull is for slots that are taken
 	watched  atomic.Bool                   // its requests are not taken: their deadlines are watched
 	waiting  waiting                       // these; whoever watches has them
 	inbox    inbox                         // of its pulls

@@ -3,6 +3,7 @@ package bus
 import (
 	"context"
 	"math"
+	"slices"
 	"time"
 
 	"gemini-client/events"
@@ -32,6 +33,7 @@ func (in *intake) turn(intake, work context.Context) bool {
 		if r := in.reserve(one.queue, one.given); r.n > 0 {
 			used += r.n
 			in.asking.Add(int64(r.n))
+			one.queue.serving.Store(true)
 			in.pull(one.queue, func(q *queue) { in.serve(intake, work, q, r) })
 		}
 	}
@@ -84,8 +86,27 @@ func (in *intake) contenders(intake, work context.Context, queues []*queue) (wai
 		least = min(least, q.served)
 		waiting = append(waiting, one)
 	}
+	waiting = besideNone(waiting, queues)
 	in.catchUp(waiting, least)
 	return waiting, again
+}
+
+// besideNone leaves out the lanes of limited tenants whose other lane is being served: it
+// would take the room alone that both have to share.
+func besideNone(waiting []*contender, queues []*queue) []*contender {
+	var served map[string]bool
+	for _, q := range queues {
+		if !q.serving.Load() || q.retries {
+			continue
+		}
+		if served == nil {
+			served = map[string]bool{}
+		}
+		served[q.tenant] = true
+	}
+	return slices.DeleteFunc(waiting, func(one *contender) bool {
+		return served[one.queue.tenant] && !one.queue.retries && *one.room < math.MaxInt
+	})
 }
 
 // room is how many more messages of a queue may be taken now; if none, how long until there
@@ -144,6 +165,7 @@ func (in *intake) serve(intake, work context.Context, q *queue, r reservation) {
 	in.unreserve(q, r)
 	in.asking.Add(-int64(r.n))
 	in.give(r.n - used)
+	q.serving.Store(false)
 	switch {
 	case !q.more:
 		q.left.Store(0)
