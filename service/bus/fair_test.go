@@ -133,6 +133,26 @@ func TestLanesShare(t *testing.T) {
 	}
 }
 
+// TestLanesShareALimit: what a tenant's limit has room for is shared by weight too, though
+// it is so little at a time that each lane would always have some of it in flight.
+func TestLanesShareALimit(t *testing.T) {
+	t.Parallel()
+	interactive, slow := waits(events.LaneInteractive, 1), waits(events.LaneBatch, 1)
+	slow.room = interactive.room
+	r, random := newRoom(90, slow, interactive), rand.New(rand.NewPCG(1, 1))
+	ended := map[*contender]int{}
+	for range 90 {
+		*slow.room = 3
+		r.fill()
+		for one, n := range r.finish(3, random) {
+			ended[one] += n
+		}
+	}
+	if n := ended[slow]; n < 29 || n > 31 || ended[interactive]+n != 270 {
+		t.Errorf("interactive has %d of 270 and batch %d, want 240 and 30", ended[interactive], n)
+	}
+}
+
 // TestOneSlotServesBothLanes: no lane starves where there is nothing to keep free.
 func TestOneSlotServesBothLanes(t *testing.T) {
 	t.Parallel()

@@ -9,6 +9,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"gemini-client/events"
 	"gemini-client/service/config"
 )
 
@@ -108,7 +109,8 @@ func TestWhenARequestHasArrived(t *testing.T) {
 				done := make(chan struct{})
 				go func() {
 					defer close(done)
-					p.of(WithQueue(ctx, &Queue{Arrived: func() { arrived.Add(1) }}), tt.tenant, "m")
+					request := events.Request{ID: "1", Tenant: tt.tenant, Model: "m", Prompt: "hello", Parameters: events.DefaultParameters()}
+					p.Answer(WithQueue(ctx, &Queue{Arrived: func() { arrived.Add(1) }}), &request, ignore)
 				}()
 				synctest.Wait()
 				if n := arrived.Load(); n > 0 != tt.arrived {
