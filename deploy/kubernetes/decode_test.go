@@ -130,4 +130,9 @@ func TestWrongManifestsFail(t *testing.T) {
 	if _, err := decode(d, twice); err == nil || !strings.Contains(err.Error(), `"minReadySeconds" already set`) {
 		t.Errorf("a field that is there twice: %v", err)
 	}
+	tree := readTree(t)
+	replace(t, tree, base+"/kustomization.yaml", "configMapGenerator:", "configMapGenerators:")
+	if _, err := built(tree, base); err == nil || !strings.Contains(err.Error(), `unknown field "configMapGenerators"`) {
+		t.Errorf("an unknown field of a kustomization: %v", err)
+	}
 }

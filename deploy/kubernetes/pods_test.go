@@ -9,13 +9,13 @@ import (
 	"strconv"
 	"testing"
 
+	monitoringv1 "github.com/prometheus-operator/prometheus-operator/pkg/apis/monitoring/v1"
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/util/intstr"
 	"k8s.io/pod-security-admission/api"
 	"k8s.io/pod-security-admission/policy"
 
 	"gemini-client/service"
-	"gemini-client/telemetry"
 )
 
 // restricted returns why a namespace that enforces the Pod Security Standard
@@ -112,19 +112,21 @@ func port(tb testing.TB, c corev1.Container, named intstr.IntOrString) int {
 	return 0
 }
 
-// The probes ask what the service serves, at the port where it does. While NATS is
-// away it is alive and not ready, so that nobody restarts it.
+// answer is the status of a page.
+func answer(h http.Handler, path string) int {
+	recorder := httptest.NewRecorder()
+	h.ServeHTTP(recorder, httptest.NewRequest(http.MethodGet, path, http.NoBody))
+	return recorder.Code
+}
+
+// The probes and Prometheus ask what the service serves, at the port where it does.
+// While NATS is away it is alive and not ready, so that nobody restarts it.
 func TestProbesWhileNATSIsAway(t *testing.T) {
 	for overlay, b := range overlays(t) {
 		t.Run(overlay, func(t *testing.T) {
 			w := b.workloads()[worker]
 			settings, c := load(t, b, w), w.container(t)
-			tel, err := telemetry.Setup(t.Context(), telemetry.Config{Output: t.Output()})
-			if err != nil {
-				t.Fatal(err)
-			}
-			t.Cleanup(func() { _ = tel.Shutdown(t.Context()) })
-			s, err := service.New(settings, "test", tel)
+			s, err := service.New(settings, "test", quiet(t))
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -137,11 +139,17 @@ func TestProbesWhileNATSIsAway(t *testing.T) {
 				if asks := port(t, c, probe.HTTPGet.Port); strconv.Itoa(asks) != listens {
 					t.Errorf("a probe asks port %d, HTTP_ADDR is %s", asks, settings.HTTPAddr)
 				}
-				answer := httptest.NewRecorder()
-				s.Handler().ServeHTTP(answer, httptest.NewRequest(http.MethodGet, probe.HTTPGet.Path, http.NoBody))
-				if answer.Code != want {
-					t.Errorf("%s: %d, want %d", probe.HTTPGet.Path, answer.Code, want)
+				if code := answer(s.Handler(), probe.HTTPGet.Path); code != want {
+					t.Errorf("%s: %d, want %d", probe.HTTPGet.Path, code, want)
 				}
+			}
+			if overlay == "demo" {
+				return
+			}
+			scraped := object[*monitoringv1.PodMonitor](t, b, "gemini-client").Spec.PodMetricsEndpoints[0]
+			port(t, c, intstr.FromString(*scraped.Port))
+			if code := answer(s.Handler(), scraped.Path); code != http.StatusOK {
+				t.Errorf("%s: %d", scraped.Path, code)
 			}
 		})
 	}
