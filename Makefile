@@ -43,12 +43,16 @@ build: ## build both programs into bin/
 test: ## run every test with the race detector: real embedded NATS, OpenRouter simulator
 	go build -race ./service/... # on a cold machine compiling would starve the tests
 	GORACE=atexit_sleep_ms=0 go test -race -p 2 -parallel 12 -timeout 20m ./service/integration/... ./cmd/... ./service/bus ./... # tests mostly wait; the longest first
+	GORACE=atexit_sleep_ms=0 go -C deploy test -race ./... # a module of its own, last: its libraries take minutes to compile on a cold machine
 
 # servicetest is for tests and events/client for backends, so no program reaches all of them; tests do
 lint: $(LINT) $(DEADCODE) ## check style, bugs, dead code and the import table
 	$(LINT) run ./...
 	go vet -tags $(IMAGE_TAGS) ./cmd/gemini-client
 	@echo '$(DEADCODE) ./...'; dead=$$($(DEADCODE) -test ./... && $(DEADCODE) ./... | grep -vE '^(service/servicetest|events/client)/'); test -z "$$dead" || { echo "$$dead"; exit 1; }
+	cd deploy && ../$(LINT) run ./...
+	go -C deploy vet ./...
+	@echo 'cd deploy && ../$(DEADCODE) -test ./...'; cd deploy && dead=$$(../$(DEADCODE) -test ./...) && test -z "$$dead" || { echo "$$dead"; exit 1; }
 
 # FuzzMessage plays each input through a running service: some tens a second on two cores
 fuzz: ## fuzz each target for FUZZTIME (30s), the whole service for SERVICE_FUZZTIME
@@ -100,7 +104,9 @@ down-demo: ## stop the demo and delete its data
 
 tidy: $(LINT) ## format, tidy modules, write the tables of the READMEs
 	$(LINT) fmt ./...
+	cd deploy && ../$(LINT) fmt ./...
 	go mod tidy
+	go -C deploy mod tidy # after the service's, which it requires
 	go test ./cmd/bench ./cmd/gemini-client ./telemetry -run '^TestReadmeTables$$' -update
 
 $(LINT):

@@ -13,7 +13,7 @@ import (
 
 // documents are the pages for people, from the repository's root.
 var documents = []string{ //nolint:gochecknoglobals // constant
-	"README.md", "cmd/gemini-client/README.md", "deploy/README.md", "deploy/runbook.md", "events/README.md", "service/README.md", "telemetry/README.md",
+	"README.md", "cmd/gemini-client/README.md", "deploy/README.md", "deploy/kubernetes/README.md", "deploy/runbook.md", "events/README.md", "service/README.md", "telemetry/README.md",
 }
 
 const root = "../.."
