@@ -52,9 +52,7 @@ Nothing is changed: no message is stored, no call is paid for, no span is sent. 
 			if !slices.Contains(roles, e.as) {
 				return fmt.Errorf("--as %s: want one of %s", e.as, strings.Join(roles, ", "))
 			}
-			ctx, cancel := context.WithTimeout(cmd.Context(), doctorTime)
-			defer cancel()
-			return e.run(ctx, from, std)
+			return e.run(cmd.Context(), from, std)
 		},
 	}
 	cmd.Flags().StringVar(&e.as, "as", roles[0], "whose rights and settings are judged: "+strings.Join(roles, ", "))
@@ -68,7 +66,9 @@ Nothing is changed: no message is stored, no call is paid for, no span is sent. 
 func (e examination) run(ctx context.Context, from *source, std streams) error {
 	c, warnings, err := from.load()
 	collectors, telemetryErr := telemetry.Collectors()
-	report := doctor.Run(ctx, doctor.Options{
+	limited, cancel := context.WithTimeout(ctx, doctorTime)
+	defer cancel()
+	report := doctor.Run(limited, doctor.Options{
 		Config: c, Invalid: errors.Join(err, telemetryErr), Warnings: warnings, Version: version(), As: bus.Role(e.as),
 		Memory: config.ReadMemory(os.DirFS("/"), debug.SetMemoryLimit(-1)), Now: time.Now, Collectors: collectors,
 	})

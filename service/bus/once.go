@@ -1,6 +1,7 @@
 package bus
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -55,4 +56,14 @@ func onceError(err error) error {
 		return errors.New("connection refused: nobody listens there")
 	}
 	return withoutURL(err)
+}
+
+// RoundTrip is how long the server takes to answer a ping, within 3 seconds. Errors: those
+// of the connection.
+func (c *Conn) RoundTrip(ctx context.Context) (time.Duration, error) {
+	ctx, cancel := context.WithTimeout(ctx, onceTimeout)
+	defer cancel()
+	began := time.Now()
+	err := c.FlushWithContext(ctx)
+	return time.Since(began), err
 }

@@ -40,15 +40,20 @@ func (d *doctor) nats(ctx context.Context, c *column) {
 		c.skipAll(invalidText, nameServer, nameLogin, nameJetStream, nameStreams, nameConsumers, nameAckWait, nameRights, nameClock)
 		return
 	}
-	conn := d.connect(c)
+	conn := d.connect(ctx, c)
 	if conn == nil {
 		c.skipAll("there is no connection to NATS", nameJetStream, nameStreams, nameConsumers, nameAckWait, nameRights, nameClock)
 		return
 	}
 	defer conn.Close()
-	if err := conn.HearsInbox(ctx); err != nil {
+	switch err := conn.HearsInbox(ctx); {
+	case errors.Is(err, bus.ErrInbox):
 		c.add(Fail, nameRights, "set NATS_INBOX_PREFIX to what this user may subscribe to, such as _INBOX_worker in deploy/nats/nats.conf", "NATS_INBOX_PREFIX=%s: no answer would arrive: %s", d.Config.InboxPrefix, d.said(err))
 		c.skipAll("no answer of NATS would arrive", nameJetStream, nameStreams, nameConsumers, nameAckWait, nameClock)
+		return
+	case err != nil:
+		c.add(Fail, nameJetStream, "look at nats-server's log and load; restart it if that lasts", "the server lets us in and then does not answer: %s", d.said(err))
+		c.skipAll("NATS does not answer", nameStreams, nameConsumers, nameAckWait, nameRights, nameClock)
 		return
 	}
 	var seen []bus.Seen
@@ -96,7 +101,7 @@ type reached struct {
 }
 
 // connect returns a connection to the first server that lets us in, nil if none does.
-func (d *doctor) connect(c *column) *bus.Conn {
+func (d *doctor) connect(ctx context.Context, c *column) *bus.Conn {
 	servers := d.Config.Servers()
 	all := make([]reached, len(servers))
 	var wg sync.WaitGroup
@@ -123,7 +128,7 @@ func (d *doctor) connect(c *column) *bus.Conn {
 			away = append(away, r.server+": "+d.said(r.err))
 		}
 	}
-	d.server(c, conn, away, len(refused))
+	d.server(ctx, c, conn, found{away, len(refused)})
 	d.login(c, conn, refused)
 	return conn
 }
@@ -138,10 +143,17 @@ func (d *doctor) serverName(i int) string {
 	return strings.TrimSpace(names[i])
 }
 
-func (d *doctor) server(c *column, conn *bus.Conn, away []string, refused int) {
+// found is what came of the other servers.
+type found struct {
+	away    []string
+	refused int // the login
+}
+
+func (d *doctor) server(ctx context.Context, c *column, conn *bus.Conn, others found) {
+	away := others.away
 	start := "is nats-server running, and does NATS_URL name it as it is seen from here? For TLS: NATS_TLS_CA, NATS_TLS_FIRST. For one machine: `gemini-client serve --embedded`"
 	switch {
-	case conn == nil && refused == 0:
+	case conn == nil && others.refused == 0:
 		c.addDetails(Fail, nameServer, start, away, "NATS is not reachable (%s)", d.Config.Where())
 		return
 	case conn == nil:
@@ -153,7 +165,7 @@ func (d *doctor) server(c *column, conn *bus.Conn, away []string, refused int) {
 		encrypted = tls.VersionName(state.Version)
 	}
 	what := fmt.Sprintf("%s, nats-server %s, %s", conn.ConnectedServerName(), conn.ConnectedServerVersion(), encrypted)
-	if rtt, err := conn.RTT(); err == nil {
+	if rtt, err := conn.RoundTrip(ctx); err == nil {
 		what += ", round trip " + rounded(rtt)
 	}
 	switch {
