@@ -102,7 +102,7 @@ func (d *doctor) telemetry(ctx context.Context, c *column) {
 		cancel()
 		if err != nil {
 			c.add(Warn, name, "see whether the collector runs, and what OTEL_EXPORTER_OTLP_ENDPOINT, _PROTOCOL and _HEADERS say; requests are answered without it, and "+name+" are lost",
-				"the collector at %s (%s) takes none: %s", to.Endpoint, to.Protocol, d.said(err))
+				"the collector at %s (%s) does not take them: %s", to.Endpoint, to.Protocol, d.said(err))
 			continue
 		}
 		c.ok(name, "the collector at %s (%s) takes them, after %s", to.Endpoint, to.Protocol, rounded(time.Since(began)))

@@ -53,7 +53,7 @@ func (d *doctor) fit(c *column, name string, seen []bus.Seen) {
 	}
 	found := fmt.Sprintf("%d as configured", f.there)
 	if f.status != OK {
-		found = fmt.Sprintf("%d of %d are there, and not all is as configured", f.there, len(seen))
+		found = fmt.Sprintf("%d of %d are there; what is missing or differs:", f.there, len(seen))
 	}
 	if len(f.hidden) > 0 {
 		found += fmt.Sprintf("; this user does not see %s", strings.Join(f.hidden, ", "))
