@@ -180,7 +180,10 @@ func (c grpcCollector) Export(_ context.Context, r *coltrace.ExportTraceServiceR
 	return &coltrace.ExportTraceServiceResponse{}, nil
 }
 
-func TestExportOverGRPC(t *testing.T) {
+// runGRPCCollector starts one that ends with the test, and sets the variables that lead
+// there.
+func runGRPCCollector(t *testing.T) grpcCollector {
+	t.Helper()
 	listener, err := new(net.ListenConfig).Listen(t.Context(), "tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
@@ -191,9 +194,13 @@ func TestExportOverGRPC(t *testing.T) {
 	served := make(chan error, 1)
 	go func() { served <- server.Serve(listener) }()
 	t.Cleanup(func() { server.Stop(); <-served })
-
 	t.Setenv("OTEL_EXPORTER_OTLP_PROTOCOL", "grpc")
 	t.Setenv("OTEL_EXPORTER_OTLP_ENDPOINT", "http://"+listener.Addr().String())
+	return collector
+}
+
+func TestExportOverGRPC(t *testing.T) {
+	collector := runGRPCCollector(t)
 	tel, err := Setup(t.Context(), Config{Output: &buffer{}})
 	if err != nil {
 		t.Fatal(err)

@@ -23,6 +23,7 @@ func TestNoCommandPrintsAPassword(t *testing.T) {
 		{"deadletters", "list"},
 		{"serve"},
 		{"config"},
+		{"doctor"},
 		{"__complete", "deadletters", "show", ""},
 	}
 	for name, url := range map[string]string{

@@ -106,6 +106,9 @@ func (e *examples) run(t *testing.T, line string) {
 	if strings.Contains(line, "=gemini.responses.a ") { // where callbacks are divided
 		own = append(own, "CALLBACK_ALLOW=gemini.responses.a,gemini.responses.b")
 	}
+	if strings.Contains(line, "gemini-client") && strings.Contains(line, " doctor") { // the settings of the worker
+		own = append(own, "OPENROUTER_API_KEYS="+servicetest.Key, "ACK_WAIT=3s")
+	}
 	until := ""
 	switch {
 	case strings.Contains(line, "--embedded"):

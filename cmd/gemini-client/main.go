@@ -74,7 +74,7 @@ func run(ctx context.Context, args []string, std streams) int {
 	if err == nil {
 		return 0
 	}
-	if !errors.Is(err, errFailed) {
+	if !errors.Is(err, errFailed) && !errors.Is(err, errWrong) {
 		_, _ = fmt.Fprintf(std.err, "gemini-client: %v\n", err)
 	}
 	return exitCode(err)
@@ -102,7 +102,7 @@ See every setting:                  gemini-client config`,
 	root.SetOut(std.out)
 	root.SetErr(std.err)
 	root.AddCommand(serveCommand(&from, std), askCommand(&from, std), provisionCommand(&from, std),
-		configCommand(&from, std), healthCommand(&from, std), versionCommand(std), statusCommand(&from, std), deadlettersCommand(&from, std),
+		configCommand(&from, std), healthCommand(&from, std), versionCommand(std), statusCommand(&from, std), doctorCommand(&from, std), deadlettersCommand(&from, std),
 		batchCommand(&from, std), cancelCommand(&from, std), pauseCommand(&from, std), resumeCommand(&from, std), tenantsCommand(&from, std), usageCommand(&from, std))
 	addCompletion(root)
 	return root

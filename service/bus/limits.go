@@ -113,20 +113,6 @@ func (b *Bus) ensureLimits(ctx context.Context) error {
 // the time that the answer takes. Errors: ErrDenied, ErrNoAnswer, *jetstream.APIError,
 // ctx's cause.
 func (b *Bus) Offset(ctx context.Context) (offset time.Duration, err error) {
-	name := b.names.RequestsStream()
-	err = b.conn.Do(ctx, "."+name, func(ctx context.Context) error {
-		var answer struct {
-			Time time.Time `json:"ts"`
-		}
-		began := time.Now()
-		if err := b.conn.request(ctx, "STREAM.INFO."+name, nil, &answer); err != nil {
-			return err
-		}
-		if answer.Time.IsZero() {
-			return jetstream.ErrInvalidJSAck
-		}
-		offset = answer.Time.Sub(began.Add(time.Since(began) / 2))
-		return nil
-	})
+	offset, _, err = b.conn.Offset(ctx, b.names.RequestsStream(), time.Now)
 	return offset, err
 }

@@ -57,7 +57,7 @@ func (t Topology) Plan(ctx context.Context, js jetstream.JetStream, readers []Qu
 		plan = append(plan, changes...)
 	}
 	for _, want := range slices.Concat(t.Consumers, readers) {
-		what := fmt.Sprintf("consumer %s of %s", want.Config.Durable, want.Stream)
+		what := want.what()
 		consumer, err := js.Consumer(ctx, want.Stream, want.Config.Durable)
 		switch {
 		case errors.Is(err, jetstream.ErrConsumerNotFound), errors.Is(err, jetstream.ErrStreamNotFound):
@@ -65,8 +65,7 @@ func (t Topology) Plan(ctx context.Context, js jetstream.JetStream, readers []Qu
 		case err != nil:
 			return nil, refused(what, err)
 		default:
-			have := consumer.CachedInfo().Config
-			plan = append(plan, changes(what, consumerDifferences(have, want.Config), comparedConsumer(have), comparedConsumer(want.Config))...)
+			plan = append(plan, want.changes(consumer.CachedInfo().Config)...)
 		}
 	}
 	return plan, nil

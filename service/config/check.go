@@ -19,7 +19,7 @@ const MaxConcurrency = 20_000
 
 // Check returns every broken rule at once, each naming its variable, or nil.
 func (c *Config) Check() error {
-	return errors.Join(c.checkOpenRouter(), c.checkServers(), c.checkQueue(), c.checkNumbers(), c.checkFiles())
+	return errors.Join(c.checkOpenRouter(), c.CheckServers(), c.checkQueue(), c.checkNumbers(), c.checkFiles())
 }
 
 func (c *Config) checkOpenRouter() error {

@@ -149,7 +149,7 @@ func checkContext(said natscontext.Settings) error {
 	if (said.Cert == "") != (said.Key == "") {
 		problems = append(problems, errors.New("cert and key belong together: set both or neither"))
 	}
-	if (NATS{URL: cmp.Or(said.URL, "nats://127.0.0.1:4222")}).checkServers() != nil {
+	if (NATS{URL: cmp.Or(said.URL, "nats://127.0.0.1:4222")}).CheckServers() != nil {
 		problems = append(problems, fmt.Errorf("url %s: want URLs such as nats://127.0.0.1:4222, separated by commas; set user and password apart", MaskURL(said.URL)))
 	}
 	if proxy, err := url.Parse(said.SocksProxy); said.SocksProxy != "" && (err != nil || proxy.Hostname() == "" || !slices.Contains([]string{"socks5", "socks5h"}, proxy.Scheme)) {

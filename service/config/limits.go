@@ -61,6 +61,12 @@ func (l ModelLimits) Of(model string) int64 {
 // KeysShared reports whether the limits of the keys hold for all workers together.
 func (o OpenRouter) KeysShared() bool { return strings.ToLower(o.KeysLimitScope) != scopeProcess }
 
+// CountsLimits reports whether there is a limit that holds for all workers together.
+func (o OpenRouter) CountsLimits() bool {
+	keys := o.KeysShared() && o.KeysMaxPerMinute > 0 || o.KeysMaxTokensPerMinute > 0
+	return keys || len(o.ModelsMaxPerMinute) > 0 || len(o.ModelsMaxTokensPerMinute) > 0
+}
+
 // checkLimits checks the limits of calls and tokens.
 func (c *Config) checkLimits() []error {
 	problems := []error{

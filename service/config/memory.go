@@ -30,21 +30,37 @@ func (w Worker) Budget() int64 {
 	if w.MemoryBudget > 0 {
 		return int64(w.MemoryBudget)
 	}
-	return memoryLimit(os.DirFS("/"), debug.SetMemoryLimit(-1)) / 2
+	return ReadMemory(os.DirFS("/"), debug.SetMemoryLimit(-1)).Limit() / 2
 }
 
-// memoryLimit is how many bytes this process may use: the lesser of goLimit, which
-// is Go's (GOMEMLIMIT; its largest int64 is none), and the container's; without
-// both, the machine's memory; 0 if nothing is known.
-func memoryLimit(root fs.FS, goLimit int64) int64 {
-	limit := goLimit
-	if container := ContainerMemory(root); container > 0 {
-		limit = min(limit, container)
+// Memory is what bounds the memory of this process, in bytes; 0 where there is no bound,
+// or none is known.
+type Memory struct {
+	Go        int64 // GOMEMLIMIT
+	Container int64 // the control group's limit
+	Machine   int64 // all that there is
+}
+
+// ReadMemory reads the bounds. root is the root of the file system; goLimit is Go's
+// limit, whose largest int64 is none.
+func ReadMemory(root fs.FS, goLimit int64) Memory {
+	m := Memory{Container: ContainerMemory(root), Machine: machineMemory(root)}
+	if goLimit < math.MaxInt64 {
+		m.Go = goLimit
 	}
-	if limit < math.MaxInt64 {
-		return limit
+	return m
+}
+
+// Limit is how many bytes this process may use: the lesser of Go's limit and the
+// container's; without both, the machine's memory; 0 if nothing is known.
+func (m Memory) Limit() int64 {
+	switch {
+	case m.Go > 0 && m.Container > 0:
+		return min(m.Go, m.Container)
+	case m.Go > 0 || m.Container > 0:
+		return max(m.Go, m.Container)
 	}
-	return machineMemory(root)
+	return m.Machine
 }
 
 // ContainerMemory is the memory limit, in bytes, of the control group that this

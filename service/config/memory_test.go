@@ -40,7 +40,7 @@ func TestMemoryLimit(t *testing.T) {
 			for path, text := range tt.files {
 				root[path] = &fstest.MapFile{Data: []byte(text)}
 			}
-			if got := memoryLimit(root, tt.goLimit); got != tt.want {
+			if got := ReadMemory(root, tt.goLimit).Limit(); got != tt.want {
 				t.Errorf("got %d, want %d", got, tt.want)
 			}
 		})

@@ -52,9 +52,9 @@ func checkProxy(raw string) error {
 	return nil
 }
 
-// checkServers checks what the NATS client will parse. Its errors are not passed
+// CheckServers checks what the NATS client will parse. The client's errors are not passed
 // on: they repeat pieces of a password where a character in it is not escaped.
-func (n NATS) checkServers() error {
+func (n NATS) CheckServers() error {
 	for _, server := range n.Servers() {
 		u, err := url.Parse(server)
 		if err != nil || u.Hostname() == "" || !slices.Contains([]string{"nats", "tls", "ws", "wss"}, u.Scheme) {

@@ -10,6 +10,7 @@ import (
 	"net"
 	"net/http"
 	"net/url"
+	"strings"
 )
 
 // Quiet wraps a transport so that its errors quote nothing that the other side
@@ -110,4 +111,18 @@ func ownOperation(o *net.OpError) string {
 		return o.Error()
 	}
 	return o.Op + " failed"
+}
+
+// FromProxy reports whether a call did not get past its proxy, which is not there or said
+// no.
+func FromProxy(err error) bool {
+	if errors.As(err, new(*refusalError)) {
+		return true
+	}
+	for operation := (*net.OpError)(nil); errors.As(err, &operation); err = operation.Err {
+		if operation.Op == "proxyconnect" || strings.HasPrefix(operation.Op, "socks") {
+			return true
+		}
+	}
+	return false
 }

@@ -66,13 +66,12 @@ func (u *Caller) Share(s Sharing) {
 }
 
 func newShared(c config.OpenRouter, s Sharing, tel *telemetry.Telemetry) *shared {
-	keys := c.KeysShared() && c.KeysMaxPerMinute > 0 || c.KeysMaxTokensPerMinute > 0
 	return &shared{
 		group: limits.NewGroup(limits.Config{
 			Counter: s.Counter, Offset: s.Offset, Log: tel.Logger, Waited: tel.Instruments.LimitWaited, Unanswered: tel.Instruments.LimitUnanswered,
 		}),
 		names: s.Names, tenants: s.Tenants, config: c, all: map[limitName]*limits.Limiter{},
-		ours:   keys || len(c.ModelsMaxPerMinute) > 0 || len(c.ModelsMaxTokensPerMinute) > 0,
+		ours:   c.CountsLimits(),
 		policy: failsafe.With[answer](limits.NewPolicy[answer](askOf)),
 	}
 }
