@@ -2,6 +2,9 @@
 GOLANGCI_LINT := v2.15.0
 XTOOLS := v0.52.0
 XPERF := v0.0.0-20260908200009-22c9c6c9d4da
+XVULN := v1.9.0
+GO_LICENSES := v1.6.0
+CYCLONEDX_GOMOD := v1.10.0
 FUZZTIME ?= 30s
 SERVICE_FUZZTIME ?= $(FUZZTIME)
 SEEDS ?= 10
@@ -9,6 +12,12 @@ VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
 LINT := .tools/golangci-lint-$(GOLANGCI_LINT)
 DEADCODE := .tools/deadcode-$(XTOOLS)
 BENCHSTAT := .tools/benchstat-$(XPERF)
+VULNCHECK := .tools/govulncheck-$(XVULN)
+LICENSES := .tools/go-licenses-$(GO_LICENSES)
+CYCLONEDX := .tools/cyclonedx-gomod-$(CYCLONEDX_GOMOD)
+# of what the programs are linked with: none asks for more than its notice, or its own
+# source where that is changed
+LICENCES_ALLOW := MIT,BSD-2-Clause,BSD-3-Clause,Apache-2.0,ISC,MPL-2.0
 BENCH_COUNT ?= 6
 # every fuzz target, as package:name
 FUZZ = $(shell grep -rhoE '^func Fuzz[A-Za-z0-9_]+' --include='*_test.go' . | sed 's/func //' | sort)
@@ -24,9 +33,12 @@ $(foreach line,$(shell cat .tools/images.env 2>/dev/null),$(eval export $(subst 
 MAX_IMAGE := 30000000
 # build tags of the image, for what is measured and checked as the image has it
 IMAGE_TAGS = $(shell sed -n 's/.*go build -tags \([^ ]*\) .*/\1/p' deploy/Dockerfile)
+# and the whole command, which reads the variable VERSION, up to what it builds
+IMAGE_BUILD = export CGO_ENABLED=0 VERSION=$(VERSION) && $(shell sed -n 's/^RUN \(go build .*\) -o .*/\1/p' deploy/Dockerfile)
+PROGRAMS := ./cmd/gemini-client ./cmd/openrouter-sim
 
 .DEFAULT_GOAL := help
-.PHONY: help demo run build test lint fuzz integration chaos bench bench-e2e tidy image images up-demo down-demo
+.PHONY: help demo run build test lint fuzz integration chaos bench bench-e2e tidy vuln licences sbom reproducible image images up-demo down-demo
 
 help: ## show this help
 	@awk -F':.*## ' '/^[a-z0-9-]+:.*## /{printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -85,6 +97,29 @@ bench-e2e: build ## measure the service, as the image has it, beside a bare loop
 	@go build -o bin/bench ./cmd/bench
 	@bin/bench --json bin/bench.json --svg bin/bench.svg $(BENCH)
 
+# without the image's tags: with the NATS server that only --embedded runs
+vuln: $(VULNCHECK) ## look for known vulnerabilities in what the programs call
+	@.ci/vuln $(VULNCHECK) $(PROGRAMS)
+
+licences: $(LICENSES) ## check the licences of what the programs are linked with, as built here and as the image has them
+	@for tags in none $(IMAGE_TAGS); do \
+	  echo "licences with tags $$tags: $(LICENCES_ALLOW)"; \
+	  GOFLAGS=-tags=$$tags $(LICENSES) check --ignore gemini-client --allowed_licenses=$(LICENCES_ALLOW) $(PROGRAMS) || exit 1; \
+	done
+
+sbom: $(CYCLONEDX) ## list what the image's program is made of: bin/sbom.json (CycloneDX), from the binary
+	@mkdir -p bin
+	@$(IMAGE_BUILD) -o bin/worker ./cmd/gemini-client
+	@$(CYCLONEDX) bin -json -licenses -version $(VERSION) -output bin/sbom.json bin/worker
+	@echo "bin/sbom.json: $$(grep -c '"purl"' bin/sbom.json) components of $$(sha256sum bin/worker)"
+
+# FRESH=1 compiles the second one anew as well, which takes minutes
+reproducible: ## build the committed programs in two directories, as the image does: their bytes must be the same
+	@dir=$$(mktemp -d) && trap 'chmod -R u+w "$$dir"; rm -rf "$$dir"' EXIT && for at in one two/deeper; do \
+	  mkdir -p "$$dir/$$at" && git archive HEAD | tar -x -C "$$dir/$$at" && \
+	  (cd "$$dir/$$at" && { test "$$at$(FRESH)" != two/deeper1 || export GOCACHE="$$dir/cache"; } && $(IMAGE_BUILD) -o out/ $(PROGRAMS) && cd out && sha256sum *) | tee "$$dir/$${at%%/*}.txt" || exit 1; \
+	done && cmp "$$dir/one.txt" "$$dir/two.txt" && test -s "$$dir/one.txt" && echo 'the same bytes'
+
 image: ## build the service's image, gemini-client:VERSION and gemini-client:dev
 	$(BUILDER) docker build -f deploy/Dockerfile --network $(BUILD_NETWORK) -t gemini-client:$(VERSION) -t gemini-client:dev \
 	  --build-arg VERSION=$(VERSION) --build-arg REVISION=$(shell git rev-parse HEAD 2>/dev/null) \
@@ -118,6 +153,21 @@ $(DEADCODE):
 	@mkdir -p .tools
 	GOBIN=$(CURDIR)/.tools go install golang.org/x/tools/cmd/deadcode@$(XTOOLS)
 	@mv .tools/deadcode $@
+
+$(VULNCHECK):
+	@mkdir -p .tools
+	GOBIN=$(CURDIR)/.tools go install golang.org/x/vuln/cmd/govulncheck@$(XVULN)
+	@mv .tools/govulncheck $@
+
+$(LICENSES):
+	@mkdir -p .tools
+	GOBIN=$(CURDIR)/.tools go install github.com/google/go-licenses@$(GO_LICENSES)
+	@mv .tools/go-licenses $@
+
+$(CYCLONEDX):
+	@mkdir -p .tools
+	GOBIN=$(CURDIR)/.tools go install github.com/CycloneDX/cyclonedx-gomod/cmd/cyclonedx-gomod@$(CYCLONEDX_GOMOD)
+	@mv .tools/cyclonedx-gomod $@
 
 $(BENCHSTAT):
 	@mkdir -p .tools

@@ -172,7 +172,7 @@ func TestAsyncAPIHeaders(t *testing.T) {
 	t.Parallel()
 	_, d := readAsyncAPI(t)
 	trace := []string{"baggage", "traceparent", "tracestate"}
-	result := events.ResultHeader(events.Result{ModelRequested: "google/m"}, "id", "/gemini-client", time.Now())
+	result := events.ResultHeader(events.Result{ModelRequested: "google/m", Key: "cdef"}, "id", "/gemini-client", time.Now())
 	for name, own := range map[string][]string{
 		"request":    {events.HeaderMsgID, "ce-traceparent", "ce-tracestate"},
 		"completed":  slices.Collect(maps.Keys(result)),

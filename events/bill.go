@@ -12,12 +12,18 @@ type Bill struct {
 	Usage   *Usage       `json:"usage,omitempty"`
 	Cost    *float64     `json:"cost,omitempty"` // USD
 	Details *CostDetails `json:"cost_details,omitempty"`
+	// Key is the end of the key that the last call was made with that cost something, or
+	// the last call of all if none did; empty if that is not known.
+	Key string `json:"key,omitempty"`
 }
 
 // Plus returns the sum of two bills. Neither is changed. Of what only one of them
-// knows, the sum is what that one says.
+// knows, the sum is what that one says. other is the later one.
 func (b Bill) Plus(other Bill) Bill {
-	total := Bill{Usage: b.Usage, Cost: money(b.Cost, other.Cost), Details: b.Details.plus(other.Details)}
+	total := Bill{Usage: b.Usage, Cost: money(b.Cost, other.Cost), Details: b.Details.plus(other.Details), Key: cmp.Or(other.Key, b.Key)}
+	if b.paid() && !other.paid() { // also where it is not known
+		total.Key = b.Key
+	}
 	switch {
 	case b.Usage == nil:
 		total.Usage = other.Usage
@@ -66,6 +72,9 @@ func sum[N int | float64](a, b *N) *N {
 	}
 	return new(*a + *b)
 }
+
+// paid reports whether something was paid for.
+func (b Bill) paid() bool { return b.Cost != nil && *b.Cost > 0 }
 
 // Empty reports whether nothing was billed, as far as is known.
 func (b Bill) Empty() bool { return b.Usage == nil && b.Cost == nil }

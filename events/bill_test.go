@@ -18,6 +18,10 @@ func TestBillsAddUp(t *testing.T) {
 		"the other":    {b: first, want: first},
 		"both":         {first, last, events.Bill{Usage: &events.Usage{PromptTokens: 4, CompletionTokens: 59, TotalTokens: 63, CachedTokens: new(1), ReasoningTokens: new(7), AudioTokens: new(2)}, Cost: new(0.0001487), Details: &events.CostDetails{Upstream: new(0.0001487), UpstreamPrompt: new(0.0000006)}}},
 		"a cost alone": {first, events.Bill{Cost: new(0.0)}, first},
+		"two keys":     {events.Bill{Cost: new(0.5), Key: "aaaa"}, events.Bill{Cost: new(0.25), Key: "bbbb"}, events.Bill{Cost: new(0.75), Key: "bbbb"}},
+		"one paid":     {events.Bill{Cost: new(0.5), Key: "aaaa"}, events.Bill{Cost: new(0.0), Key: "bbbb"}, events.Bill{Cost: new(0.5), Key: "aaaa"}},
+		"none paid":    {events.Bill{Cost: new(0.0), Key: "aaaa"}, events.Bill{Key: "bbbb"}, events.Bill{Cost: new(0.0), Key: "bbbb"}},
+		"old and new":  {events.Bill{Cost: new(0.5)}, events.Bill{Key: "bbbb"}, events.Bill{Cost: new(0.5)}},
 	} {
 		got := c.a.Plus(c.b)
 		if diff := cmp.Diff(c.want, got); diff != "" {

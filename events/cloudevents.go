@@ -34,7 +34,7 @@ func ResultHeader(r Result, msgID, source string, now time.Time) Header {
 	if r.Status == StatusSuccess {
 		kind = TypeCompleted
 	}
-	const most = 10
+	const most = 11
 	h, values := make(Header, most+3), make([]string, 0, most) // room for a trace, and one array for all values
 	set := func(name, value string) {
 		values = append(values, value)
@@ -51,6 +51,9 @@ func ResultHeader(r Result, msgID, source string, now time.Time) Header {
 	set(HeaderTenant, cmp.Or(r.Tenant, DefaultTenant))
 	if r.ModelRequested != "" {
 		set(HeaderModelRequested, percentEncode(r.ModelRequested))
+	}
+	if r.Key != "" {
+		set(HeaderKey, percentEncode(r.Key))
 	}
 	return h
 }

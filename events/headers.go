@@ -46,6 +46,11 @@ const (
 	// HeaderModelRequested names in a result the model that the request asked for, where
 	// another one answered: the result's model_used.
 	HeaderModelRequested = "Gemini-Model-Requested"
+	// HeaderKey names in a result the API key that paid for it by its last four characters,
+	// as logs and `gemini-client status` do: of several keys the one of the last call that
+	// cost something, or of the last call if none did. There is none where no call was made,
+	// or the key is too short to show any of it.
+	HeaderKey = "Gemini-Key"
 	// HeaderReason says in a dead letter why the request failed, in a sentence.
 	HeaderReason = "Gemini-Reason"
 	// HeaderTruncated says in a dead letter without a usable id that only the

@@ -37,6 +37,12 @@ func TestResultHeader(t *testing.T) {
 		t.Errorf("ResultHeader of another model's answer: -want +got\n%s", diff)
 	}
 	delete(want, "Gemini-Model-Requested")
+	paid := request.Completed("Hi", now())
+	paid.Key, want["Gemini-Key"] = "a%c\n", []string{"a%25c%0A"}
+	if diff := cmp.Diff(want, events.ResultHeader(paid, msgID, "/gemini-client", local)); diff != "" {
+		t.Errorf("ResultHeader with a key: -want +got\n%s", diff)
+	}
+	delete(want, "Gemini-Key")
 	request.Tenant, want["Gemini-Tenant"] = "acme", []string{"acme"}
 	want["ce-type"] = []string{"gemini.request.failed.v1"}
 	got = events.ResultHeader(request.Failed(events.Failure{Code: events.Internal}, now()), msgID, "/gemini-client", local)

@@ -45,6 +45,9 @@ type Result struct {
 	// Tenant is whose request it was: see Request.Tenant. It is not in the body but in the
 	// header HeaderTenant.
 	Tenant string `json:"-"`
+	// Key is the end of the API key that paid: see Bill. It is not in the body but in the
+	// header HeaderKey, and empty if no call was made.
+	Key string `json:"-"`
 	// Metadata is the request's, byte for byte; nil in a result that
 	// WithoutUnpaidMetadata has made smaller.
 	Metadata json.RawMessage `json:"metadata"`

@@ -71,7 +71,7 @@ func (v verdict) result(j *job) events.Result {
 	r.Attempts, r.RetryCount = re.Attempts, retryCount(j.delivery, j.request.RetryCount)
 	r.FinishReason, r.Provider, r.GenerationID = known(re.Usage.FinishReason), known(re.Usage.Provider), known(re.Usage.GenerationID)
 	bill := billed(j)
-	r.Usage, r.Cost, r.CostDetails = bill.Usage, bill.Cost, bill.Details
+	r.Usage, r.Cost, r.CostDetails, r.Key = bill.Usage, bill.Cost, bill.Details, bill.Key
 	r.ServiceTier, r.Cached = known(re.Usage.ServiceTier), re.Usage.Cached
 	return r.WithoutUnpaidMetadata()
 }

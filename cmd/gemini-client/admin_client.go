@@ -29,6 +29,8 @@ type adminClient struct {
 	out    io.Writer
 	err    io.Writer
 
+	spentBefore *spentState // what status has read of results
+
 	tenantOnly string // whose requests a command is about; "" for anybody's
 }
 

@@ -146,10 +146,15 @@ func (f *deadLetterFilter) selection(now time.Time) (selection, error) {
 	return s, errors.Join(errs...)
 }
 
-// moment parses a duration before now, or a time; the zero time if text is empty.
+// moment parses a duration before now, in Go's units or days (7d), or a time; the zero time if text is empty.
 func moment(flag, text string, now time.Time) (time.Time, error) {
 	if text == "" {
 		return time.Time{}, nil
+	}
+	if days, ok := strings.CutSuffix(text, "d"); ok {
+		if n, err := strconv.ParseUint(days, 10, 16); err == nil {
+			return now.Add(-time.Duration(n) * 24 * time.Hour), nil
+		}
 	}
 	if ago, err := time.ParseDuration(text); err == nil && ago >= 0 {
 		return now.Add(-ago), nil
@@ -157,7 +162,7 @@ func moment(flag, text string, now time.Time) (time.Time, error) {
 	if at, err := time.Parse(time.RFC3339, text); err == nil {
 		return at, nil
 	}
-	return time.Time{}, fmt.Errorf("%s %q: want a duration such as 2h (before now) or a time such as 2026-01-31T08:00:00Z", flag, text)
+	return time.Time{}, fmt.Errorf("%s %q: want a duration such as 2h or 7d (before now) or a time such as 2026-01-31T08:00:00Z", flag, text)
 }
 
 // deadLetters returns the dead letters of a selection that are stored now, the oldest

@@ -32,9 +32,18 @@ const (
 // boundHeap has Go stay within nine tenths of a container's memory, where nobody has
 // set GOMEMLIMIT: it would let the heap grow to twice what is in use.
 func boundHeap() {
-	if limit := config.ContainerMemory(os.DirFS("/")); limit > 0 && os.Getenv("GOMEMLIMIT") == "" {
-		debug.SetMemoryLimit(limit / 10 * 9)
+	if limit := heapLimit(config.ContainerMemory(os.DirFS("/")), os.Getenv("GOMEMLIMIT")); limit > 0 {
+		debug.SetMemoryLimit(limit)
 	}
+}
+
+// heapLimit is what Go may take of a container's memory; 0 leaves it as it is: without a
+// container's limit, or where somebody has set GOMEMLIMIT.
+func heapLimit(container int64, set string) int64 {
+	if container <= 0 || set != "" {
+		return 0
+	}
+	return container / 10 * 9
 }
 
 // paceHeap has Go collect a small heap less often while the process is busy, and a large

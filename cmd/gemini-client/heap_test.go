@@ -28,3 +28,17 @@ func TestHeapOfABusyProcess(t *testing.T) {
 		}
 	}
 }
+
+// Go's limit follows the container's, unless GOMEMLIMIT says another.
+func TestHeapFollowsTheContainer(t *testing.T) {
+	t.Parallel()
+	for _, tt := range []struct {
+		container int64
+		set       string
+		want      int64
+	}{{1000, "", 900}, {1000, "1GiB", 0}, {1000, "off", 0}, {0, "", 0}, {-1, "", 0}} {
+		if got := heapLimit(tt.container, tt.set); got != tt.want {
+			t.Errorf("heapLimit(%d, %q) = %d, want %d", tt.container, tt.set, got, tt.want)
+		}
+	}
+}

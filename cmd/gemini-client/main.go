@@ -93,8 +93,9 @@ See what is going on:               gemini-client status
 See every setting:                  gemini-client config`,
 		Example: `  gemini-client ask "Why is the sky blue?"
   gemini-client --context prod status`,
-		SilenceUsage: true, SilenceErrors: true,
+		SilenceUsage: true, SilenceErrors: true, Version: version(),
 	}
+	root.SetVersionTemplate("{{.Name}} {{.Version}}\n") // as the command version
 	var from source
 	root.PersistentFlags().StringVar(&from.file, "config", "", "YAML file with settings; the environment goes over it")
 	root.PersistentFlags().StringVar(&from.context, "context", "", "context of the nats CLI to connect with, its name or its file (default: NATS_CONTEXT)")

@@ -74,11 +74,13 @@ func serve(ctx context.Context, c config.Config, warnings []string, std streams)
 	if err != nil {
 		return err
 	}
-	web, err := listen(ctx, c.HTTPAddr, s.Handler(), tel.Logger)
-	if err != nil {
-		return err
+	for _, w := range []web{{"HTTP_ADDR", c.HTTPAddr, "/healthz, /readyz and /metrics", s.Handler()}, {"DEBUG_ADDR", c.DebugAddr, "/debug/pprof/", profiles()}} {
+		stop, err := w.listen(ctx, tel.Logger)
+		if err != nil {
+			return err
+		}
+		defer stop()
 	}
-	defer web()
 	return s.Run(ctx)
 }
 
@@ -99,22 +101,29 @@ func flush(ctx context.Context, tel *telemetry.Telemetry) {
 	}
 }
 
-// listen serves health and metrics; the returned function ends that and waits.
-func listen(ctx context.Context, addr string, h http.Handler, log *slog.Logger) (stop func(), err error) {
-	if addr == "" {
+// web is what is served over HTTP at one address.
+type web struct {
+	setting, addr string // an empty address: nothing is
+	paths         string // for people
+	handler       http.Handler
+}
+
+// listen serves; the returned function ends that and waits.
+func (w web) listen(ctx context.Context, log *slog.Logger) (stop func(), err error) {
+	if w.addr == "" {
 		return func() {}, nil
 	}
-	listener, err := (&net.ListenConfig{}).Listen(ctx, "tcp", addr)
+	listener, err := (&net.ListenConfig{}).Listen(ctx, "tcp", w.addr)
 	if err != nil {
-		return nil, fmt.Errorf("%w: HTTP_ADDR=%s: %w", config.ErrInvalid, addr, err)
+		return nil, fmt.Errorf("%w: %s=%s: %w", config.ErrInvalid, w.setting, w.addr, err)
 	}
-	log.InfoContext(ctx, "serving /healthz, /readyz and /metrics", "address", listener.Addr().String())
-	server := &http.Server{Handler: h, ReadHeaderTimeout: 5 * time.Second}
+	log.InfoContext(ctx, "serving "+w.paths, "address", listener.Addr().String())
+	server := &http.Server{Handler: w.handler, ReadHeaderTimeout: 5 * time.Second}
 	done := make(chan struct{})
 	go func() {
 		defer close(done)
 		if err := server.Serve(listener); !errors.Is(err, http.ErrServerClosed) {
-			log.ErrorContext(ctx, "the HTTP port has failed", "error", err)
+			log.ErrorContext(ctx, "the HTTP port has failed", "setting", w.setting, "error", err)
 		}
 	}()
 	return func() {

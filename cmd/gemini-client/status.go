@@ -27,8 +27,9 @@ func statusCommand(from *source, std streams) *cobra.Command {
 		Use:   "status [ID]",
 		Short: "Show the queues and every running worker, or where one request is",
 		Long: `Show how many requests wait, are in flight or are scheduled for a retry, the dead
-letters, the batches under way, whether the intake is paused, and the state of every running worker:
-circuit breaker, keys, slots. What this NATS user may not see is named.
+letters, the batches under way, what the results of the last hour and day cost, whether the intake
+is paused, and the state of every running worker: circuit breaker, slots, keys and what OpenRouter
+says is left of each. What this NATS user may not see is named.
 
 With a request_id: whether the request is queued, in flight (where), scheduled
 (for when), answered, cancelled or a dead letter. Exit code 1: nothing is known of

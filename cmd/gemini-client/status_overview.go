@@ -31,6 +31,7 @@ type overview struct {
 	Scheduled   *scheduledState        `json:"later"`
 	DeadLetters *deadLetterState       `json:"dead_letters"`
 	Batches     []batch.Description    `json:"batches"` // under way at OpenRouter, or about to be sent there
+	Spent       *spentState            `json:"spent"`   // by the results of the last hour and day
 	Workers     []service.WorkerStatus `json:"workers"`
 	Unseen      []string               `json:"unseen"`
 }
@@ -60,7 +61,7 @@ type deadLetterState struct {
 // overview reads everything concurrently and formats it.
 func (a *adminClient) overview(ctx context.Context, asJSON bool) ([]byte, error) {
 	o := &overview{Time: time.Now().UTC(), Workers: []service.WorkerStatus{}, Unseen: []string{}}
-	reads := []func(context.Context, *overview) error{a.readRequests, a.readLanes, a.readRetries, a.readDeadLetters, a.readBatches, a.readWorkers}
+	reads := []func(context.Context, *overview) error{a.readRequests, a.readLanes, a.readRetries, a.readDeadLetters, a.readBatches, a.readSpent, a.readWorkers}
 	errs := make([]error, len(reads))
 	var wg sync.WaitGroup
 	for i, read := range reads {

@@ -40,6 +40,9 @@ func (o *overview) text() []byte {
 	for _, d := range o.Batches {
 		row("batch", "%s", batchLine(d))
 	}
+	if o.Spent != nil {
+		row("spent", "%s", o.Spent)
+	}
 	row("intake", "%s", o.intake())
 	if len(o.Workers) == 0 {
 		row("workers", "none answered: is `gemini-client serve` running?")

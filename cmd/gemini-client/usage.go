@@ -21,42 +21,61 @@ import (
 )
 
 func usageCommand(from *source, std streams) *cobra.Command {
-	var asJSON bool
+	var o spendOptions
 	cmd := &cobra.Command{
 		Use:   "usage",
-		Short: "Show what is spent and reserved of each budget, and by whom",
+		Short: "Show what is spent and reserved of each budget, and by whom; or what stored results cost",
 		Long: `Show what is spent and reserved of each budget in this day, week and month (UTC),
 and which workers hold what is reserved: what a worker that is gone holds is settled
 by the others within seconds of its end (BUDGET_ON_DEATH). The budget of all tenants
 together is that of this command's own BUDGET; where that is not set but something is
-counted, the budget is shown as unknown.`,
+counted, the budget is shown as unknown.
+
+With --since: what the stored results say of requests, failures, tokens and cost (USD),
+by the time at which they were stored (UTC). A request counts once for each of its results:
+a replay that follows a failure makes one more. A result's cost is that of all its calls;
+of several keys it belongs to the one of the last call that cost something. Failed results
+name no model. Results are kept for RESULTS_MAX_AGE.`,
 		Example: `  gemini-client usage
+  gemini-client usage --since 24h --by model
+  gemini-client usage --since 7d --by day --csv
   gemini-client --context prod usage --json`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
+			now := time.Now()
+			since, err := o.check(now)
+			if err != nil {
+				return err
+			}
 			a, err := openAdminClient(cmd.Context(), from, std)
 			if err != nil {
 				return err
 			}
 			defer a.close()
-			lines, err := a.usage(cmd.Context(), time.Now())
-			if err != nil {
-				return err
+			if !since.IsZero() {
+				return a.showSpending(cmd.Context(), o, since, now)
 			}
-			if !asJSON {
-				_, err = a.out.Write(usageText(lines))
-				return err
-			}
-			text, err := jsonLine(lines)
-			if err != nil {
-				return err
-			}
-			_, err = a.out.Write(text)
-			return err
+			return a.showUsage(cmd.Context(), now, o.json)
 		},
 	}
-	cmd.Flags().BoolVar(&asJSON, "json", false, "print JSON")
+	o.flags(cmd)
 	return cmd
+}
+
+// showUsage prints what the counters say.
+func (a *adminClient) showUsage(ctx context.Context, now time.Time, asJSON bool) error {
+	lines, err := a.usage(ctx, now)
+	if err != nil {
+		return err
+	}
+	text := usageText(lines)
+	if asJSON {
+		if text, err = jsonLine(lines); err != nil {
+			return err
+		}
+	}
+	_, err = a.out.Write(text)
+	return err
 }
 
 // usageLine is one budget in one period. Amounts are in USD.

@@ -9,6 +9,7 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"runtime/debug"
 	"time"
 
 	"gemini-client/service/openrouter/simulator"
@@ -28,6 +29,10 @@ const drain = 3 * time.Second
 func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	if len(args) == 1 && args[0] == "faults" {
 		printFaults(stdout)
+		return exitOK
+	}
+	if len(args) == 1 && (args[0] == "version" || args[0] == "--version") {
+		say(stdout, "openrouter-sim %s\n", version())
 		return exitOK
 	}
 	o, err := parse(args, stdout, stderr)
@@ -124,4 +129,15 @@ func lastFour(key string) string {
 		return "..."
 	}
 	return "..." + key[len(key)-4:]
+}
+
+// stamped is set by the linker (-X main.stamped=v1.2.3).
+var stamped string //nolint:gochecknoglobals // the linker sets only package variables
+
+// version is what the linker stamped, else that of Go's build info.
+func version() string {
+	if info, ok := debug.ReadBuildInfo(); ok && stamped == "" {
+		return info.Main.Version
+	}
+	return stamped
 }

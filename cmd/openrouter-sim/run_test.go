@@ -237,3 +237,13 @@ func TestHelpListsEveryFault(t *testing.T) {
 		}
 	}
 }
+
+func TestVersion(t *testing.T) {
+	t.Parallel()
+	for _, argument := range []string{"version", "--version"} {
+		var stdout, stderr buffer
+		if code := run(t.Context(), []string{argument}, &stdout, &stderr); code != exitOK || stdout.String() != "openrouter-sim "+version()+"\n" || version() == "" {
+			t.Errorf("%s: exit code %d: %s%s", argument, code, stdout.String(), stderr.String())
+		}
+	}
+}

@@ -94,6 +94,6 @@ func (c *Client) decode(ctx context.Context, m *nats.Msg) (events.Result, error)
 			return r, err
 		}
 	}
-	r.ModelRequested, r.Tenant = m.Header.Get(events.HeaderModelRequested), m.Header.Get(events.HeaderTenant)
+	r.ModelRequested, r.Tenant, r.Key = m.Header.Get(events.HeaderModelRequested), m.Header.Get(events.HeaderTenant), m.Header.Get(events.HeaderKey)
 	return r, failure(r)
 }

@@ -156,12 +156,11 @@ func TestLastsWithAMessageMissing(t *testing.T) {
 	}
 }
 
-// Whoever may publish to the results' subjects can end the headers of a message early,
-// so that it looks like something else. No such message hides another one.
-func TestLastsWithForgedHeaders(t *testing.T) {
-	t.Parallel()
+// forgeries are headers that whoever may publish to the results' subjects can end early, so
+// that their message looks like something else.
+func forgeries() map[string]string {
 	padding := strings.Repeat("a:\n", 100) // shorter on the wire than as it is read
-	for name, block := range map[string]string{
+	return map[string]string{
 		"the end":           "NATS/1.0\r\nStatus: 204\r\nDescription: EOB\r\nNats-Num-Pending: 0\r\nNats-Last-Sequence: 1\r\nNats-UpTo-Sequence: 9\r\n\r\nX: y\r\n\r\n",
 		"the end, inline":   "NATS/1.0 204 EOB\r\nNats-Num-Pending: 0\r\nNats-Last-Sequence: 1\r\nNats-UpTo-Sequence: 9\r\n\r\nX: y\r\n\r\n",
 		"nothing":           "NATS/1.0\r\nStatus: 404\r\nDescription: No Results\r\n\r\nX: y\r\n\r\n",
@@ -173,7 +172,13 @@ func TestLastsWithForgedHeaders(t *testing.T) {
 		"another message":   "NATS/1.0\r\nNats-Stream: S\r\nNats-Subject: other\r\nNats-Sequence: 2\r\nNats-Time-Stamp: 2026-01-01T00:00:00Z\r\nNats-Num-Pending: 1\r\nNats-Last-Sequence: 1\r\n\r\nX: y\r\n\r\n",
 		"another, padded":   "NATS/1.0\r\nNats-Stream: S\r\nNats-Subject: other\r\nNats-Sequence: 2\r\nNats-Time-Stamp: 2026-01-01T00:00:00Z\r\nNats-Num-Pending: 1\r\nNats-Last-Sequence: 1\r\n" + padding + "\r\nX: y\r\n\r\n",
 		"names of a server": "NATS/1.0\r\nNats-Subject: other\r\nNats-Sequence: 99\r\nNats-Num-Pending: 0\r\nStatus: 204\r\nDescription: EOB\r\n\r\n",
-	} {
+	}
+}
+
+// No message with forged headers hides another one.
+func TestLastsWithForgedHeaders(t *testing.T) {
+	t.Parallel()
+	for name, block := range forgeries() {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			b := setup(t)

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
 )
 
 // mux hands replies to those who asked. All share one subscription: each request has
@@ -130,7 +131,7 @@ func (x *mux) receive(m *nats.Msg) {
 	if !ok {
 		return
 	}
-	if len(m.Data) == 0 && m.Header.Get("Status") == noResponders {
+	if len(m.Data) == 0 && m.Header.Get("Status") == noResponders && m.Header[jetstream.StreamHeader] == nil && whole(m) { // no stored message that looks like it
 		w.got(nil, nats.ErrNoResponders)
 		return
 	}

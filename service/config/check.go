@@ -155,7 +155,22 @@ func (c *Config) checkFiles() error {
 			problems = append(problems, fmt.Errorf("HTTP_ADDR=%s: want host:port or :port", c.HTTPAddr))
 		}
 	}
-	return errors.Join(problems...)
+	return errors.Join(append(problems, c.checkDebug())...)
+}
+
+// checkDebug allows an address that nobody else reaches, unless that is wanted.
+func (c *Config) checkDebug() error {
+	if c.DebugAddr == "" {
+		return nil
+	}
+	host, _, err := net.SplitHostPort(c.DebugAddr)
+	switch {
+	case err != nil:
+		return fmt.Errorf("DEBUG_ADDR=%s: want host:port, such as 127.0.0.1:6060", c.DebugAddr)
+	case !loopback(host) && !c.DebugAllowRemote:
+		return fmt.Errorf("DEBUG_ADDR=%s: is not loopback: want 127.0.0.1:port or localhost:port, or set DEBUG_ALLOW_REMOTE=true", c.DebugAddr)
+	}
+	return nil
 }
 
 // checkBatch allows what JetStream's schedules can keep, which have whole seconds.

@@ -114,7 +114,10 @@ type NATS struct {
 // Process says how this process shows its health, logs and traces.
 type Process struct {
 	HTTPAddr  string `yaml:"http_addr" env:"HTTP_ADDR" env-default:":8080" env-description:"address of /healthz, /readyz and /metrics; empty = none"`
-	LogLevel  string `yaml:"log_level" env:"LOG_LEVEL" env-default:"INFO" env-description:"DEBUG, INFO, WARN (WARNING), ERROR or CRITICAL"`
-	LogFormat string `yaml:"log_format" env:"LOG_FORMAT" env-default:"text" env-description:"text or json"`
-	TraceMode string `yaml:"trace_mode" env:"TRACE_MODE" env-default:"parent" env-description:"parent: a request's spans belong to the publisher's trace; link: each request has a trace of its own, linked to the publisher's"`
+	DebugAddr string `yaml:"debug_addr" env:"DEBUG_ADDR" env-description:"address of Go's profiles, /debug/pprof/, for people who look into a running worker: 127.0.0.1:6060; another host than loopback only with DEBUG_ALLOW_REMOTE; empty = none"`
+	// DebugAllowRemote is beside it, lest a port that stops the world for who asks is open by mistake.
+	DebugAllowRemote bool   `yaml:"debug_allow_remote" env:"DEBUG_ALLOW_REMOTE" env-default:"false" env-description:"let DEBUG_ADDR be any address: whoever reaches it can slow this process down and see its stacks, though no key, prompt or answer"`
+	LogLevel         string `yaml:"log_level" env:"LOG_LEVEL" env-default:"INFO" env-description:"DEBUG, INFO, WARN (WARNING), ERROR or CRITICAL"`
+	LogFormat        string `yaml:"log_format" env:"LOG_FORMAT" env-default:"text" env-description:"text or json"`
+	TraceMode        string `yaml:"trace_mode" env:"TRACE_MODE" env-default:"parent" env-description:"parent: a request's spans belong to the publisher's trace; link: each request has a trace of its own, linked to the publisher's"`
 }

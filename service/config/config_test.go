@@ -43,7 +43,7 @@ func TestReportsEveryMistake(t *testing.T) {
 		"REQUESTS_MAX_BYTES": "1 elephant", "KEYS_COOLDOWN_SECONDS": "0", "OPENROUTER_BASE_URL": "openrouter.ai",
 		"HTTP_PROXY": "ftp://user:secret@proxy", "LOG_LEVEL": "LOUD", "LOG_FORMAT": "xml", "NATS_REPLICAS": "2",
 		"RESPONSE_QUEUE": "gemini.responses.>", "MODELS_ALLOW": "[", "NATS_TLS_CERT": "/no/such/file", "RESULTS_MAX_AGE": "1h",
-		"HTTP_ADDR": "8080", "OPENROUTER_API_KEYS": "AIzaSyGoogle",
+		"HTTP_ADDR": "8080", "DEBUG_ADDR": ":6060", "OPENROUTER_API_KEYS": "AIzaSyGoogle",
 	} {
 		t.Setenv(name, value)
 	}
@@ -54,7 +54,7 @@ func TestReportsEveryMistake(t *testing.T) {
 	for _, name := range []string{
 		"WORKER_CONCURRENCY", "ACK_WAIT", "QUEUE_RETRY_DELAYS", "NATS_PROVISION", "REQUESTS_MAX_BYTES", "KEYS_COOLDOWN_SECONDS",
 		"OPENROUTER_BASE_URL", "HTTP_PROXY", "LOG_LEVEL", "LOG_FORMAT", "NATS_REPLICAS", "RESPONSE_QUEUE", "MODELS_ALLOW",
-		"NATS_TLS_CERT", "NATS_TLS_KEY", "RESULTS_MAX_AGE", "HTTP_ADDR", "OPENROUTER_API_KEYS",
+		"NATS_TLS_CERT", "NATS_TLS_KEY", "RESULTS_MAX_AGE", "HTTP_ADDR", "DEBUG_ADDR", "OPENROUTER_API_KEYS",
 	} {
 		if !strings.Contains(err.Error(), name) {
 			t.Errorf("the message does not name %s:\n%v", name, err)

@@ -180,6 +180,7 @@ func (u *Caller) note(ctx context.Context, c *call, usage Usage, outcome string)
 	if c.firstToken == 0 && !usage.firstToken.IsZero() {
 		c.firstToken = usage.firstToken.Sub(c.start)
 	}
+	usage.Key = c.lease.key.end()
 	c.billed = c.billed.Plus(usage.Bill)
 	c.estimate.settle(usage)
 	if usage.Cost != nil {

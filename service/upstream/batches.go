@@ -183,7 +183,7 @@ func (u *Caller) BatchResults(ctx context.Context, b Batch, each func(BatchResul
 	var failed error
 	_, err := u.withEachKey(b.Key, func(k *apiKey) (openrouter.Batch, error) {
 		return u.client.Batch(ctx, k.secret, b.ID, func(r openrouter.BatchResult) error {
-			failed = each(BatchResult{CustomID: r.CustomID, Reply: batchReply(r, b.Bill)})
+			failed = each(BatchResult{CustomID: r.CustomID, Reply: batchReply(r, b.Bill, k)})
 			return failed
 		})
 	})
@@ -229,8 +229,8 @@ func newBatch(b openrouter.Batch, key string) Batch {
 	return made
 }
 
-// batchReply is an item's result as that of a call.
-func batchReply(r openrouter.BatchResult, total events.Bill) Reply {
+// batchReply is an item's result as that of a call with the key that sees its batch.
+func batchReply(r openrouter.BatchResult, total events.Bill, key *apiKey) Reply {
 	re := Reply{Attempts: 1}
 	if a := r.Completion; a != nil {
 		re.Answer = &Answer{Model: a.Model, Content: a.Content, Reasoning: a.Reasoning, Refusal: a.Refusal, ToolCalls: a.ToolCalls, FinishReason: a.FinishReason}
@@ -239,7 +239,7 @@ func batchReply(r openrouter.BatchResult, total events.Bill) Reply {
 		re.Err = classify(r.Err)
 		re.Usage = re.Err.usage
 	}
-	re.Usage.ServiceTier = events.TierBatch
+	re.Usage.ServiceTier, re.Usage.Key = events.TierBatch, key.end()
 	if u := re.Usage.Bill; u.Cost == nil && u.Usage != nil && total.Cost != nil && total.Usage != nil && total.Usage.TotalTokens > 0 {
 		re.Usage.Cost = new(*total.Cost * float64(u.Usage.TotalTokens) / float64(total.Usage.TotalTokens))
 	}

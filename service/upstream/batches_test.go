@@ -32,13 +32,14 @@ func TestBatchReplyCost(t *testing.T) {
 	item := func(cost *float64) openrouter.BatchResult {
 		return openrouter.BatchResult{Completion: &openrouter.Completion{Content: "x", Usage: &openrouter.Usage{TotalTokens: 100, Cost: cost}}}
 	}
-	if got := batchReply(item(nil), total); *got.Usage.Cost != 0.05 || got.Usage.ServiceTier != events.TierBatch || got.Attempts != 1 {
+	key := &apiKey{secret: "sk-or-test-0123456789abcdef"}
+	if got := batchReply(item(nil), total, key); got.Usage.Key != "cdef" || *got.Usage.Cost != 0.05 || got.Usage.ServiceTier != events.TierBatch || got.Attempts != 1 {
 		t.Errorf("share: %+v", got.Usage)
 	}
-	if got := batchReply(item(new(0.0)), total); *got.Usage.Cost != 0 {
+	if got := batchReply(item(new(0.0)), total, key); *got.Usage.Cost != 0 {
 		t.Errorf("its own cost: %v", *got.Usage.Cost)
 	}
-	if got := batchReply(item(nil), events.Bill{}); got.Usage.Cost != nil {
+	if got := batchReply(item(nil), events.Bill{}, key); got.Usage.Cost != nil {
 		t.Errorf("unknown: %v", *got.Usage.Cost)
 	}
 }

@@ -1,6 +1,7 @@
 package inprocess_test
 
 import (
+	"cmp"
 	"errors"
 	"math"
 	"net/http"
@@ -117,5 +118,36 @@ func TestBillOfARequesterIsIgnored(t *testing.T) {
 		if got.Result.Cost == nil || *got.Result.Cost != 0 || got.Result.Usage == nil || got.Result.Usage.PromptTokens > 1000 {
 			t.Errorf("result: %s: want cost 0", got.Body)
 		}
+	}
+}
+
+// A result names the key of the last call that was paid for, whatever other keys were
+// tried before and after it, in this delivery or an earlier one.
+func TestResultNamesTheKeyThatPaid(t *testing.T) {
+	t.Parallel()
+	b := setup(t, quick, func(c *config.Config) { c.APIKeys = config.List{servicetest.Key + "-1", servicetest.Key + "-2"} })
+	b.start()
+	for _, prompt := range []string{
+		"one key is limited [sim:429 key=-1 retry_after=1]",
+		"the other one is [sim:429 key=-2 retry_after=1]",
+		"earlier attempts cost something [sim:empty times=2]",
+		"only an earlier delivery did [sim:empty times=1] [sim:503 times=2] [sim:context_length]",
+		"none did [sim:503]",
+	} {
+		got := b.Result(b.Ask(prompt, nil))
+		last, paid := "", ""
+		for _, c := range b.openrouter.Calls() {
+			if c.Prompt == prompt {
+				if last = c.Key[len(c.Key)-4:]; c.Cost > 0 {
+					paid = last
+				}
+			}
+		}
+		if want, key := cmp.Or(paid, last), got.Header.Get(events.HeaderKey); key != want || want == "" {
+			t.Errorf("%s: the key is %q, want %q", prompt, key, want)
+		}
+	}
+	if got := b.Result(b.Ask("", nil)); got.Header[events.HeaderKey] != nil {
+		t.Errorf("no call was made, and a key is named: %v", got.Header)
 	}
 }
