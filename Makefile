@@ -142,6 +142,7 @@ tidy: $(LINT) ## format, tidy modules, write the tables of the READMEs
 	cd deploy && ../$(LINT) fmt ./...
 	go mod tidy
 	go -C deploy mod tidy # after the service's, which it requires
+	go -C deploy generate ./...
 	go test ./cmd/bench ./cmd/gemini-client ./telemetry -run '^TestReadmeTables$$' -update
 
 $(LINT):

@@ -62,6 +62,7 @@ func (h *handler) deliver(ctx context.Context, d *bus.Delivery) {
 func (h *handler) startProcess(ctx context.Context, d *bus.Delivery) (context.Context, *telemetry.Span) {
 	return h.tel.StartProcess(h.tel.Extract(ctx, d.Header), telemetry.ProcessInfo{
 		Tenant: d.Tenant, Destination: d.Queue, Consumer: bus.Durable, Stream: d.Stream, StreamSequence: d.Sequence, DeliveryCount: d.Deliveries,
+		Stored: d.Stored, Taken: d.Taken,
 	})
 }
 

@@ -25,6 +25,7 @@ const (
 	metricCost           = "gemini.cost"
 	metricTokens         = "gemini.tokens"
 	metricCalls          = "gemini.calls"
+	metricKeyCalls       = "gemini.keys.calls"
 	metricCacheLookups   = "gemini.cache.lookups"
 	metricInFlight       = "gemini.inflight"
 	metricSlots          = "gemini.slots"
@@ -43,6 +44,7 @@ const (
 	metricBudgetLimit    = "gemini.budget.limit"
 	metricBudgetSpent    = "gemini.budget.spent"
 	metricBudgetReserved = "gemini.budget.reserved"
+	metricQueueWait      = "gemini.queue.wait"
 	metricDeadLetters    = "gemini.deadletters"
 	metricEvicted        = "gemini.deadletters.evicted"
 	metricSpansLost      = "gemini.spans.lost"
@@ -89,7 +91,9 @@ func definitions() []definition {
 func flowMetrics() []definition {
 	return []definition{
 		{metricRequests, kindCounter, "{request}", []attribute.Key{labelVerdict, labelCode, keyRequestModel, labelTenant}, nil, "Deliveries settled, by verdict (completed, failed, rescheduled, duplicate, nacked) and failure code; the rate of failed is the first thing to look at, and code=cancelled counts cancellations."},
+		{metricQueueWait, kindHistogram, "s", []attribute.Key{keySystem, keyOperation, keyDestination, keyConsumerGroup}, waitBuckets(), "Time from the storing of a message in its queue until a worker took it, at each delivery; by the clocks of NATS and of the worker."},
 		{metricCalls, kindCounter, "{call}", []attribute.Key{labelOutcome, keyRequestModel, labelTenant}, nil, "Attempts to call OpenRouter, by outcome: success or a failure code; failures of attempts that are retried with success never reach a requester."},
+		{metricKeyCalls, kindCounter, "{call}", []attribute.Key{labelKey, labelOutcome}, nil, "The same attempts by API key, which is named by its last four characters, as status does."},
 		{metricCost, kindCounter, "{USD}", []attribute.Key{keyRequestModel, labelTenant}, nil, "Cost in USD of every attempt for which OpenRouter reported one, failed ones too; its rate is what the service spends."},
 		{metricTokens, kindCounter, "{token}", []attribute.Key{labelType, labelTenant}, nil, "Tokens of every attempt for which OpenRouter reported them, by type (input, output) and tenant."},
 		{metricCacheLookups, kindCounter, "{call}", []attribute.Key{labelOutcome}, nil, "Answers to calls that asked OpenRouter's response cache, by outcome: hit, which cost nothing, or miss; OpenRouter keeps the cache for each API key apart."},
@@ -156,6 +160,11 @@ func chatBuckets() []float64 {
 // longBuckets go on to what one attempt may take (CALL_TIMEOUT).
 func longBuckets() []float64 {
 	return append(chatBuckets(), 163.84, 327.68, 655.36)
+}
+
+// waitBuckets go on to the days that a queue can be full for.
+func waitBuckets() []float64 {
+	return []float64{0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300, 900, 3600, 4 * 3600, 24 * 3600}
 }
 
 // tokenBuckets are the bounds the GenAI conventions want: powers of four.

@@ -28,12 +28,14 @@ type Instruments struct {
 
 	httpDuration    metric.Float64Histogram
 	processDuration metric.Float64Histogram
+	queueWait       metric.Float64Histogram
 	clientDuration  metric.Float64Histogram
 	consumedCount   metric.Int64Counter
 	sentCount       metric.Int64Counter
 
 	requests       metric.Int64Counter
 	calls          metric.Int64Counter
+	keyCalls       metric.Int64Counter
 	cacheLookups   metric.Int64Counter
 	substituted    metric.Int64Counter
 	inFlight       metric.Int64UpDownCounter
@@ -78,12 +80,14 @@ func newInstruments(meter metric.Meter) (*Instruments, error) {
 
 		httpDuration:    b.seconds(metricHTTPDuration),
 		processDuration: b.seconds(metricProcessDuration),
+		queueWait:       b.seconds(metricQueueWait),
 		clientDuration:  b.seconds(metricClientDuration),
 		consumedCount:   b.counter(metricConsumed),
 		sentCount:       b.counter(metricSent),
 
 		requests:       b.counter(metricRequests),
 		calls:          b.counter(metricCalls),
+		keyCalls:       b.counter(metricKeyCalls),
 		cacheLookups:   b.counter(metricCacheLookups),
 		substituted:    b.counter(metricSubstituted),
 		inFlight:       b.upDown(metricInFlight),
@@ -132,6 +136,7 @@ func (i *Instruments) begin(ctx context.Context) {
 type cachedLabels struct {
 	settled cache[settledKey, labels]
 	called  cache[calledKey, labels]
+	keyed   cache[keyedKey, labels]
 	charged cache[chargedKey, labels]
 	used    cache[string, tokenLabels]
 	looked  cache[string, labels]
@@ -142,6 +147,7 @@ type cachedLabels struct {
 type (
 	settledKey struct{ outcome, code, model, tenant string }
 	calledKey  struct{ outcome, model, tenant string }
+	keyedKey   struct{ key, outcome string }
 	chargedKey struct{ model, tenant string }
 )
 
@@ -172,6 +178,16 @@ func (i *Instruments) CallFinished(ctx context.Context, tenant, outcome, model s
 
 func (k calledKey) labels() labels {
 	return newLabels(append(optional(keyRequestModel, k.model), labelOutcome.String(k.outcome), labelTenant.String(k.tenant))...)
+}
+
+// KeyCalled counts one attempt by the API key that it was made with: its end, never the
+// key.
+func (i *Instruments) KeyCalled(ctx context.Context, keyEnd, outcome string) {
+	i.keyCalls.Add(ctx, 1, i.cached.keyed.get(keyedKey{keyEnd, outcome}, keyedKey.labels).add...)
+}
+
+func (k keyedKey) labels() labels {
+	return newLabels(labelKey.String("…"+k.key), labelOutcome.String(k.outcome))
 }
 
 // CacheLookedUp counts an answer to a call that asked OpenRouter's response cache.

@@ -22,6 +22,7 @@ func useEverything(t *testing.T, b bundle) {
 	i.Charged(chatCtx, "acme", "google/gemini-2.5-flash", 0.25)
 	i.Charged(chatCtx, "acme", "google/gemini-2.5-flash", -1) // counts nothing
 	i.CallFinished(chatCtx, "acme", "rate_limited", "google/gemini-2.5-flash")
+	i.KeyCalled(chatCtx, "1a2b", "rate_limited")
 	i.TokensUsed(chatCtx, "acme", 11, 7)
 	i.TokensUsed(chatCtx, "acme", 0, -1) // counts nothing
 	i.CacheLookedUp(chatCtx, true)
@@ -89,6 +90,7 @@ func TestMetrics(t *testing.T) {
 		`gen_ai_client_token_usage_sum{` + chat + `gen_ai_token_type="input",` + server + `} 10.0`,
 		`gen_ai_client_token_usage_sum{` + chat + `gen_ai_token_type="output",` + server + `} 20.0`,
 		`messaging_process_duration_seconds_count` + nats(group, "process", "") + ` 1`,
+		`gemini_queue_wait_seconds_sum` + nats(group, "process", "") + ` 1.5`,
 		`messaging_client_consumed_messages_total` + nats(group, "process", "") + ` 1.0`,
 		`messaging_client_sent_messages_total` + published + ` 1.0`,
 		`messaging_client_operation_duration_seconds_count` + published + ` 1`,
@@ -99,6 +101,7 @@ func TestMetrics(t *testing.T) {
 		`gemini_tokens_total{tenant="acme",type="input"} 11.0`,
 		`gemini_tokens_total{tenant="acme",type="output"} 7.0`,
 		`gemini_calls_total{gen_ai_request_model="google/gemini-2.5-flash",outcome="rate_limited",tenant="acme"} 1.0`,
+		`gemini_keys_calls_total{key="…1a2b",outcome="rate_limited"} 1.0`,
 		`gemini_cache_lookups_total{outcome="hit"} 1.0`,
 		`gemini_cache_lookups_total{outcome="miss"} 0.0`,
 		`gemini_inflight 2.0`,

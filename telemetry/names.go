@@ -124,6 +124,7 @@ const (
 	labelVerdict = attribute.Key("verdict")
 	labelCode    = attribute.Key("code")
 	labelOutcome = attribute.Key("outcome")
+	labelKey     = attribute.Key("key") // the end of an API key
 	labelReason  = attribute.Key("reason")
 	labelState   = attribute.Key("state")
 	labelQueue   = attribute.Key("queue")

@@ -147,6 +147,8 @@ type ProcessInfo struct {
 	DeliveryCount  uint64
 	RequestID      string // empty if not known yet, see Span.SetRequestID
 	Tenant         string // whose request it is
+
+	Stored, Taken time.Time // when its queue stored it, and when this worker took it
 }
 
 func (p ProcessInfo) attributes(attrs []attribute.KeyValue) []attribute.KeyValue {
@@ -169,10 +171,13 @@ func (p ProcessInfo) attributes(attrs []attribute.KeyValue) []attribute.KeyValue
 
 // StartProcess starts the span of one delivery: below the trace context in ctx,
 // which Extract put there, or, with Config.TraceLink, in a new trace linked to
-// it. It counts the message as consumed; the span's end records the duration.
+// it. It counts the message as consumed and records how long that waited; the span's
+// end records the duration.
 func (t *Telemetry) StartProcess(ctx context.Context, p ProcessInfo) (context.Context, *Span) {
 	ctx, span := t.startSpan(ctx, t.steps.get(stepKey{operationProcess, p.Destination, p.Consumer}, newStep), t.link, p.attributes)
-	t.Instruments.consumedCount.Add(forExemplar(span.span), 1, span.step.labels("").add...)
+	exemplar, l := forExemplar(span.span), span.step.labels("")
+	t.Instruments.consumedCount.Add(exemplar, 1, l.add...)
+	t.Instruments.queueWait.Record(exemplar, max(0, p.Taken.Sub(p.Stored).Seconds()), l.record...)
 	return ctx, span
 }
 

@@ -5,6 +5,7 @@ import (
 	"math"
 	"strings"
 	"testing"
+	"time"
 	"unicode/utf8"
 
 	"go.opentelemetry.io/otel/codes"
@@ -20,6 +21,8 @@ func sampleProcess() ProcessInfo {
 		Stream:         "GEMINI_REQUESTS",
 		StreamSequence: 42,
 		DeliveryCount:  2,
+		Stored:         time.Unix(1000, 0),
+		Taken:          time.Unix(1001, 5e8),
 	}
 }
 

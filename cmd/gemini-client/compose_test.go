@@ -144,7 +144,7 @@ func TestComposeServices(t *testing.T) {
 			}
 		}
 	}
-	for name, profile := range map[string]string{"openrouter-sim": "demo", "hysteria2": "hysteria2", "ask": "tools", "admin": "tools"} {
+	for name, profile := range map[string]string{"openrouter-sim": "demo", "hysteria2": "hysteria2", "ask": "tools", "admin": "tools", "prometheus": "observe", "nats-exporter": "observe", "grafana": "observe"} {
 		if !slices.Equal(services[name].Profiles, []string{profile}) {
 			t.Errorf("%s: profiles %v, want %s alone", name, services[name].Profiles, profile)
 		}

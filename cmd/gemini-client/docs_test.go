@@ -16,7 +16,10 @@ var documents = []string{ //nolint:gochecknoglobals // constant
 	"README.md", "cmd/gemini-client/README.md", "deploy/README.md", "deploy/kubernetes/README.md", "deploy/runbook.md", "events/README.md", "service/README.md", "telemetry/README.md",
 }
 
-const root = "../.."
+const (
+	root   = "../.."
+	alerts = "deploy/prometheus/alerts.yaml"
+)
 
 // The front door is a page.
 func TestReadmeIsAPage(t *testing.T) {
@@ -35,13 +38,35 @@ func TestRunbookHasEveryCode(t *testing.T) {
 	}
 }
 
+// The objective leaves out what a requester causes or decides, and nothing else.
+func TestObjectiveKnowsTheCodes(t *testing.T) {
+	leftOut := []events.Code{
+		events.InvalidRequest, events.CallbackNotAllowed, events.PayloadTooLarge, events.Cancelled, events.ContentFiltered,
+		events.ContextLengthExceeded, events.BudgetExceeded,
+	}
+	var names []string
+	for _, code := range leftOut {
+		names = append(names, string(code))
+	}
+	_, objective, _ := strings.Cut(readFile(t, filepath.Join(root, alerts)), "- name: gemini-client-slo")
+	lists := regexp.MustCompile(`code!~"([^"]*)"`).FindAllStringSubmatch(objective, -1)
+	if len(lists) == 0 {
+		t.Error("the objective leaves nothing out")
+	}
+	for _, list := range lists {
+		if list[1] != strings.Join(names, "|") {
+			t.Errorf("%s leaves out %s, want %v", alerts, list[1], names)
+		}
+	}
+}
+
 // The metrics that documents name exist.
 func TestDocumentsNameRealMetrics(t *testing.T) {
 	_, table, ok := strings.Cut(readFile(t, filepath.Join(root, "telemetry/README.md")), "<!-- metrics -->")
 	if !ok {
 		t.Fatal("telemetry/README.md has no table of metrics")
 	}
-	for _, path := range documents {
+	for _, path := range append(slices.Clip(documents), alerts) {
 		text := readFile(t, filepath.Join(root, path))
 		for _, metric := range regexp.MustCompile(`\b(gemini_[a-z_]+|(gen_ai|messaging|http_client)_[a-z_]+(_total|_seconds))\b`).FindAllString(text, -1) {
 			if !strings.Contains(table, "`"+metric+"`") {

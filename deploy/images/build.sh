@@ -12,11 +12,13 @@ set -eu
 cd "$(dirname "$0")/../.."
 
 NATS_VERSION=2.15.2
+PROMETHEUS_VERSION=3.16.0
 JAEGER_VERSION=1.76.0 # the newest in the module proxy: Jaeger v2.13, its API without its pages
 SING_BOX_VERSION=1.14.1
 GO_VERSION=$(go env GOVERSION | sed 's/^go//')
 
 nats=local/nats-server:$NATS_VERSION-source
+prometheus=local/prometheus:$PROMETHEUS_VERSION-source
 jaeger=local/jaeger:$JAEGER_VERSION-source
 golang=local/go:$GO_VERSION-source
 proxy=local/sing-box:$SING_BOX_VERSION-source
@@ -38,17 +40,17 @@ wanted() {
   chmod 1777 "$work/root/tmp"
 }
 
-# program MODULE@VERSION PACKAGE [FLAG...] builds a program into the image's
+# program MODULE@VERSION PACKAGES [FLAG...] builds programs into the image's
 # /usr/local/bin. It builds in a copy of the module, because `go install` refuses
 # modules with replace directives, as Jaeger is.
 program() {
-  module=$1 package=$2
+  module=$1 packages=$2
   shift 2
   dir=$(cd "$work" && go mod download -json "$module" | sed -n 's/^[[:space:]]*"Dir": "\(.*\)",*$/\1/p')
   cp -R "$dir" "$work/source"
   chmod -R u+w "$work/source"
   mkdir -p "$work/root/usr/local/bin"
-  (cd "$work/source" && go build -ldflags "-s -w" "$@" -o "$work/root/usr/local/bin/" "$package")
+  (cd "$work/source" && GOWORK=off go build -ldflags "-s -w" "$@" -o "$work/root/usr/local/bin/" $packages)
   rm -rf "$work/source"
 }
 
@@ -118,11 +120,23 @@ if wanted "$jaeger"; then # without --config it is an all-in-one in memory; the 
   image "$jaeger" 'ENV PATH=/usr/local/bin' 'ENV JAEGER_LISTEN_HOST=0.0.0.0' 'EXPOSE 4317 4318 13133 16685 16686' 'USER 10001' 'ENTRYPOINT ["/usr/local/bin/jaeger"]'
 fi
 
+# Prometheus numbers its Go module 0.XYY for release X.Y. Its pages are not in the
+# module, its API is. Of the ways to find targets it has files, HTTP and DNS.
+if wanted "$prometheus"; then
+  program "github.com/prometheus/prometheus@v0.$(echo "$PROMETHEUS_VERSION" | awk -F. '{printf "%d%02d.%d", $1, $2, $3}')" "./cmd/prometheus ./cmd/promtool" -tags remove_all_sd,enable_dns_sd
+  mkdir -p "$work/root/prometheus"
+  chmod 1777 "$work/root/prometheus"
+  tools sh wget
+  image "$prometheus" 'ENV PATH=/usr/local/bin:/bin' 'WORKDIR /prometheus' 'EXPOSE 9090' 'USER 65534' 'ENTRYPOINT ["/usr/local/bin/prometheus"]' \
+    'CMD ["--config.file=/etc/prometheus/prometheus.yml", "--storage.tsdb.path=/prometheus"]'
+fi
+
 mkdir -p .tools
 cat >.tools/images.env <<END
 NATS_IMAGE=$nats
 JAEGER_IMAGE=$jaeger
 GO_IMAGE=$golang
 PROXY_IMAGE=$proxy
+PROMETHEUS_IMAGE=$prometheus
 END
 echo "wrote  .tools/images.env"

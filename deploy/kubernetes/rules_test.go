@@ -8,29 +8,14 @@ import (
 	monitoringv1 "github.com/prometheus-operator/prometheus-operator/pkg/apis/monitoring/v1"
 )
 
-// someRules stand for alerts where deploy/prometheus has none.
-const someRules = `groups:
-  - name: gemini-client
-    rules:
-      - alert: Away
-        expr: absent(gemini_slots)
-        for: 2m
-        labels: {severity: page}
-        annotations: {summary: there is no worker}
-`
-
 // What README.md's command makes of a file of rules is a PrometheusRule.
 func TestRulesBecomeAPrometheusRule(t *testing.T) {
 	files := sources(t)
-	rules, there := files["prometheus/alerts.yaml"]
-	if !there {
-		rules = someRules
-	}
 	m := regexp.MustCompile(`printf '([^']+)'; sed 's/\^/  /'`).FindStringSubmatch(files["kubernetes/README.md"])
 	if m == nil {
 		t.Fatal("README.md has no such command")
 	}
-	text := strings.ReplaceAll(m[1], `\n`, "\n") + "  " + strings.ReplaceAll(strings.TrimSpace(rules), "\n", "\n  ")
+	text := strings.ReplaceAll(m[1], `\n`, "\n") + "  " + strings.ReplaceAll(strings.TrimSpace(files["prometheus/alerts.yaml"]), "\n", "\n  ")
 	object, err := decode(decoder(t), text)
 	if err != nil {
 		t.Fatal(err)

@@ -191,6 +191,7 @@ func (u *Caller) note(ctx context.Context, c *call, usage Usage, outcome string)
 		u.tel.Instruments.TokensUsed(ctx, c.event.Tenant, t.PromptTokens, t.CompletionTokens)
 	}
 	u.tel.Instruments.CallFinished(ctx, c.event.Tenant, outcome, c.request.Model)
+	u.tel.Instruments.KeyCalled(ctx, c.lease.key.end(), outcome)
 }
 
 // outcome names a failure for spans and metrics: its code, or that the service

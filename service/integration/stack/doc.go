@@ -24,8 +24,8 @@
 // The service's own image and the simulator's are built once a run, and removed
 // at its end (KEEP=1 keeps them). What stays is the builder's cache: the
 // engine's own or, without buildx, one image named gemini-client-build:stack.
-// The others are the official ones unless NATS_IMAGE, JAEGER_IMAGE, PROXY_IMAGE
-// or GO_IMAGE (for the build) name others; what is unset is taken from
+// The others are the official ones unless NATS_IMAGE, JAEGER_IMAGE,
+// PROMETHEUS_IMAGE, PROXY_IMAGE or GO_IMAGE (for the build) name others; what is unset is taken from
 // .tools/images.env, which `make images` writes where there is no registry.
 //
 // # Leftovers

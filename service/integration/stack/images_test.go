@@ -23,10 +23,11 @@ const stamp = "v0.0.0-stack"
 
 // The variables that name images.
 const (
-	natsImage   = "NATS_IMAGE"
-	jaegerImage = "JAEGER_IMAGE"
-	proxyImage  = "PROXY_IMAGE"
-	goImage     = "GO_IMAGE" // of the build stage; the Dockerfile has a default
+	natsImage       = "NATS_IMAGE"
+	jaegerImage     = "JAEGER_IMAGE"
+	prometheusImage = "PROMETHEUS_IMAGE"
+	proxyImage      = "PROXY_IMAGE"
+	goImage         = "GO_IMAGE" // of the build stage; the Dockerfile has a default
 )
 
 // image returns the image that a variable names: its value, what `make images`
@@ -39,9 +40,10 @@ func image(variable string) string {
 		return name
 	}
 	return map[string]string{
-		natsImage:   "nats:2.15.2-alpine",
-		jaegerImage: "cr.jaegertracing.io/jaegertracing/jaeger:2.20.0",
-		proxyImage:  "ghcr.io/sagernet/sing-box:v1.14.1",
+		natsImage:       "nats:2.15.2-alpine",
+		jaegerImage:     "cr.jaegertracing.io/jaegertracing/jaeger:2.20.0",
+		prometheusImage: "prom/prometheus:v3.16.0",
+		proxyImage:      "ghcr.io/sagernet/sing-box:v1.14.1",
 	}[variable]
 }
 
