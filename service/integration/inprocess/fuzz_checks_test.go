@@ -58,7 +58,7 @@ func (h *fuzzed) hasResult(ctx context.Context, t *testing.T, request events.Req
 // ones are those that a direct get adds.
 func resultHeaders() []string {
 	return []string{
-		"ce-", "traceparent", "tracestate", events.HeaderMsgID, events.HeaderTenant, "Nats-Expected-Last-Subject-Sequence",
+		"ce-", "traceparent", "tracestate", events.HeaderMsgID, events.HeaderTenant, events.HeaderKey, "Nats-Expected-Last-Subject-Sequence",
 		"Nats-Stream", "Nats-Subject", "Nats-Sequence", "Nats-Time-Stamp",
 	}
 }
