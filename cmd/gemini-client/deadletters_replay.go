@@ -52,14 +52,20 @@ type replayer struct {
 	dryRun        bool
 }
 
+func (a *adminClient) replayer(ctx context.Context, dryRun bool) (r *replayer, err error) {
+	r = &replayer{adminClient: a, taken: map[string]uint64{}, dryRun: dryRun}
+	if r.dead, err = a.stream(ctx, a.names.DeadlettersStream()); err != nil {
+		return nil, err
+	}
+	r.results, err = a.stream(ctx, a.names.ResponsesStream())
+	return r, err
+}
+
 // replay works on the dead letters that were stored when it began, so that one
 // that fails again is not replayed again.
-func (a *adminClient) replay(ctx context.Context, deadLetters []deadLetter, dryRun bool) (err error) {
-	r := &replayer{adminClient: a, taken: map[string]uint64{}, dryRun: dryRun}
-	if r.dead, err = a.stream(ctx, a.names.DeadlettersStream()); err != nil {
-		return err
-	}
-	if r.results, err = a.stream(ctx, a.names.ResponsesStream()); err != nil {
+func (a *adminClient) replay(ctx context.Context, deadLetters []deadLetter, dryRun bool) error {
+	r, err := a.replayer(ctx, dryRun)
+	if err != nil {
 		return err
 	}
 	var replayed, skipped, impossible int

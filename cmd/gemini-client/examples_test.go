@@ -115,6 +115,8 @@ func (e *examples) run(t *testing.T, line string) {
 		own, until = []string{"NATS_URL=nats://127.0.0.1:0", "HTTP_ADDR=127.0.0.1:0"}, "answering requests"
 	case strings.Contains(line, "gemini-client serve"):
 		own, until = append(own, "HTTP_ADDR=127.0.0.1:0", "OPENROUTER_API_KEYS="+servicetest.Key), "answering requests"
+	case strings.Contains(line, " ui"):
+		line, until = line+" --listen 127.0.0.1:0", "pages for a browser" // its own port may be taken here
 	case strings.Contains(line, "--watch"):
 		until = "workers"
 	}

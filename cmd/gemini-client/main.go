@@ -103,7 +103,7 @@ See every setting:                  gemini-client config`,
 	root.SetOut(std.out)
 	root.SetErr(std.err)
 	root.AddCommand(serveCommand(&from, std), askCommand(&from, std), provisionCommand(&from, std),
-		configCommand(&from, std), healthCommand(&from, std), versionCommand(std), statusCommand(&from, std), doctorCommand(&from, std), deadlettersCommand(&from, std),
+		configCommand(&from, std), healthCommand(&from, std), versionCommand(std), statusCommand(&from, std), uiCommand(&from, std), doctorCommand(&from, std), deadlettersCommand(&from, std),
 		batchCommand(&from, std), cancelCommand(&from, std), pauseCommand(&from, std), resumeCommand(&from, std), tenantsCommand(&from, std), usageCommand(&from, std))
 	addCompletion(root)
 	return root

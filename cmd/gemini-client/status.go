@@ -13,6 +13,9 @@ import (
 	"gemini-client/events"
 )
 
+// statusScan is how many messages of each queue are searched for a request.
+const statusScan = 10_000
+
 // statusOptions holds the flags of status.
 type statusOptions struct {
 	watch, json bool
@@ -70,7 +73,7 @@ it.`,
 	f.BoolVar(&o.json, "json", false, "a JSON object (with --watch, one a line)")
 	f.StringVar(&o.tenant, "tenant", "", "with ID: whose request it is; an isolated tenant has ids of its own")
 	completes(cmd, "tenant", only(func() []string { return nil }))
-	f.IntVar(&o.scan, "scan", 10000, "with ID: search so many messages of each queue")
+	f.IntVar(&o.scan, "scan", statusScan, "with ID: search so many messages of each queue")
 	return cmd
 }
 

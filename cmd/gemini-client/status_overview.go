@@ -58,8 +58,17 @@ type deadLetterState struct {
 	ByCode map[string]uint64 `json:"by_code"` // null if there are too many to read
 }
 
-// overview reads everything concurrently and formats it.
+// overview is everything, formatted.
 func (a *adminClient) overview(ctx context.Context, asJSON bool) ([]byte, error) {
+	o := a.look(ctx)
+	if asJSON {
+		return jsonLine(o)
+	}
+	return o.text(), nil
+}
+
+// look reads everything concurrently.
+func (a *adminClient) look(ctx context.Context) *overview {
 	o := &overview{Time: time.Now().UTC(), Workers: []service.WorkerStatus{}, Unseen: []string{}}
 	reads := []func(context.Context, *overview) error{a.readRequests, a.readLanes, a.readRetries, a.readDeadLetters, a.readBatches, a.readSpent, a.readWorkers}
 	errs := make([]error, len(reads))
@@ -73,10 +82,7 @@ func (a *adminClient) overview(ctx context.Context, asJSON bool) ([]byte, error)
 			o.Unseen = append(o.Unseen, plain(err.Error()))
 		}
 	}
-	if asJSON {
-		return jsonLine(o)
-	}
-	return o.text(), nil
+	return o
 }
 
 func (a *adminClient) readRequests(ctx context.Context, o *overview) (err error) {

@@ -61,18 +61,10 @@ type messageState struct {
 	Ahead     int       `json:"ahead"`     // messages that wait before it
 }
 
-// requestStatus looks for a request in every stream. The error is errFailed if
-// nothing is known of it.
+// requestStatus is what is known of a request, formatted. The error is errFailed if
+// nothing is.
 func (a *adminClient) requestStatus(ctx context.Context, id string, o statusOptions) ([]byte, error) {
-	w := &requestState{ID: events.CanonicalID(id), Answers: []answerState{}, Claims: []claimState{}, Schedules: []scheduleState{}, Queued: []messageState{}, Unseen: []string{}}
-	for _, find := range []func(context.Context, *requestState) error{a.findAnswers, a.findClaims, a.findSchedules, a.findDeadLetter, a.findCancel} {
-		if err := find(ctx, w); err != nil {
-			w.Unseen = append(w.Unseen, plain(err.Error()))
-		}
-	}
-	if err := a.findInQueues(ctx, w, o.scan); err != nil {
-		w.Unseen = append(w.Unseen, plain(err.Error()))
-	}
+	w := a.find(ctx, id, o.scan)
 	var failed error
 	if !w.known() {
 		failed = errFailed
@@ -82,6 +74,20 @@ func (a *adminClient) requestStatus(ctx context.Context, id string, o statusOpti
 	}
 	line, err := jsonLine(w)
 	return line, errors.Join(failed, err)
+}
+
+// find looks for a request in every stream, and in so many messages of each queue.
+func (a *adminClient) find(ctx context.Context, id string, scan int) *requestState {
+	w := &requestState{ID: events.CanonicalID(id), Answers: []answerState{}, Claims: []claimState{}, Schedules: []scheduleState{}, Queued: []messageState{}, Unseen: []string{}}
+	for _, find := range []func(context.Context, *requestState) error{a.findAnswers, a.findClaims, a.findSchedules, a.findDeadLetter, a.findCancel} {
+		if err := find(ctx, w); err != nil {
+			w.Unseen = append(w.Unseen, plain(err.Error()))
+		}
+	}
+	if err := a.findInQueues(ctx, w, scan); err != nil {
+		w.Unseen = append(w.Unseen, plain(err.Error()))
+	}
+	return w
 }
 
 func (w *requestState) known() bool {
