@@ -3,6 +3,7 @@ package doctor_test
 import (
 	"encoding/json"
 	"maps"
+	"regexp"
 	"testing"
 	"time"
 
@@ -128,14 +129,25 @@ func TestClock(t *testing.T) {
 	for name, tt := range map[string]struct {
 		shift  time.Duration
 		status doctor.Status
-		words  string
+		where  string
 	}{
-		"a minute ahead":  {time.Minute, doctor.Fail, "this machine is 1m0s ahead of the server"},
-		"a minute behind": {-time.Minute, doctor.Fail, "this machine is 1m0s behind the server"},
-		"10 seconds":      {-10 * time.Second, doctor.Warn, "this machine is 10s behind the server"},
+		"a minute ahead":  {time.Minute, doctor.Fail, "ahead of"},
+		"a minute behind": {-time.Minute, doctor.Fail, "behind"},
+		"10 seconds":      {-10 * time.Second, doctor.Warn, "behind"},
 	} {
 		b.o.Now = func() time.Time { return time.Now().Add(tt.shift) }
 		t.Log(name)
-		want(t, b.look(), "clock", tt.status, tt.words, "give or take", "NTP")
+		r := b.look()
+		want(t, r, "clock", tt.status, tt.where+" the server", "NTP")
+		said := regexp.MustCompile(`this machine is (\S+) (?:ahead of|behind) the server, give or take (\S+)`).FindStringSubmatch(page(r))
+		if said == nil {
+			t.Fatalf("no difference:\n%s", page(r))
+		}
+		by, err := time.ParseDuration(said[1])
+		within, err2 := time.ParseDuration(said[2])
+		const rounding = 2 * time.Second // of a text for people
+		if off := (by - tt.shift.Abs()).Abs(); err != nil || err2 != nil || off > within+rounding {
+			t.Errorf("%s: off by %s", said[0], off)
+		}
 	}
 }
