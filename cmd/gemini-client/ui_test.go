@@ -142,8 +142,12 @@ func TestPages(t *testing.T) {
 	b.settled(id, 2, "failed", "completed")
 	contains(t, w.post(200, "/replay", url.Values{"sequence": {sequence[1]}, "confirmed": {"yes"}}), "skipped: it is gone")
 	for _, path := range []string{"/", "/requests/" + id, "/deadletters", "/failures"} {
-		if page := w.page(200, path); strings.Contains(page, "mango") || strings.Contains(shown, "mango") {
+		page := w.page(200, path)
+		if strings.Contains(page, "mango") || strings.Contains(shown, "mango") {
 			t.Errorf("%s shows a prompt or an answer", path)
+		}
+		if strings.Contains(page, "%!") {
+			t.Errorf("%s has a number that is none:\n%s", path, page)
 		}
 	}
 	contains(t, w.page(200, "/spend?since=1h"), "for 2 requests", "of which 1 failed", "google/gemini-2.5-flash", "By Tenant", "By API key")

@@ -39,13 +39,14 @@ func newPages(o Options) (*pages, error) {
 
 func (p *pages) functions() template.FuncMap {
 	return template.FuncMap{
-		"ago":   func(t time.Time) string { return humanize.Time(t) },
-		"clock": func(t time.Time) string { return t.UTC().Format("2006-01-02 15:04:05Z") },
-		"comma": func(n uint64) string { return humanize.Comma(int64(min(n, 1<<62))) },
-		"usd":   dollars,
-		"cost":  func(v float64) string { return dollars(&v) },
-		"trace": func(id string) string { return strings.ReplaceAll(p.options.TraceURL, "{trace_id}", id) },
-		"acts":  func() bool { return !p.options.ReadOnly },
+		"ago":          func(t time.Time) string { return humanize.Time(t) },
+		"clock":        func(t time.Time) string { return t.UTC().Format("2006-01-02 15:04:05Z") },
+		"comma":        func(n uint64) string { return humanize.Comma(int64(min(n, 1<<62))) },
+		"usd":          dollars,
+		"milliseconds": func(v *float64) string { return fmt.Sprintf("%.0f ms", *v) }, // in a with, so never of nil
+		"cost":         func(v float64) string { return dollars(&v) },
+		"trace":        func(id string) string { return strings.ReplaceAll(p.options.TraceURL, "{trace_id}", id) },
+		"acts":         func() bool { return !p.options.ReadOnly },
 		"text": func(s *string) string {
 			if s == nil {
 				return ""
