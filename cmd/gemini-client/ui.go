@@ -96,7 +96,7 @@ func (o *uiOptions) serve(ctx context.Context, from *source, std streams) error 
 	if err != nil {
 		return err
 	}
-	pages, err := ui.New(uiSource{a}, ui.Options{ReadOnly: o.readOnly, Hosts: o.hosts, TraceURL: o.traceURL, Interval: o.interval, Log: log})
+	pages, err := ui.New(newUISource(a), ui.Options{ReadOnly: o.readOnly, Hosts: o.hosts, TraceURL: o.traceURL, Interval: o.interval, Log: log})
 	if err != nil {
 		return err
 	}

@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"maps"
 	"slices"
 	"strings"
@@ -20,11 +21,22 @@ import (
 const uiTime = 15 * time.Second
 
 // uiSource reads for the pages what the commands read.
-type uiSource struct{ a *adminClient }
+type uiSource struct {
+	a        *adminClient // of the pages, which are asked for concurrently
+	overview *adminClient // of the overview, which remembers what it has summed
+}
+
+// newUISource shares the client's connection. What the commands tell a terminal meanwhile,
+// such as how far they have read, nobody sees.
+func newUISource(a *adminClient) uiSource {
+	pages, overview := *a, *a
+	pages.err, overview.err = io.Discard, io.Discard
+	return uiSource{a: &pages, overview: &overview}
+}
 
 // Overview is what status shows.
 func (s uiSource) Overview(ctx context.Context) (ui.Overview, error) {
-	o := s.a.look(ctx) // its caller is the only one, so what it keeps of the spending is its own
+	o := s.overview.look(ctx)
 	v := ui.Overview{At: o.Time, Workers: o.Workers, Unseen: o.Unseen}
 	for _, q := range []struct {
 		name  string

@@ -9,6 +9,7 @@ import (
 	"regexp"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/nats-io/nats.go"
 
@@ -223,5 +224,37 @@ func TestPagesFlags(t *testing.T) {
 	contains(t, b.command(2, "ui", "--listen", taken), "--listen="+taken)
 	if code := stop(); code != 0 {
 		t.Errorf("exit code %d", code)
+	}
+}
+
+// The overview remembers what it has summed, while pages read with the same connection.
+func TestPagesBesideTheOverview(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	b.work() // whose answer the overview waits for when it has summed
+	b.Result(b.Ask("sum this", nil))
+	a, err := openAdminClient(t.Context(), &source{file: b.file}, streams{strings.NewReader(""), io.Discard, io.Discard})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer a.close()
+	s := newUISource(a)
+	looked := make(chan error, 1)
+	go func() {
+		_, err := s.Overview(t.Context())
+		looked <- err
+	}()
+	for {
+		if _, err := s.scoped(t.Context(), ""); err != nil { // what each page of a request begins with
+			t.Error(err)
+		}
+		select {
+		case err := <-looked:
+			if err != nil {
+				t.Error(err)
+			}
+			return
+		case <-time.After(time.Millisecond):
+		}
 	}
 }
